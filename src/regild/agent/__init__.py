@@ -1,0 +1,1 @@
+"""The one place where the verbs meet: whole trips and their journal."""

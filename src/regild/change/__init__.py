@@ -1,0 +1,1 @@
+"""Verb 3: from a Plan and a disk to a changed overlay."""

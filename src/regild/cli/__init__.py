@@ -1,0 +1,1 @@
+"""The front door: commands, progress, answers and exit codes."""

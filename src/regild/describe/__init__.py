@@ -1,0 +1,1 @@
+"""Verb 1: from a file tree to its Content."""

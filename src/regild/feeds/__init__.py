@@ -1,0 +1,1 @@
+"""Which changes are available: package repositories and advisories."""

@@ -1,0 +1,1 @@
+"""The only room that touches this machine: processes, files, network, name spaces."""

@@ -1,0 +1,124 @@
+"""Files of this machine: written whole or not at all, read with a limit, hashed as they pass."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from regild.errors import DiskFull, NotPermitted, TooLarge, file_missing
+from regild.model.digest import Digest
+
+CHUNK_BYTES = 1 << 20
+
+
+@contextlib.contextmanager
+def open_new(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that appears under its name only when all of it is on the disk.
+
+    The bytes go to a file without a name (open(2), O_TMPFILE) in the same folder, so that a
+    process that is killed leaves nothing behind; then sync, link, rename over `path`, sync the
+    folder. On any error `path` stays as it was.
+
+    Raises: DiskFull, NotPermitted.
+    """
+    with translated(path.parent):
+        handle, name = _nameless(path)
+        try:
+            with os.fdopen(handle, "w+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                name = name or _link(file.fileno(), path)
+            name.replace(path)
+        except BaseException:
+            if name is not None:
+                name.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def _nameless(path: Path) -> tuple[int, Path | None]:
+    """A new file without a name; with a hidden one where the filesystem knows no nameless files."""
+    try:
+        return os.open(path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666), None
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+            raise
+        hidden = _hidden(path)
+        return os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666), hidden
+
+
+def _link(handle: int, path: Path) -> Path:
+    """Give a finished nameless file a hidden name beside `path`."""
+    hidden = _hidden(path)
+    # Through a folder handle, because only then does Python call linkat(2) and follow the link.
+    folder = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.link(str(handle), hidden, src_dir_fd=folder, follow_symlinks=True)
+    finally:
+        os.close(folder)
+    return hidden
+
+
+def _hidden(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put some bytes under a name, atomically (see `open_new`)."""
+    with open_new(path) as file:
+        file.write(content)
+
+
+def read_limited(path: Path, limit: int) -> bytes:
+    """The bytes of a small file.
+
+    Raises: MissingFile, NotPermitted, TooLarge when it holds more than `limit` bytes.
+    """
+    with translated(path), path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise TooLarge(where=str(path), why=f"it holds more than {limit} bytes")
+    return content
+
+
+def digest_file(path: Path) -> Digest:
+    """The SHA-256 digest of a whole file.
+
+    Raises: MissingFile, NotPermitted.
+    """
+    with translated(path), path.open("rb") as file:
+        return Digest("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable (fsync of the folder)."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors about a path into regild's.
+
+    Raises: MissingFile, NotPermitted, DiskFull.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise file_missing(Path(error.filename or path)) from error
+    except PermissionError as error:
+        raise NotPermitted(where=str(error.filename or path), why="permission denied") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(where=str(path), why=error.strerror or "the disk is full") from error
+        raise

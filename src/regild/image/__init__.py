@@ -1,0 +1,1 @@
+"""From disk bytes to a file tree and back: formats, volumes, filesystems."""

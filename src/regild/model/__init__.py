@@ -1,0 +1,1 @@
+"""The nouns as plain frozen values, with JSON both ways; no input or output, no clock."""

@@ -1,0 +1,172 @@
+"""What an image holds: the values that a content descriptor states and that planning starts from.
+
+A `Content` is complete enough to plan from without the disk: the package list for people and
+agents, and the
+planning state (relations, marks, preferences, keys) for the solver.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from regild.model.digest import Digest, canonical, sha256_of
+
+
+class Value(msgspec.Struct, frozen=True):
+    """A plain, immutable value with JSON both ways (`regild.model.json`)."""
+
+
+class Platform(Value, frozen=True):
+    """Which operating system the image holds."""
+
+    family: str = ""
+    """`linux`, `windows`, `macos`; empty where unknown."""
+    id: str = ""
+    """ID of os-release(5), such as `debian`."""
+    version: str = ""
+    """VERSION_ID of os-release(5), such as `12`; for Debian the point release of
+    /etc/debian_version where there is one."""
+    codename: str = ""
+    name: str = ""
+    """PRETTY_NAME of os-release(5)."""
+    arch: str = ""
+    """The package manager's name of the native architecture, such as `amd64`."""
+    kernels: tuple[str, ...] = ()
+    """Versions of the kernels found under /boot."""
+
+
+class Package(Value, frozen=True):
+    """One installed package of any family."""
+
+    type: str
+    """The purl type: deb, rpm, apk, pypi, ..."""
+    name: str
+    version: str
+    arch: str = ""
+    source: str = ""
+    """The source package's name, equal to `name` where there is no other."""
+    source_version: str = ""
+    purl: str = ""
+    state: str = "installed"
+    """`installed`, or the package manager's word for a package that is not whole, such as `half-
+    configured`."""
+    hold: bool = False
+    auto: bool = False
+    """Installed only because another package needed it."""
+    where: str = ""
+    """The path in the guest that says so."""
+
+
+class Application(Value, frozen=True):
+    """A program that no package manager of the guest knows."""
+
+    name: str
+    version: str
+    where: str
+    recipe: str = ""
+
+
+class Source(Value, frozen=True):
+    """Where the image itself takes updates from."""
+
+    type: str
+    """`apt` in this release."""
+    uri: str
+    suite: str
+    components: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    signed_by: tuple[str, ...] = ()
+    """Paths of keyrings in the guest, fingerprints, or an embedded armoured key; empty: all
+    trusted keys."""
+    enabled: bool = True
+    trusted: bool = False
+    """The image says [trusted=yes]; regild does not follow it."""
+    where: str = ""
+    """File and line, such as `/etc/apt/sources.list:3`."""
+
+
+class Unknown(Value, frozen=True):
+    """A thing that could not be read; never the same as an empty answer."""
+
+    where: str
+    why: str
+
+
+class Witness(Value, frozen=True):
+    """A file whose digest shows whether a descriptor still fits its disk."""
+
+    volume: str
+    """`UUID=...` of the filesystem."""
+    path: str
+    digest: Digest
+    bytes: int
+
+
+class TextFile(Value, frozen=True):
+    """A small text file of the guest, whole."""
+
+    path: str
+    text: str
+
+
+class Keyring(Value, frozen=True):
+    """Public keys of the guest that sign its update sources."""
+
+    path: str
+    keys: bytes
+    """OpenPGP certificates, binary or armoured, as in the file (base64 in JSON)."""
+
+
+class VolumeSpace(Value, frozen=True):
+    """The free room of one of the guest's filesystems."""
+
+    mount: str
+    volume: str
+    """`UUID=...`."""
+    filesystem: str
+    block_bytes: int
+    blocks: int
+    free_blocks: int
+    reserved_blocks: int
+    free_inodes: int
+    dirty: bool = False
+    """The journal must be replayed before the filesystem can be believed."""
+
+
+class Planning(Value, frozen=True):
+    """What a solver needs and a package list lacks; `status` is canonical, so its digest names the
+    state."""
+
+    type: str = ""
+    """The family: `deb`; empty where there is nothing to plan with."""
+    status: str = ""
+    """dpkg: the status paragraphs of installed packages, reduced to the fields that a solver
+    reads, sorted by name."""
+    auto: tuple[str, ...] = ()
+    """`name:arch` of the packages marked as automatically installed."""
+    architectures: tuple[str, ...] = ()
+    """Native architecture first, then the foreign ones."""
+    preferences: tuple[TextFile, ...] = ()
+    settings: tuple[TextFile, ...] = ()
+    """Solver settings named by option, such as APT::Default-Release; nothing that runs a
+    program."""
+    keyrings: tuple[Keyring, ...] = ()
+
+
+class Content(Value, frozen=True):
+    """Everything that a descriptor says about one virtual system."""
+
+    platform: Platform
+    packages: tuple[Package, ...] = ()
+    applications: tuple[Application, ...] = ()
+    sources: tuple[Source, ...] = ()
+    unknowns: tuple[Unknown, ...] = ()
+    planning: Planning = Planning()
+    volumes: tuple[VolumeSpace, ...] = ()
+    witnesses: tuple[Witness, ...] = ()
+
+    @property
+    def state(self) -> Digest:
+        """The digest of everything that a plan depends on; equal for the disk and for its
+        descriptor."""
+        return sha256_of(canonical((self.platform, self.packages, self.sources, self.planning)))

@@ -1,0 +1,110 @@
+"""A plan: the exact steps that bring an image up to date, and what it will hold afterwards."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from regild.model.content import Package, Value
+from regild.model.digest import Digest
+
+Action = Literal["upgrade", "install", "remove"]
+Method = Literal["offline", "boot"]
+Mode = Literal["upgrade", "security", "full"]
+Basis = Literal["disk", "descriptor"]
+
+
+class Archive(Value, frozen=True):
+    """The package file that a step needs."""
+
+    uri: str
+    """Where the image's source offers it, before any mirror is applied."""
+    name: str
+    """The file's name as dpkg expects it in the archive folder."""
+    digest: Digest
+    bytes: int
+
+
+class Step(Value, frozen=True, rename={"was": "from", "becomes": "to"}):
+    """One package that changes, why, and how."""
+
+    action: Action
+    name: str
+    arch: str
+    was: str = ""
+    """The version before; empty for an install. `from` in JSON."""
+    becomes: str = ""
+    """The version after; empty for a removal. `to` in JSON."""
+    type: str = "deb"
+    source: str = ""
+    source_version: str = ""
+    method: Method = "offline"
+    why: str = ""
+    fixes: tuple[str, ...] = ()
+    """CVE ids that the update is said to fix."""
+    evidence: str = ""
+    """Where `fixes` comes from: `changelog` (a mention, not a proof) or an advisory's id."""
+    security: bool = False
+    archive: Archive | None = None
+
+
+class Skipped(Value, frozen=True):
+    """A change that is available and left out."""
+
+    name: str
+    why: str
+    arch: str = ""
+    available: str = ""
+
+
+class FeedState(Value, frozen=True):
+    """One repository as it was believed: address, date, digest and the key that signed it."""
+
+    uri: str
+    suite: str
+    digest: Digest
+    """SHA-256 of the signed release file."""
+    date: str
+    valid_until: str = ""
+    signed_by: tuple[str, ...] = ()
+    label: str = ""
+    security: bool = False
+
+
+class Plan(Value, frozen=True):
+    """The steps for one image; the same inputs give the same `id` on every machine."""
+
+    id: Digest
+    base: Digest
+    """`Content.state` of what was planned on."""
+    basis: Basis
+    mode: Mode
+    steps: tuple[Step, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    expected: tuple[Package, ...] = ()
+    """The package list that must be observed afterwards, sorted."""
+    feeds: tuple[FeedState, ...] = ()
+    download_bytes: int = 0
+    disk_bytes: int = 0
+    """Growth of the installed size, as the packages state it; may be negative."""
+
+
+class Difference(Value, frozen=True):
+    """One way in which what was observed is not what was expected."""
+
+    what: str
+    expected: str
+    observed: str
+
+
+__all__ = [
+    "Action",
+    "Archive",
+    "Basis",
+    "Difference",
+    "FeedState",
+    "Method",
+    "Mode",
+    "Plan",
+    "Skipped",
+    "Step",
+]

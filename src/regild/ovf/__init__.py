@@ -1,0 +1,1 @@
+"""The virtual appliance on disk: envelope, content descriptor, manifest, archive."""

@@ -1,0 +1,1 @@
+"""Verb 2: from Content and available releases to a Plan; pure."""

@@ -1,0 +1,1 @@
+"""Verb 4: from a changed overlay to a Receipt."""

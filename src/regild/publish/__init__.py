@@ -1,0 +1,1 @@
+"""Verb 5: from a proven overlay to an appliance that others can use."""
