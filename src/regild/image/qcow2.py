@@ -1,0 +1,260 @@
+"""qcow2 disks, versions 2 and 3, with zlib and zstd clusters and extended L2 entries.
+
+QEMU's docs/interop/qcow2.txt. A backing file, an external data file, encryption and unknown
+incompatible features are refused; every place in the file is checked against its size.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from regild.errors import Encrypted, ExternalFile, Malformed, TooLarge, Truncated, UnsupportedFormat
+from regild.image.grains import (
+    RecentGrains,
+    check_capacity,
+    check_range,
+    read_by_grain,
+    runs_of,
+)
+from regild.image.window import Window
+
+_HEADER = struct.Struct(">4sIQIIQIIQQIIQ")
+_FEATURES = struct.Struct(">QQQII")
+
+DIRTY, CORRUPT, DATA_FILE, COMPRESSION, EXTENDED = (1 << bit for bit in range(5))
+"""Incompatible features."""
+ZLIB, ZSTD = 0, 1
+
+OFFSET_MASK = 0x00FFFFFFFFFFFE00
+COMPRESSED = 1 << 62
+ZERO = 1
+
+MIN_CLUSTER_BITS = 9
+MAX_CLUSTER_BITS = 21
+MAX_L1_BYTES = 32 << 20
+"""The limit that QEMU sets itself (QCOW_MAX_L1_SIZE)."""
+HELD_TABLES_BYTES = 8 << 20
+SUBCLUSTERS = 32
+
+
+def open_qcow2(window: Window) -> Qcow2Disk:
+    """Open a qcow2 image that lies in a window and check its header.
+
+    Raises: Malformed, Truncated, TooLarge, UnsupportedFormat, ExternalFile, Encrypted.
+    """
+    where = window.where
+    fields = _HEADER.unpack(window.read(0, _HEADER.size))
+    _magic, version, backing_at, _backing, cluster_bits, size, crypt, l1_entries, l1_at, *_ = fields
+    if version not in (2, 3):
+        raise UnsupportedFormat(where=where, why=f"qcow2 version {version}")
+    if backing_at:
+        raise ExternalFile(where=where, why="it depends on a backing file")
+    if crypt:
+        raise Encrypted(where=where, why="its clusters are encrypted")
+    if not MIN_CLUSTER_BITS <= cluster_bits <= MAX_CLUSTER_BITS:
+        raise Malformed(where=where, why=f"clusters of 2^{cluster_bits} bytes")
+    check_capacity(where, size)
+    features, compression = _features(window, version)
+    return Qcow2Disk(window, size, cluster_bits, l1_at, l1_entries, features, compression)
+
+
+def _features(window: Window, version: int) -> tuple[int, int]:
+    """The incompatible features and the compression type of a version 3 header."""
+    where = window.where
+    if version == 2:
+        return 0, ZLIB
+    incompatible, _compatible, _clear, _order, length = _FEATURES.unpack(
+        window.read(_HEADER.size, _FEATURES.size)
+    )
+    if incompatible & DATA_FILE:
+        raise ExternalFile(where=where, why="it keeps its data in an external file")
+    if incompatible & CORRUPT:
+        raise Malformed(where=where, why="it is marked as corrupt")
+    unknown = incompatible & ~(DIRTY | COMPRESSION | EXTENDED)
+    if unknown:
+        raise UnsupportedFormat(where=where, why=f"incompatible features {unknown:#x}")
+    compression = ZLIB
+    if incompatible & COMPRESSION:
+        if length < _HEADER.size + _FEATURES.size + 1:
+            raise Malformed(where=where, why="its header is too short for its features")
+        compression = window.read(_HEADER.size + _FEATURES.size, 1)[0]
+    if compression not in (ZLIB, ZSTD):
+        raise UnsupportedFormat(where=where, why=f"compression type {compression}")
+    return incompatible, compression
+
+
+class Qcow2Disk:
+    """A disk that is kept as clusters, each found through two levels of tables."""
+
+    format = "qcow2"
+
+    def __init__(
+        self,
+        window: Window,
+        size: int,
+        cluster_bits: int,
+        l1_at: int,
+        l1_entries: int,
+        features: int,
+        compression: int,
+    ) -> None:
+        self.size = size
+        self._window = window
+        self._bits = cluster_bits
+        self._cluster = 1 << cluster_bits
+        self._words = 2 if features & EXTENDED else 1
+        self._entries = self._cluster // (8 * self._words)
+        self._zstd = compression == ZSTD
+        if features & EXTENDED and cluster_bits < 14:
+            raise Malformed(where=window.where, why="its clusters are too small for subclusters")
+        self._l1 = self._read_l1(l1_at, l1_entries)
+        self._tables: dict[int, tuple[int, ...]] = {}
+        self._held_tables = max(4, HELD_TABLES_BYTES // self._cluster)
+        self._recent = RecentGrains()
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read from the file so far."""
+        return self._window.bytes_read
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes; clusters that are not kept read as zeros.
+
+        Raises: Truncated, Malformed.
+        """
+        check_range(self._window.where, self.size, offset, length)
+        return read_by_grain(offset, length, self._cluster, self._piece)
+
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """The (offset, length) of all clusters that are kept, neighbours as one.
+
+        Raises: Truncated, Malformed.
+        """
+        return runs_of(self._kept(), self._cluster, self.size)
+
+    def _kept(self) -> Iterator[int]:
+        """The numbers of the clusters that hold something, ascending."""
+        # A compressed cluster takes at least a byte or two; clusters may share a sector.
+        most = self._window.size // 2
+        total = -(-self.size // self._cluster)
+        for index, table_at in enumerate(self._l1):
+            if not table_at:
+                continue
+            table = self._table(index)
+            for entry in range(min(self._entries, total - index * self._entries)):
+                if self._holds(table, entry):
+                    most -= 1
+                    if most < 0:
+                        raise Malformed(where=self._window.where, why="its clusters overlap")
+                    yield index * self._entries + entry
+
+    def _holds(self, table: tuple[int, ...], entry: int) -> bool:
+        word = table[entry * self._words]
+        if word & COMPRESSED:
+            return True
+        if self._words == 2:
+            return bool(table[entry * 2 + 1] & 0xFFFFFFFF)
+        return bool(word & OFFSET_MASK) and not word & ZERO
+
+    def _piece(self, number: int, start: int, count: int) -> bytes:
+        index, entry = divmod(number, self._entries)
+        if not self._l1[index]:
+            return bytes(count)
+        table = self._table(index)
+        word = table[entry * self._words]
+        if word & COMPRESSED:
+            content = self._recent.find(number)
+            if content is None:
+                content = self._unpacked(number, word)
+                self._recent.keep(number, content)
+            return content[start : start + count]
+        at = word & OFFSET_MASK
+        if self._words == 2:
+            return self._subclusters(at, table[entry * 2 + 1], start, count)
+        if not at or word & ZERO:
+            return bytes(count)
+        return self._window.read(at + start, count)
+
+    def _subclusters(self, at: int, bitmap: int, start: int, count: int) -> bytes:
+        """A part of a cluster whose 32 subclusters are kept, zero or absent one by one."""
+        if bitmap & (bitmap >> 32) & 0xFFFFFFFF:
+            raise Malformed(where=self._window.where, why="a subcluster is both data and zero")
+
+        def piece(number: int, within: int, length: int) -> bytes:
+            if bitmap >> number & 1 and at:
+                place = at + number * (self._cluster // SUBCLUSTERS) + within
+                return self._window.read(place, length)
+            return bytes(length)
+
+        return read_by_grain(start, count, self._cluster // SUBCLUSTERS, piece)
+
+    def _unpacked(self, number: int, word: int) -> bytes:
+        """A compressed cluster: the place in the low bits, above them the further sectors."""
+        split = 62 - (self._bits - 8)
+        at = word & ((1 << split) - 1)
+        sectors = (word & (COMPRESSED - 1)) >> split
+        length = (sectors + 1) * 512 - (at & 511)
+        # The last cluster's sectors may reach over the end of the file.
+        length = min(length, self._window.size - at)
+        if length <= 0:
+            raise Truncated(where=self._window.where, why=f"cluster {number} lies behind its end")
+        packed = self._window.read(at, length)
+        unpack = _from_zstd if self._zstd else _from_deflate
+        content = unpack(packed, self._cluster, self._window.where)
+        if len(content) != self._cluster:
+            why = f"cluster {number} inflates to {len(content)} bytes"
+            raise Malformed(where=self._window.where, why=why)
+        return content
+
+    def _read_l1(self, at: int, entries: int) -> tuple[int, ...]:
+        where = self._window.where
+        needed = -(-self.size // (self._entries * self._cluster))
+        if entries < needed:
+            raise Malformed(where=where, why="its L1 table is too short for the disk's size")
+        if needed * 8 > MAX_L1_BYTES:
+            raise TooLarge(where=where, why=f"its L1 table takes {needed * 8} bytes")
+        if at % self._cluster:
+            raise Malformed(where=where, why="its L1 table is not aligned")
+        words = struct.unpack(f">{needed}Q", self._window.read(at, needed * 8))
+        places = tuple(word & OFFSET_MASK for word in words)
+        kept = [place for place in places if place]
+        if len(set(kept)) != len(kept):
+            raise Malformed(where=where, why="its L2 tables overlap")
+        return places
+
+    def _table(self, index: int) -> tuple[int, ...]:
+        table = self._tables.get(index)
+        if table is None:
+            content = self._window.read(self._l1[index], self._cluster)
+            table = struct.unpack(f">{self._cluster // 8}Q", content)
+            if len(self._tables) >= self._held_tables:
+                self._tables.clear()
+            self._tables[index] = table
+        return table
+
+
+def _from_deflate(packed: bytes, length: int, where: str) -> bytes:
+    """Inflate a raw deflate stream (RFC 1951); what follows it in its sector is ignored."""
+    import deflate
+
+    try:
+        return bytes(deflate.deflate_decompress(packed, length))
+    except deflate.DeflateError:
+        machine = zlib.decompressobj(wbits=-15)
+    try:
+        return machine.decompress(packed, length)
+    except zlib.error as error:
+        raise Malformed(where=where, why=f"a cluster does not inflate: {error}") from error
+
+
+def _from_zstd(packed: bytes, length: int, where: str) -> bytes:
+    """Unpack a Zstandard frame (RFC 8878); what follows it in its sector is ignored."""
+    from backports import zstd
+
+    machine = zstd.ZstdDecompressor()
+    try:
+        return machine.decompress(packed, length)
+    except zstd.ZstdError as error:
+        raise Malformed(where=where, why=f"a cluster does not unpack: {error}") from error

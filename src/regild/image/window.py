@@ -1,0 +1,75 @@
+"""A part of a file, read in place by position; every byte that is read is counted.
+
+Disks are read where they lie, also as a member of an OVA (an uncompressed tar), so a disk's bytes
+are a window into a file and never a file of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from regild.errors import Malformed, Truncated
+from regild.host.files import translated
+
+
+class Window:
+    """A span of an open file. `size` is its length in bytes, `offset` where it begins."""
+
+    def __init__(self, handle: int, where: str, offset: int, size: int) -> None:
+        self.handle = handle
+        self.where = where
+        self.offset = offset
+        self.size = size
+        self.bytes_read = 0
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from `offset`, counted from the window's begin.
+
+        Raises: Truncated when the window or the file ends before.
+        """
+        if offset < 0 or length < 0 or offset + length > self.size:
+            why = f"{length} bytes at {offset} are needed, and it holds {self.size}"
+            raise Truncated(where=self.where, why=why)
+        content = os.pread(self.handle, length, self.offset + offset)
+        self.bytes_read += len(content)
+        return content if len(content) == length else self._rest(content, offset, length)
+
+    def _rest(self, content: bytes, offset: int, length: int) -> bytes:
+        """Go on after a read that gave less than was asked for (over 2 GiB, or the file shrank)."""
+        parts = [content]
+        done = len(content)
+        while done < length:
+            more = os.pread(self.handle, length - done, self.offset + offset + done)
+            if not more:
+                why = f"it became shorter while it was read: {length} bytes at {offset} are needed"
+                raise Truncated(where=self.where, why=why)
+            self.bytes_read += len(more)
+            parts.append(more)
+            done += len(more)
+        return b"".join(parts)
+
+
+@contextlib.contextmanager
+def open_window(path: Path, offset: int = 0, length: int | None = None) -> Iterator[Window]:
+    """Open a part of a file for reading; without `length`, all from `offset` to its end.
+
+    Raises: MissingFile, NotPermitted, Truncated when the file is shorter, Malformed when it is no
+    file at all.
+    """
+    with translated(path):
+        if path.is_dir():
+            raise Malformed(where=str(path), why="it is a folder, not a disk image")
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        # lseek and not fstat, because a block device has no size in its inode.
+        end = os.lseek(handle, 0, os.SEEK_END)
+        size = end - offset if length is None else length
+        if offset < 0 or size < 0 or offset + size > end:
+            why = f"its bytes {offset} to {offset + size} are needed, and it holds {end}"
+            raise Truncated(where=str(path), why=why)
+        yield Window(handle, str(path), offset, size)
+    finally:
+        os.close(handle)
