@@ -1,6 +1,7 @@
 """Every way in which regild can fail, drawn as one tree.
 
     RegildError                        70  a bug in regild, if nothing more exact is raised
+    ├── Unforeseen                     70  an exception that no room expected
     ├── UsageError                      2  the command line or the site's regild.toml asks for the
     impossible
     ├── NothingRead                     3  nothing in the guest could be read
@@ -50,6 +51,14 @@ class RegildError(Exception):
 
     def __reduce__(self) -> tuple[type[RegildError], tuple[Any, ...]]:
         return type(self), tuple(self.facts().values())
+
+
+@dataclass(eq=False)
+class Unforeseen(RegildError):
+    """An exception that no room of regild expected: a bug."""
+
+    what: str
+    sentence = "regild stopped at something that it did not foresee: {what}"
 
 
 # --- usage: 2

@@ -1,0 +1,196 @@
+"""Where every command ends: the one place that prints results and errors and chooses the exit code.
+
+Results go to standard output, everything else to standard error. Exit codes: the error's own class
+says it (`regild.errors`); 70 for what nobody foresaw; 130 and 143 after Ctrl-C and SIGTERM; 141
+when the reader of our output went away. An error beats 3, 3 beats 10 and 11.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, TextIO
+
+from regild.cli.outcome import Outcome
+from regild.cli.text import plain, plain_json, plain_lines
+from regild.errors import DiskFull, HostError, RegildError, Unforeseen, UsageError
+
+INTERRUPTED = 128 + signal.SIGINT
+PIPE_CLOSED = 128 + signal.SIGPIPE
+BUG = 70
+
+COLUMNS = 100
+"""The width of tables where there is no terminal, or a narrower one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How the user wants to be answered; read before parsing, so that a wrong command line is
+    answered in the same form."""
+
+    json: bool = False
+    debug: bool = False
+
+
+class Ended(BaseException):
+    """SIGTERM or SIGHUP arrived; raised so that everything open is closed on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.code = 128 + number
+
+
+def read_wishes(argv: Sequence[str]) -> Wishes:
+    """The wishes on a command line, wherever they stand before `--`."""
+    options = argv[: argv.index("--")] if "--" in argv else argv
+    return Wishes(json="--json" in options, debug="--debug" in options)
+
+
+def conclude(command: Callable[[], Outcome | int | None], wishes: Wishes) -> int:
+    """Run a command to its end, print what it says and give the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    if wishes.debug:
+        _log_to(sys.stderr)
+    try:
+        with _signals_raised():
+            return _spoken(command, wishes)
+    except BrokenPipeError:
+        _forget_stdout()
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        return _interrupted(INTERRUPTED)
+    except Ended as error:
+        return _interrupted(error.code)
+
+
+def _spoken(command: Callable[[], Outcome | int | None], wishes: Wishes) -> int:
+    """Run a command and print its answer or its error."""
+    try:
+        ended = command()
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        known = error if isinstance(error, RegildError) else _known(error)
+        if wishes.debug:
+            print(plain_lines(traceback.format_exc()), file=sys.stderr)
+        if wishes.json:
+            _print_json({"error": failure_of(known)})
+        _complain(known)
+        return known.exit_code
+    if not isinstance(ended, Outcome):
+        sys.stdout.flush()
+        # The parser turns Ctrl-C into this code before we see it.
+        return _interrupted(INTERRUPTED) if ended == INTERRUPTED else ended or 0
+    if wishes.json:
+        _print_json(ended.answer)
+    else:
+        print(ended.text(_columns()), flush=True)
+    if ended.complaint:
+        _complain(ended.complaint)
+    return ended.exit_code
+
+
+def _known(error: Exception) -> RegildError:
+    """The regild error for an exception of the parser, of the machine, or of nobody's foresight."""
+    from typer import TyperException
+
+    if isinstance(error, TyperException):
+        return UsageError(what=error.format_message().rstrip("."))
+    if isinstance(error, MemoryError):
+        return HostError(where="regild", why="there is not enough memory")
+    if isinstance(error, OSError) and error.errno is not None:
+        where = os.fsdecode(error.filename) if error.filename else "this machine"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return (DiskFull if full else HostError)(where=where, why=os.strerror(error.errno))
+    return Unforeseen(what=f"{type(error).__name__}: {error}".rstrip(": "))
+
+
+def failure_of(error: RegildError) -> dict[str, Any]:
+    """An error as it stands in `--json`, under `error`."""
+    return {
+        "kind": type(error).__name__,
+        "sentence": str(error),
+        "hint": error.advice,
+        "exit_code": error.exit_code,
+        "retryable": error.retryable,
+        "facts": error.facts(),
+    }
+
+
+def _interrupted(code: int) -> int:
+    print("regild: interrupted; nothing was published", file=sys.stderr)
+    return code
+
+
+def _complain(error: RegildError) -> None:
+    print(f"regild: {plain(error)}", file=sys.stderr)
+    if error.advice:
+        print(f"  hint: {plain(error.advice)}", file=sys.stderr)
+
+
+def _print_json(value: Any) -> None:
+    """Print a value as JSON; msgspec's own writer would refuse file names that are not UTF-8."""
+    import msgspec
+
+    plainest = msgspec.to_builtins(value, enc_hook=str)
+    print(plain_json(json.dumps(plainest, indent=2, ensure_ascii=False)), flush=True)
+
+
+def _columns() -> int:
+    """The width to print in: the terminal's, or 100 where there is none or a narrow one."""
+    return max(COLUMNS, shutil.get_terminal_size().columns) if sys.stdout.isatty() else COLUMNS
+
+
+def _forget_stdout() -> None:
+    """Nobody reads our output any more: keep the interpreter from complaining at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _signals_raised() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind like Ctrl-C does, so that nothing is left behind."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Ended(number)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    try:
+        before = [(number, signal.signal(number, end)) for number in numbers]
+    except ValueError:  # not in the main thread: a test's runner
+        before = []
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+class _PlainFormatter(logging.Formatter):
+    """Log lines may quote an image; they are made safe like everything else."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return plain_lines(super().format(record))
+
+
+def _log_to(stream: TextIO) -> None:
+    """Send regild's own log to a stream."""
+    tap = logging.StreamHandler(stream)
+    tap.setFormatter(_PlainFormatter("%(relativeCreated)7d ms %(name)s: %(message)s"))
+    log = logging.getLogger("regild")
+    log.handlers = [tap]
+    log.setLevel(logging.DEBUG)

@@ -1,0 +1,59 @@
+"""The front door: `regild COMMAND`, each command in a file of its own under `commands/`.
+
+Only names and help texts are loaded here, so that `regild --help` answers at once; what a command
+needs is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from regild import __version__
+from regild.cli.commands.describe import describe
+from regild.cli.exits import conclude, read_wishes
+
+app = typer.Typer(
+    name="regild",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"regild {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def regild(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Keep golden virtual-machine images up to date while they are offline."""
+
+
+for command in (describe,):
+    app.command()(command)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line and give its exit code; an empty one is a question for help."""
+    args = list(argv) or ["--help"]
+    return conclude(
+        lambda: app(args=args, prog_name="regild", standalone_mode=False), read_wishes(args)
+    )
+
+
+def main() -> None:
+    """Run regild on the process's own command line."""
+    sys.exit(run(sys.argv[1:]))

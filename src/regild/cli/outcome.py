@@ -1,0 +1,34 @@
+"""What a command hands back: the answer, how a person reads it, and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from regild.errors import RegildError
+
+DONE = 0
+UNREAD = 3
+CHANGES = 10
+ONLY_SKIPPED = 11
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a command that got as far as an answer.
+
+    `answer` is the value that `--json` prints; `text` gives the same for a person, in at most the
+    given number of columns. `complaint` is an error that stands beside the answer (a digest that
+    does not match, in a list of those that do); its exit code beats `code`.
+    """
+
+    answer: Any
+    text: Callable[[int], str]
+    code: int = DONE
+    complaint: RegildError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """The process's exit status."""
+        return self.complaint.exit_code if self.complaint else self.code
