@@ -1,0 +1,168 @@
+"""What each command answers: the values behind `--json`, the contract with programs.
+
+Their JSON Schemas stand under docs/spec/schemas and are made from these types
+(`regild.model.json.schema_of`). A field may be added; none is renamed or removed.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from regild.model.appliance import DescriptorState
+from regild.model.content import Application, Package, Platform, Source, Unknown, Value
+from regild.model.digest import Digest
+from regild.model.plan import Difference, Plan, Skipped, Step
+
+Form = Literal["ova", "folder", "disk"]
+
+
+class DiskAnswer(Value, frozen=True):
+    """One disk of an image, as it is stored."""
+
+    name: str
+    format: str
+    virtual_bytes: int
+    stored_bytes: int
+
+
+class Output(Value, frozen=True):
+    """A file that was written."""
+
+    path: str
+    sha256: str
+    """Hexadecimal digits of the file's SHA-256; empty where the output is a folder."""
+    bytes: int
+
+
+class DescribeAnswer(Value, frozen=True):
+    """`regild describe`: what one virtual system holds."""
+
+    image: str
+    form: Form
+    system: str
+    """Id of the virtual system; empty for a bare disk."""
+    platform: Platform
+    packages: tuple[Package, ...]
+    applications: tuple[Application, ...]
+    sources: tuple[Source, ...]
+    unknowns: tuple[Unknown, ...]
+    descriptor: DescriptorState
+    disks: tuple[DiskAnswer, ...] = ()
+    read_bytes: int = 0
+    """Bytes that were read from the image's files."""
+    state: Digest | None = None
+    """Digest of everything that a plan depends on (`Content.state`)."""
+    output: Output | None = None
+    bom: Output | None = None
+
+
+class PlanAnswer(Plan, frozen=True):
+    """`regild plan`: the plan, and what stands around it."""
+
+    image: str = ""
+    system: str = ""
+    unknowns: tuple[Unknown, ...] = ()
+    descriptor: DescriptorState | None = None
+
+
+class Receipt(Value, frozen=True):
+    """What was done and what was checked, as the descriptor's generation can show it."""
+
+    plan: Digest
+    base: Digest
+    result: Digest
+    """`Content.state` of what was observed after the change."""
+    carrier: str
+    checks: tuple[str, ...] = ()
+    unknowns: tuple[Unknown, ...] = ()
+
+
+class UpdateAnswer(Value, frozen=True):
+    """`regild update`: what changed and where the result is."""
+
+    plan_id: Digest
+    upgraded: tuple[Step, ...]
+    differences: tuple[Difference, ...] = ()
+    """Always empty in an answer: with a difference nothing is published."""
+    skipped: tuple[Skipped, ...] = ()
+    unknowns: tuple[Unknown, ...] = ()
+    receipt: Receipt | None = None
+    output: Output | None = None
+    """None where there was nothing to do."""
+
+
+ManifestStatus = Literal["whole", "absent", "broken"]
+
+
+class ManifestAnswer(Value, frozen=True):
+    """How an appliance's files compare with its manifest."""
+
+    state: ManifestStatus
+    why: str
+    entries: int = 0
+
+
+class SystemState(Value, frozen=True):
+    """How far one virtual system's descriptor can be believed."""
+
+    system: str
+    state: str
+    why: str
+    virtual: Digest | None = None
+    """Digest of the virtual disk's bytes, where it was computed (`--deep`)."""
+
+
+class VerifyAnswer(Value, frozen=True):
+    """`regild verify`: the manifest's digests and the descriptor against the disk."""
+
+    image: str
+    manifest: ManifestAnswer
+    descriptors: tuple[SystemState, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    unknowns: tuple[Unknown, ...] = ()
+    hashed_bytes: int = 0
+
+
+class Change(Value, frozen=True, rename={"was": "from", "becomes": "to"}):
+    """One package that differs between two images."""
+
+    action: Literal["upgrade", "downgrade", "install", "remove"]
+    """Another architecture of the same name is an install and a removal."""
+    type: str
+    name: str
+    arch: str = ""
+    was: str = ""
+    becomes: str = ""
+    fixes: tuple[str, ...] = ()
+
+
+class DiffAnswer(Value, frozen=True):
+    """`regild diff`: what changed from one image to another."""
+
+    old: str
+    new: str
+    platform: tuple[Difference, ...] = ()
+    changes: tuple[Change, ...] = ()
+    applications: tuple[Difference, ...] = ()
+    sources: tuple[Difference, ...] = ()
+    unknowns: tuple[Unknown, ...] = ()
+
+
+class Failure(Value, frozen=True):
+    """An error, as it stands in `--json` under `error`."""
+
+    kind: str
+    sentence: str
+    hint: str
+    exit_code: int
+    retryable: bool
+
+
+ANSWERS: dict[str, type[Value]] = {
+    "describe": DescribeAnswer,
+    "plan": PlanAnswer,
+    "update": UpdateAnswer,
+    "verify": VerifyAnswer,
+    "diff": DiffAnswer,
+}
+"""The answer of each command."""
