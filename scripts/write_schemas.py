@@ -1,0 +1,28 @@
+"""Write the JSON Schemas of the command line's answers, from the types that give them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from regild.model.answers import ANSWERS
+from regild.model.json import schema_of
+
+FOLDER = Path(__file__).parent.parent / "docs" / "spec" / "schemas"
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """The schema of every answer, by file name."""
+    return {f"{command}.schema.json": schema_of(kind) for command, kind in ANSWERS.items()}
+
+
+def text_of(schema: dict[str, Any]) -> str:
+    """A schema as it stands in its file."""
+    return json.dumps(schema, indent=2, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, schema in schemas().items():
+        (FOLDER / name).write_text(text_of(schema))
