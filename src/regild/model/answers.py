@@ -6,7 +6,7 @@ Their JSON Schemas stand under docs/spec/schemas and are made from these types
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from regild.model.appliance import DescriptorState
 from regild.model.content import Application, Package, Platform, Source, Unknown, Value
@@ -156,6 +156,14 @@ class Failure(Value, frozen=True):
     hint: str
     exit_code: int
     retryable: bool
+    facts: dict[str, Any]
+    """The error's typed fields by name; which there are depends on `kind`."""
+
+
+class ErrorAnswer(Value, frozen=True):
+    """Every command with `--json`, where it fails before it has an answer."""
+
+    error: Failure
 
 
 ANSWERS: dict[str, type[Value]] = {
@@ -164,5 +172,6 @@ ANSWERS: dict[str, type[Value]] = {
     "update": UpdateAnswer,
     "verify": VerifyAnswer,
     "diff": DiffAnswer,
+    "error": ErrorAnswer,
 }
-"""The answer of each command."""
+"""The answer of each command, and of any that fails."""

@@ -1,0 +1,216 @@
+"""The answers as a person reads them: plain text, aligned, the unknown printed loudly.
+
+Pure: an answer and a width in, text out. Everything that an image says passes `regild.cli.text`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from regild.cli.progress import bytes_text
+from regild.cli.table import pairs, table
+from regild.cli.text import plain
+from regild.model.answers import (
+    DescribeAnswer,
+    DiffAnswer,
+    DiskAnswer,
+    PlanAnswer,
+    UpdateAnswer,
+    VerifyAnswer,
+)
+from regild.model.content import Package, Platform, Source, Unknown
+from regild.model.plan import Skipped, Step
+
+FIXES_SHOWN = 3
+
+
+def describe_text(answer: DescribeAnswer, width: int) -> str:
+    """What an image holds: a summary, its packages, and what could not be read."""
+    system = f", virtual system {answer.system}" if answer.system else ""
+    summary = [
+        ("Platform", platform_text(answer.platform)),
+        ("Kernels", list(answer.platform.kernels)),
+        ("Packages", _counts(answer.packages)),
+        ("Applications", [f"{one.name} {one.version}" for one in answer.applications]),
+        ("Sources", [_source(one) for one in answer.sources]),
+        ("Disks", [_disk(one) for one in answer.disks]),
+        ("Descriptor", f"{answer.descriptor.state}: {answer.descriptor.why}"),
+        ("Read", bytes_text(answer.read_bytes)),
+    ]
+    packages = table(
+        ["PACKAGE", "VERSION", "ARCH", "SOURCE"],
+        [(one.name, one.version, one.arch, _origin(one)) for one in answer.packages],
+        width,
+    )
+    written = [
+        f"Written: {plain(one.path)}, {bytes_text(one.bytes)}"
+        for one in (answer.output, answer.bom)
+        if one
+    ]
+    head = [plain(f"{answer.image}{system}"), *pairs(summary, width)]
+    return _blocks(head, packages, written, _unknowns(answer.unknowns, width))
+
+
+def plan_text(answer: PlanAnswer, width: int) -> str:
+    """What would change and why, what was left out, and what could not be read."""
+    basis = "its disk" if answer.basis == "disk" else "its descriptor alone"
+    summary = [
+        ("Download", bytes_text(answer.download_bytes)),
+        ("Growth on disk", bytes_text(answer.disk_bytes)),
+        ("Feeds", [f"{one.uri} {one.suite}, {one.date}" for one in answer.feeds]),
+        ("Basis", f"{basis}, mode {answer.mode}"),
+        ("Plan", answer.id),
+    ]
+    return _blocks(
+        [plain(f"{answer.image}: {_plan_sentence(answer)}")],
+        _steps(answer.steps, width),
+        _skipped(answer.skipped, width),
+        pairs(summary, width),
+        _unknowns(answer.unknowns, width),
+    )
+
+
+def update_text(answer: UpdateAnswer, width: int) -> str:
+    """What was changed and checked, and where the result stands."""
+    receipt = answer.receipt
+    summary: list[tuple[str, object]] = [("Plan", answer.plan_id)]
+    if receipt:
+        summary += [("Carrier", receipt.carrier), ("Checks", list(receipt.checks))]
+    if answer.output:
+        size = bytes_text(answer.output.bytes)
+        summary += [("Output", f"{answer.output.path}, {size}"), ("SHA-256", answer.output.sha256)]
+    done = _many(len(answer.upgraded), "package was", "packages were")
+    head = f"{done} changed" if answer.upgraded else "Nothing to do; nothing was written"
+    return _blocks(
+        [head],
+        _steps(answer.upgraded, width),
+        _skipped(answer.skipped, width),
+        pairs(summary, width),
+        _unknowns(answer.unknowns, width),
+    )
+
+
+def verify_text(answer: VerifyAnswer, width: int) -> str:
+    """Which promises of an image hold."""
+    summary: list[tuple[str, object]] = [
+        ("Manifest", f"{answer.manifest.state}: {answer.manifest.why}")
+    ]
+    for one in answer.descriptors:
+        name = f"Descriptor of {one.system}" if len(answer.descriptors) > 1 else "Descriptor"
+        summary.append((plain(name), f"{one.state}: {one.why}"))
+        if one.virtual:
+            summary.append(("Virtual disk", one.virtual))
+    summary.append(("Hashed", bytes_text(answer.hashed_bytes)))
+    differences = table(
+        ["WHAT", "EXPECTED", "OBSERVED"],
+        [(one.what, one.expected, one.observed) for one in answer.differences],
+        width,
+    )
+    return _blocks(
+        [plain(answer.image), *pairs(summary, width)],
+        differences,
+        _unknowns(answer.unknowns, width),
+    )
+
+
+def diff_text(answer: DiffAnswer, width: int) -> str:
+    """What changed between two images, package by package."""
+    counts = Counter(one.action for one in answer.changes)
+    said = [_many(number, action, f"{action}s") for action, number in counts.items()]
+    head = f"{answer.old} -> {answer.new}: {', '.join(said) or 'the same packages'}"
+    changes = [
+        (one.action, one.name, one.arch, one.was, one.becomes, _fixes(one.fixes))
+        for one in answer.changes
+    ]
+    others = (*answer.platform, *answer.applications, *answer.sources)
+    return _blocks(
+        [plain(head)],
+        table(["CHANGE", "PACKAGE", "ARCH", "FROM", "TO", "FIXES"], changes, width),
+        table(
+            ["OTHER", "BEFORE", "AFTER"],
+            [(one.what, one.expected, one.observed) for one in others],
+            width,
+        ),
+        _unknowns(answer.unknowns, width),
+    )
+
+
+def platform_text(platform: Platform) -> str:
+    """A platform in one line."""
+    name = platform.name or " ".join(filter(None, (platform.id, platform.version)))
+    release = f"release {platform.version}" if platform.name and platform.version else ""
+    return ", ".join(filter(None, (name or "unknown", release, platform.arch)))
+
+
+def _blocks(*blocks: Sequence[str]) -> str:
+    """Blocks of lines with an empty line between them; empty blocks vanish."""
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines)
+
+
+def _unknowns(unknowns: Sequence[Unknown], width: int) -> list[str]:
+    if not unknowns:
+        return []
+    things = _many(len(unknowns), "thing", "things")
+    return [
+        f"!!! UNKNOWN: {things} could not be read; this answer is not complete",
+        *table(["WHERE", "WHY"], [(one.where, one.why) for one in unknowns], width),
+    ]
+
+
+def _plan_sentence(answer: PlanAnswer) -> str:
+    left_out = _many(len(answer.skipped), "change is", "changes are")
+    if answer.steps:
+        said = _many(len(answer.steps), "change", "changes") + " to make"
+        return f"{said}, {left_out} left out" if answer.skipped else said
+    return f"nothing to do, but {left_out} left out" if answer.skipped else "up to date"
+
+
+def _steps(steps: Sequence[Step], width: int) -> list[str]:
+    rows = [
+        (one.action, one.name, one.arch, one.was, one.becomes, one.why, _fixes(one.fixes))
+        for one in steps
+    ]
+    return table(["ACTION", "PACKAGE", "ARCH", "FROM", "TO", "WHY", "FIXES"], rows, width)
+
+
+def _skipped(skipped: Sequence[Skipped], width: int) -> list[str]:
+    rows = [(one.name, one.available, one.why) for one in skipped]
+    return table(["LEFT OUT", "AVAILABLE", "WHY"], rows, width)
+
+
+def _fixes(fixes: Sequence[str]) -> str:
+    """The first few ids, and how many more."""
+    more = f" +{len(fixes) - FIXES_SHOWN}" if len(fixes) > FIXES_SHOWN else ""
+    return " ".join(fixes[:FIXES_SHOWN]) + more
+
+
+def _counts(packages: Iterable[Package]) -> str:
+    counts = Counter(one.type for one in packages)
+    held = sum(1 for one in packages if one.hold)
+    said = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "none"
+    return f"{said} ({held} held)" if held else said
+
+
+def _origin(package: Package) -> str:
+    """The source package where it says more than the package's own name."""
+    notes = [package.source] if package.source not in ("", package.name) else []
+    notes += ["held"] if package.hold else []
+    notes += [package.state] if package.state != "installed" else []
+    return ", ".join(notes)
+
+
+def _source(source: Source) -> str:
+    off = "" if source.enabled else " (disabled)"
+    unsigned = " (unsigned, will not be believed)" if source.trusted else ""
+    components = " ".join(source.components)
+    return f"{source.type} {source.uri} {source.suite} {components}".rstrip() + off + unsigned
+
+
+def _disk(disk: DiskAnswer) -> str:
+    virtual, stored = bytes_text(disk.virtual_bytes), bytes_text(disk.stored_bytes)
+    return f"{disk.name}, {disk.format}, {virtual}, stored in {stored}"
+
+
+def _many(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
