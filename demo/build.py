@@ -66,12 +66,12 @@ def read_sources() -> dict[str, str]:
 
     A machine of another Debian release names the same archives, only other suites.
     """
+    wanted = ["--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"]
     told = run(
-        ["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE)"]
-        + ["Created-By: Packages"],
+        ["apt-get", "indextargets", "--no-release-info", *wanted],
         purpose="to learn this machine's mirror",
-    ).stdout.decode()
-    pairs = [line.split() for line in told.splitlines()]
+    )
+    pairs = [line.split() for line in told.stdout.decode().splitlines()]
     security = [_resolve(uri) for uri, suite in pairs if suite.endswith("-security")]
     main = [_resolve(uri) for uri, suite in pairs if f"{suite}-updates" in {s for _, s in pairs}]
     main = main or [_resolve(uri) for uri, suite in pairs if not suite.endswith("-security")]
@@ -143,12 +143,17 @@ def _bootstrap(recipe: Recipe, sources: dict[str, str], tree: Path, epoch: int) 
         "ROOT_UUID": str(recipe.uuid("root")),
         "ESP_UUID": _dashed(volume_id(recipe)) if recipe.bootable else "",
     }
+    options = [
+        f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
+        f"--variant={recipe.variant}",
+        f"--include={','.join(recipe.packages)}",
+        *([f"--setup-hook={PIN}"] if recipe.outdated else []),
+        f'--customize-hook={HERE / "customize"} "$1"',
+        "--format=tar",
+    ]
+    taken = [line for line in lines if line.split()[3] in recipe.suites]
     run(
-        ["mmdebstrap", f"--variant={recipe.variant}", f"--include={','.join(recipe.packages)}"]
-        + [f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--format=tar"]
-        + ([f"--setup-hook={PIN}"] if recipe.outdated else [])
-        + [f'--customize-hook={HERE / "customize"} "$1"', "bookworm", tree]
-        + [line for line in lines if line.split()[3] in recipe.suites],
+        ["mmdebstrap", *options, "bookworm", tree, *taken],
         purpose="to build the appliance",
         env=env | _proxies(),
     )

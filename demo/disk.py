@@ -98,12 +98,13 @@ def _partition(recipe: Recipe, parts: tuple[Part, ...], disk: Path) -> None:
 
 
 def _fill(recipe: Recipe, part: Part, tree: Path, disk: Path, epoch: int) -> None:
-    """Make the root filesystem straight in the disk, owners and extended attributes as in `tree`."""
+    """Make the root filesystem straight in the disk; owners and attributes are those of `tree`."""
     become_root = () if os.geteuid() == 0 else NAMESPACE_ROOT
-    options = f"offset={part.offset},hash_seed={recipe.uuid('hash')}"
+    names = ["-L", "root", "-U", str(recipe.uuid("root"))]
+    layout = ["-O", FEATURES, "-E", f"offset={part.offset},hash_seed={recipe.uuid('hash')}"]
+    size = f"{part.bytes // 1024}k"
     run(
-        [*become_root, "sh", "-c", FILL, "fill", tree, "-U", str(recipe.uuid("root")), "-L", "root"]
-        + ["-O", FEATURES, "-E", options, disk, f"{part.bytes // 1024}k"],
+        [*become_root, "sh", "-c", FILL, "fill", tree, *names, *layout, disk, size],
         purpose="to make the appliance's root filesystem",
         env={"E2FSPROGS_FAKE_TIME": str(epoch), "SOURCE_DATE_EPOCH": str(epoch)},
     )
@@ -150,12 +151,9 @@ def _write_esp(recipe: Recipe, esp: Part, efi: bytes, disk: Path, epoch: int) ->
     os.utime(program, (epoch, epoch))
     env = {"SOURCE_DATE_EPOCH": str(epoch), "MTOOLS_SKIP_CHECK": "1"}
     purpose = "to make the appliance's EFI system partition"
-    run(
-        ["mkfs.vfat", "--invariant", "-F", "32", "-s", "1", "-n", "ESP", "-i", volume_id(recipe)]
-        + ["-C", volume, str(esp.bytes // 1024)],
-        purpose=purpose,
-        env=env,
-    )
+    kind = ["-F", "32", "-s", "1", "-n", "ESP", "-i", volume_id(recipe)]
+    size = str(esp.bytes // 1024)
+    run(["mkfs.vfat", "--invariant", *kind, "-C", volume, size], purpose=purpose, env=env)
     run(["mmd", "-i", volume, "::EFI", "::EFI/BOOT"], purpose=purpose, env=env)
     target = "::EFI/BOOT/BOOTX64.EFI"
     run(["mcopy", "-m", "-i", volume, program, target], purpose=purpose, env=env)
