@@ -132,11 +132,10 @@ class Overlay:
             number, start = divmod(offset, GRAIN_BYTES)
             count = min(end - offset, GRAIN_BYTES - start)
             first, last = self._whole_blocks(number, start, count)
+            edges = [(start, start + count)]
             if first < last:
                 self._mark(number, _bits(first, last), 0)
-                edges = ((start, first * BLOCK_BYTES), (last * BLOCK_BYTES, start + count))
-            else:
-                edges = ((start, start + count),)
+                edges = [(start, first * BLOCK_BYTES), (last * BLOCK_BYTES, start + count)]
             for edge, edge_end in edges:
                 if edge < edge_end:
                     self._write_piece(number, edge, memoryview(bytes(edge_end - edge)))

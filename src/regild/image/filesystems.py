@@ -1,0 +1,240 @@
+"""The filesystems of a guest, read through fs_explorer over our own disk.
+
+This module is the only one that knows that library: it feeds it from a `Disk`, asks it for names,
+inodes and content, and turns everything that it raises into regild's errors. Import it only where
+a filesystem is opened; the library takes a tenth of a second to load.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+from fs_explorer.entry import EntryType
+from fs_explorer.errors import FsExplorerError, UnsupportedFormatError
+from fs_explorer.io.cache import Cache
+from fs_explorer.io.source import RandomAccess
+from fs_explorer.io.stats import Stats
+from fs_explorer.tree import Context
+from fs_explorer.tree import Node as Item
+from fs_explorer.tree import Tree as Reader
+
+from regild.errors import Malformed, MissingFile, RegildError, TooLarge, UnsupportedFilesystem
+from regild.image.disk import Disk
+from regild.image.tree import Node, NodeKind
+from regild.image.volumes import Volume
+
+CACHE_BYTES = 8 << 20
+MAX_NAMES = 1_000_000
+"""Names of one directory."""
+HELD_NAMES = 200_000
+"""Names of all directories that are remembered."""
+
+KINDS: dict[EntryType, NodeKind] = {
+    EntryType.FILE: "file",
+    EntryType.DIR: "directory",
+    EntryType.SYMLINK: "symlink",
+    EntryType.FIFO: "fifo",
+    EntryType.SOCKET: "socket",
+    EntryType.CHAR_DEVICE: "character",
+    EntryType.BLOCK_DEVICE: "block",
+}
+
+
+class _VolumeBytes(RandomAccess):
+    """A volume as fs_explorer wants to read it."""
+
+    def __init__(self, disk: Disk, volume: Volume) -> None:
+        self._disk = disk
+        self._offset = volume.offset
+        self.size = volume.bytes
+
+    def read_at(self, off: int, n: int) -> bytes:
+        """Up to `n` bytes; less only at the volume's end."""
+        if off < 0 or n <= 0 or off >= self.size:
+            return b""
+        return self._disk.read(self._offset + off, min(n, self.size - off))
+
+
+def _ext(access: RandomAccess, context: Context) -> Reader:
+    from fs_explorer.filesystems.ext import ExtFS
+
+    return ExtFS(access, context)
+
+
+def _fat(access: RandomAccess, context: Context) -> Reader:
+    from fs_explorer.filesystems.fat import FATDriver
+    from fs_explorer.tree import ProbeHint
+
+    head = access.read_at(0, 4096)
+    return FATDriver.open(access, context, ProbeHint(access, head, b"", access.size))
+
+
+def _btrfs(access: RandomAccess, context: Context) -> Reader:
+    from fs_explorer.filesystems.btrfs.fs import BtrfsFS
+
+    return BtrfsFS(access, context)
+
+
+READERS: dict[str, Callable[[RandomAccess, Context], Reader]] = {
+    "ext2": _ext,
+    "ext3": _ext,
+    "ext4": _ext,
+    "vfat": _fat,
+    "btrfs": _btrfs,
+}
+"""The filesystems that can be read."""
+
+
+def open_filesystem(disk: Disk, volume: Volume) -> Filesystem:
+    """Open the filesystem of a volume for reading.
+
+    Raises: UnsupportedFilesystem, Malformed, Truncated.
+    """
+    opened = READERS.get(volume.filesystem)
+    if opened is None:
+        raise UnsupportedFilesystem(where=volume.name, why=f"it is {volume.filesystem}")
+    stats = Stats()
+    context = Context(cache=Cache(CACHE_BYTES, stats), stats=stats)
+    with translated(volume.name):
+        reader = opened(_VolumeBytes(disk, volume), context)
+        return Filesystem(volume, reader, reader.root())
+
+
+class Filesystem:
+    """One filesystem: directories are read once, whole, and names are compared exactly."""
+
+    def __init__(self, volume: Volume, reader: Reader, root: Item) -> None:
+        self.volume = volume
+        self.root = root
+        self._reader = reader
+        self._folds = volume.filesystem == "vfat"
+        self._entries: OrderedDict[object, dict[str, Item]] = OrderedDict()
+        self._held = 0
+
+    def child(self, folder: Item, name: str) -> Item | None:
+        """The entry of a directory by its name; vfat knows no upper and lower case.
+
+        Raises: Malformed, TooLarge.
+        """
+        entries = self._children(folder)
+        found = entries.get(name)
+        if found is None and self._folds:
+            wanted = name.casefold()
+            found = next((item for own, item in entries.items() if own.casefold() == wanted), None)
+        return found
+
+    def names(self, folder: Item) -> tuple[str, ...]:
+        """The names in a directory, sorted.
+
+        Raises: Malformed, TooLarge.
+        """
+        return tuple(sorted(self._children(folder)))
+
+    def node(self, item: Item) -> Node:
+        """What an entry is.
+
+        Raises: Malformed.
+        """
+        with translated(self.volume.name):
+            item = self._reader.stat(item)
+            kind = KINDS.get(item.type, "other")
+            return Node(
+                kind=kind,
+                bytes=item.size or 0,
+                mode=(item.mode or 0) & 0o7777,
+                target=self._target(item) if kind == "symlink" else "",
+            )
+
+    def is_folder(self, item: Item) -> bool:
+        """Whether an entry is a directory."""
+        return item.type == EntryType.DIR
+
+    def is_link(self, item: Item) -> bool:
+        """Whether an entry is a symlink."""
+        return item.type == EntryType.SYMLINK
+
+    def target(self, item: Item) -> str:
+        """Where a symlink leads, as it stands.
+
+        Raises: Malformed.
+        """
+        with translated(self.volume.name):
+            return self._target(self._reader.stat(item))
+
+    def read(self, item: Item, limit: int, path: str) -> bytes:
+        """The content of a file.
+
+        Raises: MissingFile when it is no file, TooLarge, Malformed.
+        """
+        with translated(self.volume.name):
+            item = self._reader.stat(item)
+            if item.type != EntryType.FILE:
+                raise MissingFile(where=path, why=f"it is a {KINDS.get(item.type, 'other')}")
+            size = item.size or 0
+            if size > limit:
+                raise TooLarge(where=path, why=f"it holds {size} bytes, and {limit} are allowed")
+            source = self._reader.open_file(item)
+            if isinstance(source, RandomAccess):
+                content = source.read_at(0, size)
+            else:
+                with source.open() as stream:
+                    content = stream.read(size)
+            if len(content) != size:
+                raise Malformed(where=path, why=f"{len(content)} of {size} bytes can be read")
+            return bytes(content)
+
+    def _target(self, item: Item) -> str:
+        target = self._reader.readlink(item)
+        if target is None:
+            raise Malformed(where=self.volume.name, why=f"the symlink {item.name!r} has no target")
+        return target
+
+    def _children(self, folder: Item) -> dict[str, Item]:
+        key = self._reader.identity(folder) if folder.inode is not None else id(folder)
+        if self._folds:
+            key = repr(folder.ref)
+        entries = self._entries.get(key)
+        if entries is None:
+            entries = self._read_children(folder)
+            self._entries[key] = entries
+            self._held += len(entries) + 1
+            while self._held > HELD_NAMES and len(self._entries) > 1:
+                self._held -= len(self._entries.popitem(last=False)[1]) + 1
+        else:
+            self._entries.move_to_end(key)
+        return entries
+
+    def _read_children(self, folder: Item) -> dict[str, Item]:
+        entries: dict[str, Item] = {}
+        with translated(self.volume.name):
+            for item in self._reader.children(folder, stat=False):
+                if len(entries) >= MAX_NAMES:
+                    raise TooLarge(
+                        where=self.volume.name, why=f"a directory has over {MAX_NAMES} names"
+                    )
+                if not item.name or "/" in item.name or item.name in (".", ".."):
+                    raise Malformed(where=self.volume.name, why=f"a file is named {item.name!r}")
+                entries[item.name] = item
+        return entries
+
+
+@contextlib.contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Turn what the library raises into regild's errors.
+
+    Raises: UnsupportedFilesystem, Malformed.
+    """
+    try:
+        yield
+    except RegildError:
+        raise
+    except UnsupportedFormatError as error:
+        raise UnsupportedFilesystem(where=where, why=error.reason) from error
+    except FsExplorerError as error:
+        raise Malformed(where=where, why=str(error)) from error
+    except (struct.error, ArithmeticError, LookupError, ValueError, TypeError) as error:
+        # Its parsers are young: what they did not foresee is a damaged filesystem for us.
+        raise Malformed(where=where, why=f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,103 @@
+"""Which volume the guest mounts where, as its own /etc/fstab says.
+
+fstab(5), mount(8); names of partitions as in the Linux kernel's block/partitions and udev's
+/dev/disk links.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from regild.image.volumes import Volume
+
+MAX_FSTAB_BYTES = 1 << 20
+MAX_MOUNTS = 256
+
+PSEUDO = frozenset(
+    {
+        *("autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts"),
+        *("devtmpfs", "efivarfs", "fusectl", "hugetlbfs", "mqueue", "none", "overlay", "proc"),
+        *("pstore", "ramfs", "securityfs", "selinuxfs", "swap", "sysfs", "tmpfs", "tracefs"),
+    }
+)
+NETWORK = frozenset(
+    {"9p", "afs", "ceph", "cifs", "davfs", "glusterfs", "nfs", "nfs4", "smb3", "smbfs", "virtiofs"}
+)
+LEFT_OUT = frozenset({"noauto", "nofail", "_netdev"})
+
+_DEVICE = re.compile(r"/dev/(?:[shv]d|xvd)([a-z]+)(\d+)|/dev/(?:nvme0n|mmcblk|loop)(\d+)p(\d+)")
+_WHOLE = re.compile(r"/dev/(?:(?:[shv]d|xvd)a|nvme0n1|mmcblk0)")
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an fstab."""
+
+    spec: str
+    path: str
+    type: str
+    options: frozenset[str]
+
+    @property
+    def local(self) -> bool:
+        """Whether the guest needs this volume of its own disk to be whole."""
+        return not (
+            self.type in PSEUDO
+            or self.type in NETWORK
+            or self.type.startswith("fuse")
+            or self.options & LEFT_OUT
+            or not self.path.startswith("/")
+        )
+
+
+def read_fstab(text: str) -> Iterator[Line]:
+    """The lines of an fstab in their order; comments and what has no path are left out."""
+    for line in text.splitlines():
+        fields = [_ESCAPE.sub(lambda m: chr(int(m[1], 8)), field) for field in line.split()]
+        if len(fields) < 2 or fields[0].startswith("#"):
+            continue
+        kind = fields[2] if len(fields) > 2 else "auto"
+        options = frozenset(fields[3].split(",")) if len(fields) > 3 else frozenset()
+        yield Line(fields[0], fields[1], kind, options)
+
+
+def find_volume(spec: str, volumes: Sequence[Volume]) -> Volume | None:
+    """The volume that an fstab's first field names; None when it is not on this disk."""
+    wanted = _wanted(spec)
+    if wanted is None:
+        return None
+    field, value = wanted
+    found = [volume for volume in volumes if _matches(volume, field, value)]
+    return found[0] if len(found) == 1 else None
+
+
+def _matches(volume: Volume, field: str, value: str) -> bool:
+    return bool(value) and str(getattr(volume, field)).lower() == value.lower()
+
+
+_TAGS = {
+    "uuid": "uuid",
+    "label": "label",
+    "partuuid": "partition_uuid",
+    "partlabel": "partition_label",
+}
+
+
+def _wanted(spec: str) -> tuple[str, str] | None:
+    """The field of a volume that a spec speaks of, and its value."""
+    tag, equals, value = spec.partition("=")
+    if equals and tag.lower() in _TAGS:
+        return _TAGS[tag.lower()], value.strip('"')
+    if spec.startswith("/dev/disk/by-"):
+        tag, _, value = spec.removeprefix("/dev/disk/by-").partition("/")
+        return (_TAGS[tag], value) if tag in _TAGS else None
+    found = _DEVICE.fullmatch(spec)
+    if found:
+        letter, number, unit, part = found.groups()
+        # The first disk only: /dev/sdb1 is a volume of a disk that is not this one.
+        first = letter == "a" or (unit in ("0", "1") if unit else False)
+        return ("number", number or part) if first else None
+    return ("number", "0") if _WHOLE.fullmatch(spec) else None

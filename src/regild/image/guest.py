@@ -1,0 +1,206 @@
+"""Finding the guest on a disk: its root, the volumes of its fstab, and what could not be read.
+
+Fail closed: a volume that was not read, and a volume that the fstab names and the disk lacks, is an
+`Unknown`; a disk without a guest is an error that says what was seen instead.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from regild.errors import (
+    Ambiguous,
+    Encrypted,
+    InputError,
+    MissingFile,
+    NothingRead,
+    RegildError,
+    UnsupportedError,
+    UnsupportedFilesystem,
+)
+from regild.image.disk import Disk
+from regild.image.filesystems import Filesystem, open_filesystem
+from regild.image.fstab import MAX_FSTAB_BYTES, MAX_MOUNTS, Line, find_volume, read_fstab
+from regild.image.paths import MountedTree
+from regild.image.tree import Guest, Mount
+from regild.image.volumes import Volume, read_volumes
+from regild.model.content import Unknown, VolumeSpace
+
+ROOT_MARKS = ("/etc/os-release", "/usr/lib/os-release", "/var/lib/dpkg")
+"""One of these makes a volume the guest's root: os-release(5), dpkg's database."""
+
+_EXT_RECOVER = 0x4
+_EXT_CLEAN = 0x1
+
+
+def found_guest(disk: Disk, where: str) -> Guest:
+    """The guest of a disk (see `regild.image.tree.open_guest`).
+
+    Raises: as `regild.image.tree.open_guest`.
+    """
+    volumes = read_volumes(disk, where)
+    opened, unknowns = _opened(disk, volumes)
+    root = _root(opened, volumes, unknowns, where)
+    tree = MountedTree(root)
+    mounts, missing = _mounted(tree, root, opened, volumes)
+    spaces = tuple(
+        space for mount in mounts if (space := _space(disk, mount, unknowns)) is not None
+    )
+    return Guest(
+        tree=tree,
+        volumes=volumes,
+        mounts=tuple(mounts),
+        unknowns=(*unknowns, *missing),
+        spaces=spaces,
+    )
+
+
+def _opened(disk: Disk, volumes: Sequence[Volume]) -> tuple[dict[int, Filesystem], list[Unknown]]:
+    """Every filesystem that can be read, by its volume's number, and why the others cannot."""
+    opened: dict[int, Filesystem] = {}
+    unknowns: list[Unknown] = []
+    for volume in volumes:
+        if volume.kind == "filesystem":
+            try:
+                opened[volume.number] = open_filesystem(disk, volume)
+            except (InputError, UnsupportedError) as error:
+                unknowns.append(Unknown(volume.name, error.why))
+        elif volume.kind == "encrypted":
+            unknowns.append(Unknown(volume.name, f"it is encrypted ({volume.filesystem})"))
+        elif volume.kind == "lvm":
+            unknowns.append(Unknown(volume.name, "it is an LVM physical volume"))
+        elif volume.kind == "unknown":
+            unknowns.append(Unknown(volume.name, volume.why))
+    return opened, unknowns
+
+
+def _root(
+    opened: dict[int, Filesystem],
+    volumes: Sequence[Volume],
+    unknowns: list[Unknown],
+    where: str,
+) -> Filesystem:
+    """The one filesystem that looks like a guest's root."""
+    found = []
+    for filesystem in opened.values():
+        try:
+            if _is_root(MountedTree(filesystem)):
+                found.append(filesystem)
+        except RegildError as error:
+            unknowns.append(Unknown(filesystem.volume.name, str(error)))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = " and ".join(filesystem.volume.name for filesystem in found)
+        raise Ambiguous(where=where, why=f"{names} each hold an operating system")
+    raise _no_guest(volumes, unknowns, where)
+
+
+def _is_root(tree: MountedTree) -> bool:
+    return any(tree.find(mark) is not None for mark in ROOT_MARKS)
+
+
+def _no_guest(volumes: Sequence[Volume], unknowns: list[Unknown], where: str) -> RegildError:
+    """The error that says what was seen in place of a guest."""
+    seen = "; ".join(f"{unknown.where}: {unknown.why}" for unknown in unknowns)
+    strange = [v for v in volumes if v.kind in ("encrypted", "lvm", "unknown")]
+    if strange and all(volume.kind == "encrypted" for volume in strange):
+        return Encrypted(where=where, why=seen)
+    if seen and any(v.kind == "filesystem" for v in volumes):
+        return UnsupportedFilesystem(where=where, why=seen)
+    if seen:
+        return NothingRead(where=where, why=seen)
+    if all(volume.kind in ("empty", "swap", "bios-boot") for volume in volumes):
+        return NothingRead(where=where, why="it is empty")
+    return NothingRead(where=where, why="no filesystem on it holds an operating system")
+
+
+def _mounted(
+    tree: MountedTree,
+    root: Filesystem,
+    opened: dict[int, Filesystem],
+    volumes: Sequence[Volume],
+) -> tuple[list[Mount], list[Unknown]]:
+    """Mount what the guest's fstab names; what of it is not on this disk is unknown."""
+    mounts = [Mount("/", root.volume, root.volume.filesystem)]
+    missing: list[Unknown] = []
+    try:
+        lines = _lines(tree)
+    except RegildError as error:
+        return mounts, [Unknown("/etc/fstab", str(error))]
+    for line in lines:
+        volume = find_volume(line.spec, volumes)
+        filesystem = opened.get(volume.number) if volume else None
+        why = _why_not(line, volume, filesystem, root)
+        if why:
+            missing.append(Unknown(line.path, why))
+        elif filesystem is not None and filesystem is not root:
+            tree.mount(line.path, filesystem)
+            mounts.append(Mount(line.path, filesystem.volume, filesystem.volume.filesystem))
+    return mounts, missing
+
+
+def _lines(tree: MountedTree) -> list[Line]:
+    try:
+        content = tree.read("/etc/fstab", MAX_FSTAB_BYTES)
+    except MissingFile:
+        return []
+    lines = [line for line in read_fstab(content.decode("utf-8", "replace")) if line.local]
+    # Parents before children, whatever their order in the file.
+    lines.sort(key=lambda line: line.path.rstrip("/").count("/"))
+    if len(lines) > MAX_MOUNTS:
+        raise UnsupportedFilesystem(where="/etc/fstab", why=f"it names {len(lines)} volumes")
+    return lines
+
+
+def _why_not(
+    line: Line, volume: Volume | None, filesystem: Filesystem | None, root: Filesystem
+) -> str:
+    """Why a line of the fstab cannot be followed; empty when it can."""
+    if line.options & {"bind", "rbind"}:
+        return f"it is a bind mount of {line.spec}, which is not followed"
+    if line.path.strip("/") == "":
+        if filesystem is not None and filesystem is not root:
+            return f"fstab names {line.spec} as the root, and another volume looks like it"
+        return ""
+    if volume is None:
+        return f"its volume {line.spec} is not on this disk"
+    if filesystem is None:
+        return f"its volume {line.spec} could not be read"
+    if filesystem is root:
+        return f"its volume {line.spec} is the root"
+    return ""
+
+
+def _space(disk: Disk, mount: Mount, unknowns: list[Unknown]) -> VolumeSpace | None:
+    """The free room of an ext filesystem, from its superblock; a dirty journal is unknown."""
+    volume = mount.volume
+    if not mount.filesystem.startswith("ext"):
+        return None
+    superblock = disk.read(volume.offset + 1024, 1024)
+    blocks, reserved, free, free_inodes, _first, log_block = struct.unpack_from(
+        "<6I", superblock, 4
+    )
+    state = struct.unpack_from("<H", superblock, 0x3A)[0]
+    incompatible = struct.unpack_from("<I", superblock, 0x60)[0]
+    if incompatible & 0x80:
+        high = struct.unpack_from("<III", superblock, 0x150)
+        blocks, reserved, free = (
+            low | above << 32 for low, above in zip((blocks, reserved, free), high, strict=True)
+        )
+    dirty = bool(incompatible & _EXT_RECOVER) or not state & _EXT_CLEAN
+    if dirty:
+        why = "it was not shut down cleanly; its journal holds changes that were not read"
+        unknowns.append(Unknown(volume.name, why))
+    return VolumeSpace(
+        mount=mount.path,
+        volume=f"UUID={volume.uuid}",
+        filesystem=mount.filesystem,
+        block_bytes=1024 << log_block,
+        blocks=blocks,
+        free_blocks=free,
+        reserved_blocks=reserved,
+        free_inodes=free_inodes,
+        dirty=dirty,
+    )

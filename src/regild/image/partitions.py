@@ -1,0 +1,205 @@
+"""Partition tables: GPT with its backup, and MBR with logical partitions.
+
+UEFI Specification 2.10, 5.2 (legacy MBR) and 5.3 (GPT); both checksums of a GPT are verified, and
+the backup is taken when the first header or its entries are damaged. Sectors of 512 and 4096 bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from regild.errors import Malformed, TooLarge, Truncated
+from regild.image.disk import Disk
+
+SECTOR_SIZES = (512, 4096)
+
+_GPT = struct.Struct("<8sIIIIQQQQ16sQIII")
+_GPT_ENTRY = struct.Struct("<16s16sQQQ72s")
+_GPT_MAGIC = b"EFI PART"
+MAX_GPT_ENTRIES_BYTES = 1 << 20
+"""128 entries of 128 bytes are usual; this is room for 8192."""
+
+_MBR_ENTRY = struct.Struct("<B3sB3sII")
+_MBR_SIGNATURE = b"\x55\xaa"
+_PROTECTIVE = 0xEE
+_EXTENDED = frozenset({0x05, 0x0F, 0x85})
+MAX_LOGICAL = 128
+
+UNUSED = uuid.UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One entry of a partition table; `offset` and `bytes` on the disk."""
+
+    number: int
+    offset: int
+    bytes: int
+    type: str
+    """A GPT type as an upper-case GUID, or an MBR type as two hexadecimal digits."""
+    uuid: str = ""
+    """As PARTUUID stands in fstab(5)."""
+    label: str = ""
+
+
+def read_partitions(disk: Disk, where: str = "the disk") -> tuple[Partition, ...] | None:
+    """The partitions of a disk in order of their number; None when there is no table.
+
+    Raises: Malformed when there is a table that cannot be right, TooLarge, Truncated.
+    """
+    if disk.size < 2 * SECTOR_SIZES[0]:
+        return None
+    boot = disk.read(0, 512)
+    entries = _mbr_entries(boot)
+    protected = any(kind == _PROTECTIVE for _active, kind, _start, _count in entries)
+    if protected or not entries:
+        found = _gpt(disk, where)
+        if found is not None:
+            return _apart(found, where)
+        if protected:
+            raise Malformed(where=where, why="its GPT is announced, and both copies are damaged")
+        return None
+    if not _plausible(entries, disk.size):
+        return None
+    return _apart(tuple(_mbr(disk, boot, entries, where)), where)
+
+
+def _apart(partitions: tuple[Partition, ...], where: str) -> tuple[Partition, ...]:
+    """Refuse partitions that overlap: nobody could say whose bytes those are."""
+    end = 0
+    for partition in sorted(partitions, key=lambda partition: partition.offset):
+        if partition.offset < end:
+            raise Malformed(where=where, why=f"partition {partition.number} overlaps another")
+        end = partition.offset + partition.bytes
+    return tuple(sorted(partitions, key=lambda partition: partition.number))
+
+
+def _gpt(disk: Disk, where: str) -> tuple[Partition, ...] | None:
+    """The GPT of the first sector size at which a whole copy is found."""
+    for sector in SECTOR_SIZES:
+        if disk.size < 3 * sector:
+            continue
+        for at in (sector, disk.size // sector * sector - sector):
+            found = _gpt_at(disk, at, sector, where)
+            if found is not None:
+                return found
+    return None
+
+
+def _gpt_at(disk: Disk, at: int, sector: int, where: str) -> tuple[Partition, ...] | None:
+    """A GPT whose header stands at `at`; None when it or its entries are damaged."""
+    content = disk.read(at, sector)
+    fields = _GPT.unpack_from(content)
+    magic, _revision, length, check, _zero, own, *_rest, entries_at, count, each, all_check = fields
+    if magic != _GPT_MAGIC or not _GPT.size <= length <= sector or own * sector != at:
+        return None
+    if zlib.crc32(content[:16] + bytes(4) + content[20:length]) != check:
+        return None
+    if each < _GPT_ENTRY.size or each % 8:
+        return None
+    if count * each > MAX_GPT_ENTRIES_BYTES:
+        raise TooLarge(where=where, why=f"its GPT has {count} entries of {each} bytes")
+    try:
+        table = disk.read(entries_at * sector, count * each)
+    except Truncated:
+        return None
+    if zlib.crc32(table) != all_check:
+        return None
+    return tuple(_gpt_entries(table, each, sector, where))
+
+
+def _gpt_entries(table: bytes, each: int, sector: int, where: str) -> Iterator[Partition]:
+    for index in range(len(table) // each):
+        kind, own, first, last, _flags, name = _GPT_ENTRY.unpack_from(table, index * each)
+        kind_id = uuid.UUID(bytes_le=kind)
+        if kind_id == UNUSED:
+            continue
+        if last < first:
+            raise Malformed(where=where, why=f"partition {index + 1} ends before it begins")
+        yield Partition(
+            number=index + 1,
+            offset=first * sector,
+            bytes=(last - first + 1) * sector,
+            type=str(kind_id).upper(),
+            uuid=str(uuid.UUID(bytes_le=own)),
+            label=printable(name.decode("utf-16-le", "replace")),
+        )
+
+
+def _mbr_entries(boot: bytes) -> list[tuple[int, int, int, int]]:
+    """The used entries of a boot sector as (active, type, first sector, sectors)."""
+    if boot[510:512] != _MBR_SIGNATURE:
+        return []
+    found = []
+    for index in range(4):
+        active, _chs, kind, _end, start, count = _MBR_ENTRY.unpack_from(boot, 446 + 16 * index)
+        if kind:
+            found.append((active, kind, start, count))
+    return found
+
+
+def _plausible(entries: list[tuple[int, int, int, int]], size: int) -> bool:
+    """Whether it is a table and not the code of a filesystem's boot sector."""
+    return all(
+        active in (0, 0x80) and start > 0 and count > 0 and start * 512 < size
+        for active, _kind, start, count in entries
+    )
+
+
+def _mbr(
+    disk: Disk, boot: bytes, entries: list[tuple[int, int, int, int]], where: str
+) -> Iterator[Partition]:
+    # A table whose first entries begin at 4096-byte sectors cannot be told from one of 512; the
+    # standard's 512 is taken, as Linux does for a disk image.
+    signature = struct.unpack_from("<I", boot, 440)[0]
+    for index in range(4):
+        _active, _chs, kind, _end, start, count = _MBR_ENTRY.unpack_from(boot, 446 + 16 * index)
+        if kind in _EXTENDED:
+            yield from _logical(disk, start, signature, where)
+        elif kind:
+            yield _mbr_partition(index + 1, start, count, kind, signature)
+
+
+def _mbr_partition(number: int, start: int, count: int, kind: int, signature: int) -> Partition:
+    return Partition(
+        number=number,
+        offset=start * 512,
+        bytes=count * 512,
+        type=f"{kind:02X}",
+        uuid=f"{signature:08x}-{number:02x}",
+    )
+
+
+def _logical(disk: Disk, extended: int, signature: int, where: str) -> Iterator[Partition]:
+    """Follow the chain of extended boot records: each names one partition and the next record."""
+    seen: set[int] = set()
+    here = extended
+    number = 5
+    while here not in seen:
+        seen.add(here)
+        if number > 4 + MAX_LOGICAL:
+            raise TooLarge(where=where, why=f"more than {MAX_LOGICAL} logical partitions")
+        try:
+            boot = disk.read(here * 512, 512)
+        except Truncated as error:
+            raise Malformed(where=where, why="a logical partition lies outside") from error
+        if boot[510:512] != _MBR_SIGNATURE:
+            raise Malformed(where=where, why="the chain of logical partitions is broken")
+        _a, _chs, kind, _end, start, count = _MBR_ENTRY.unpack_from(boot, 446)
+        if kind and count:
+            yield _mbr_partition(number, here + start, count, kind, signature)
+            number += 1
+        _a, _chs, kind, _end, start, count = _MBR_ENTRY.unpack_from(boot, 462)
+        if kind not in _EXTENDED or not count:
+            return
+        here = extended + start
+    raise Malformed(where=where, why="the chain of logical partitions is a loop")
+
+
+def printable(text: str) -> str:
+    """A name from the disk up to its first zero, without what would disturb a terminal."""
+    return "".join(sign for sign in text.partition("\0")[0] if sign.isprintable()).strip()

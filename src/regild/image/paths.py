@@ -1,0 +1,122 @@
+"""Paths of a guest, followed by hand: through mounts and symlinks, and never out of the guest.
+
+path_resolution(7): `..` of the root is the root, an absolute symlink begins at the guest's root,
+more than 40 symlinks are a loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fs_explorer.tree import Node as Item
+
+from regild.errors import Malformed, MissingFile
+from regild.image.filesystems import Filesystem
+from regild.image.tree import Node
+
+MAX_LINKS = 40
+"""MAXSYMLINKS of the Linux kernel."""
+MAX_PARTS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a path ends: the real path by its parts, the filesystem and its entry."""
+
+    parts: tuple[str, ...]
+    filesystem: Filesystem
+    item: Item
+
+
+class MountedTree:
+    """Several filesystems as one tree (`regild.image.tree.Tree`)."""
+
+    def __init__(self, root: Filesystem) -> None:
+        self._mounts: dict[tuple[str, ...], Filesystem] = {(): root}
+
+    def mount(self, path: str, filesystem: Filesystem) -> None:
+        """Put a filesystem at a path, over what is there.
+
+        Raises: Malformed.
+        """
+        place = self._place(path, follow=True)
+        self._mounts[place.parts if place else parts_of(path)] = filesystem
+
+    def read(self, path: str, limit: int) -> bytes:
+        """The bytes of a file (see `regild.image.tree.Tree.read`).
+
+        Raises: MissingFile, TooLarge, Malformed.
+        """
+        place = self._existing(path)
+        return place.filesystem.read(place.item, limit, path)
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """The names in a directory, sorted.
+
+        Raises: MissingFile, TooLarge, Malformed.
+        """
+        place = self._existing(path)
+        if not place.filesystem.is_folder(place.item):
+            raise MissingFile(where=path, why="it is not a directory")
+        return place.filesystem.names(place.item)
+
+    def find(self, path: str) -> Node | None:
+        """What stands at a path, or None; a symlink at its end is not followed.
+
+        Raises: Malformed.
+        """
+        place = self._place(path, follow=False)
+        return place.filesystem.node(place.item) if place else None
+
+    def _existing(self, path: str) -> Place:
+        place = self._place(path, follow=True)
+        if place is None:
+            raise MissingFile(where=path, why="it is not in the image")
+        return place
+
+    def _place(self, path: str, follow: bool) -> Place | None:
+        """Follow a path; None when something on the way is missing or no directory."""
+        trail = [self._root()]
+        todo = list(reversed(parts_of(path)))
+        links = 0
+        while todo:
+            name = todo.pop()
+            if name == "..":
+                del trail[max(1, len(trail) - 1) :]
+                continue
+            found = self._step(trail[-1], name)
+            if found is None:
+                return None
+            if found.filesystem.is_link(found.item) and (todo or follow):
+                links += 1
+                if links > MAX_LINKS:
+                    raise Malformed(where=path, why=f"more than {MAX_LINKS} symlinks are a loop")
+                target = found.filesystem.target(found.item)
+                if target.startswith("/"):
+                    trail = [self._root()]
+                todo.extend(reversed(parts_of(target)))
+                if len(todo) > MAX_PARTS:
+                    raise Malformed(where=path, why="its symlinks make it too long")
+                continue
+            trail.append(found)
+        return trail[-1]
+
+    def _root(self) -> Place:
+        root = self._mounts[()]
+        return Place((), root, root.root)
+
+    def _step(self, place: Place, name: str) -> Place | None:
+        """One entry of a directory, or the root of what is mounted over it."""
+        if not place.filesystem.is_folder(place.item):
+            return None
+        parts = (*place.parts, name)
+        mounted = self._mounts.get(parts)
+        if mounted is not None:
+            return Place(parts, mounted, mounted.root)
+        item = place.filesystem.child(place.item, name)
+        return Place(parts, place.filesystem, item) if item is not None else None
+
+
+def parts_of(path: str) -> tuple[str, ...]:
+    """The names of a path; empty ones and `.` are left out."""
+    return tuple(name for name in path.split("/") if name not in ("", "."))

@@ -1,0 +1,86 @@
+"""A guest's files as one tree, read-only, put together of all volumes as its fstab says.
+
+The door that `describe` and `change` stand before; what a filesystem is on the disk stays behind
+it. Nothing in a guest leads outside of it: a symlink is followed from the guest's own root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from regild.image.disk import Disk
+from regild.image.volumes import Volume
+from regild.model.content import Unknown, Value, VolumeSpace
+
+NodeKind = Literal["file", "directory", "symlink", "fifo", "socket", "character", "block", "other"]
+
+
+class Node(Value, frozen=True):
+    """What stands at a path."""
+
+    kind: NodeKind
+    bytes: int = 0
+    mode: int = 0
+    """Permission bits with setuid, setgid and sticky (07777)."""
+    target: str = ""
+    """A symlink's target, as it stands."""
+
+
+class Tree(Protocol):
+    """The files of a guest; all paths are absolute in the guest."""
+
+    def read(self, path: str, limit: int) -> bytes:
+        """The bytes of a file; symlinks are followed, inside of the guest only.
+
+        Raises: MissingFile, TooLarge when it holds more than `limit` bytes, Malformed.
+        """
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """The names in a directory, sorted, without `.` and `..`; symlinks are followed.
+
+        Raises: MissingFile, TooLarge, Malformed.
+        """
+
+    def find(self, path: str) -> Node | None:
+        """What stands at a path, or None; a symlink at its end is not followed.
+
+        Raises: Malformed.
+        """
+
+
+class Mount(Value, frozen=True):
+    """A volume's place in the tree."""
+
+    path: str
+    volume: Volume
+    filesystem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A guest that was opened: its files, where they lie, and what could not be read."""
+
+    tree: Tree
+    volumes: tuple[Volume, ...]
+    mounts: tuple[Mount, ...]
+    """The root first."""
+    unknowns: tuple[Unknown, ...]
+    spaces: tuple[VolumeSpace, ...]
+
+
+@contextlib.contextmanager
+def open_guest(disk: Disk, where: str = "the disk") -> Iterator[Guest]:
+    """Find the guest on a disk and open all its volumes as one tree.
+
+    The root is the one volume with an os-release file or a dpkg database. Volumes that cannot be
+    read, and volumes of the fstab that are not on this disk, are `unknowns`.
+
+    Raises: NothingRead, Encrypted, UnsupportedFilesystem when no guest is found, Ambiguous when
+    there are two, Malformed, Truncated.
+    """
+    from regild.image.guest import found_guest
+
+    yield found_guest(disk, where)

@@ -1,0 +1,238 @@
+"""The volumes of a disk and what each of them holds, told by content first and type second.
+
+A volume that holds no filesystem by design (BIOS boot, PReP, swap, an empty one) is recognised and
+not an unknown. Sources of the magic numbers: the formats' own documentation, in `SIGNATURES`.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid as uuids
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from regild.errors import Malformed, TooLarge, Truncated
+from regild.image.disk import Disk
+from regild.image.partitions import Partition, printable, read_partitions
+from regild.model.content import Value
+
+VolumeKind = Literal["filesystem", "bios-boot", "swap", "empty", "encrypted", "lvm", "unknown"]
+
+Recognised = tuple[VolumeKind, str, str, str, str]
+"""Kind, filesystem, uuid, label, and why for an unknown."""
+
+HEAD_BYTES = 4096
+BTRFS_AT = 65536
+EMPTY_SCAN_BYTES = 64 << 20
+"""So much of an allocated but blank volume is read to prove that it is empty."""
+
+BOOT_TYPES = {
+    "21686148-6449-6E6F-744E-656564454649": "BIOS boot partition",
+    "9E1A2D38-C612-4316-AA26-8B49521E5A8B": "PReP boot partition",
+    "E3C9E316-0B5C-4DB8-817D-F92DF00215AE": "Microsoft reserved partition",
+    "41": "PReP boot partition",
+}
+"""Partition types whose content is code or nothing (UEFI 2.10 table 5-7; GRUB manual 3.4)."""
+
+
+class Volume(Value, frozen=True):
+    """A part of the disk that could hold a filesystem, and what it does hold."""
+
+    number: int
+    """The partition's number; 0 for a disk without a table."""
+    name: str
+    """`partition 3`, or `the whole disk`."""
+    offset: int
+    bytes: int
+    kind: VolumeKind
+    filesystem: str = ""
+    """`ext2`, `ext3`, `ext4`, `vfat`, `xfs`, `btrfs`, ... by the name that mount(8) uses."""
+    uuid: str = ""
+    """As UUID stands in fstab(5)."""
+    label: str = ""
+    partition_uuid: str = ""
+    partition_label: str = ""
+    why: str = ""
+    """What an unknown volume looked like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A format's mark: `magic` at `offset` of the volume."""
+
+    offset: int
+    magic: bytes
+    kind: VolumeKind
+    name: str
+    named: Callable[[bytes], tuple[str, str]] | None = None
+    """Reads uuid and label from the volume's first bytes."""
+
+
+def read_volumes(disk: Disk, where: str = "the disk") -> tuple[Volume, ...]:
+    """All volumes of a disk in order of their number.
+
+    Raises: Malformed when the partition table cannot be right, TooLarge, Truncated.
+    """
+    partitions = read_partitions(disk, where)
+    if partitions is None:
+        whole = Partition(number=0, offset=0, bytes=disk.size, type="")
+        return (_volume(disk, whole),)
+    return tuple(_volume(disk, partition) for partition in partitions)
+
+
+def _volume(disk: Disk, partition: Partition) -> Volume:
+    """One partition and what it holds; what cannot be read is an unknown volume."""
+    try:
+        kind, filesystem, uuid, label, why = _recognised(disk, partition)
+    except (Malformed, TooLarge, Truncated) as error:
+        kind, filesystem, uuid, label, why = "unknown", "", "", "", str(error)
+    return Volume(
+        number=partition.number,
+        name=f"partition {partition.number}" if partition.number else "the whole disk",
+        offset=partition.offset,
+        bytes=partition.bytes,
+        kind=kind,
+        filesystem=filesystem,
+        uuid=uuid,
+        label=label,
+        partition_uuid=partition.uuid,
+        partition_label=partition.label,
+        why=why,
+    )
+
+
+def _recognised(disk: Disk, partition: Partition) -> Recognised:
+    """Kind, filesystem, uuid, label and reason of what lies in a partition."""
+    end = partition.offset + partition.bytes
+    if end > disk.size:
+        return "unknown", "", "", "", f"it reaches {end - disk.size} bytes over the disk's end"
+    head = disk.read(partition.offset, min(HEAD_BYTES, partition.bytes))
+    found = [*_marked(head), *_ext(head), *_fat(head)] or _late(disk, partition)
+    if len({one[:2] for one in found}) > 1:
+        looks = " and ".join(one[1] or one[0] for one in found)
+        return "unknown", "", "", "", f"it looks like {looks} at once"
+    if found:
+        return found[0]
+    if partition.type in BOOT_TYPES:
+        return "bios-boot", "", "", "", BOOT_TYPES[partition.type]
+    if _is_empty(disk, partition):
+        return "empty", "", "", "", ""
+    return "unknown", "", "", "", "its content is of no format that regild knows"
+
+
+def _marked(head: bytes) -> Iterator[Recognised]:
+    """What the marks of the first 4 KiB say."""
+    for signature in SIGNATURES:
+        if head[signature.offset :].startswith(signature.magic):
+            if signature.kind == "unknown":
+                yield "unknown", "", "", "", f"it is a {signature.name}"
+            else:
+                uuid, label = signature.named(head) if signature.named else ("", "")
+                yield signature.kind, signature.name, uuid, label, ""
+
+
+def _ext(head: bytes) -> Iterator[Recognised]:
+    """ext2, ext3 and ext4 (linux Documentation/filesystems/ext4/super.rst)."""
+    if len(head) < 2048 or head[1080:1082] != b"\x53\xef":
+        return
+    compatible, incompatible, read_only = struct.unpack_from("<III", head, 1024 + 0x5C)
+    if incompatible & 0x8:
+        yield "unknown", "", "", "", "it is the external journal of another filesystem"
+        return
+    # extents, 64bit, mmp, flex_bg, inline data ...: all that only ext4 has; then ext3's journal.
+    if incompatible & ~0x16 or read_only & ~0x7:
+        name = "ext4"
+    else:
+        name = "ext3" if compatible & 0x4 else "ext2"
+    uuid = _dashed(head[1024 + 0x68 : 1024 + 0x78])
+    yield "filesystem", name, uuid, _text(head[1024 + 0x78 : 1024 + 0x88]), ""
+
+
+def _fat(head: bytes) -> Iterator[Recognised]:
+    """FAT12, FAT16 and FAT32 (ECMA-107; Microsoft FAT32 specification 1.03)."""
+    if len(head) < 512 or head[510:512] != b"\x55\xaa" or head[0] not in (0xEB, 0xE9):
+        return
+    sector, cluster, reserved, copies = struct.unpack_from("<HBHB", head, 11)
+    if sector not in (512, 1024, 2048, 4096) or cluster == 0 or cluster & (cluster - 1):
+        return
+    if not reserved or copies not in (1, 2) or head[21] < 0xF0:
+        return
+    at = 67 if head[82:87] == b"FAT32" else 39
+    serial = struct.unpack_from("<I", head, at)[0]
+    label = _text(head[at + 4 : at + 15])
+    uuid = f"{serial >> 16:04X}-{serial & 0xFFFF:04X}"
+    yield "filesystem", "vfat", uuid, "" if label == "NO NAME" else label, ""
+
+
+def _late(disk: Disk, partition: Partition) -> list[Recognised]:
+    """What has its mark further inside: btrfs, ISO 9660, swap of larger pages."""
+    if partition.bytes < BTRFS_AT + HEAD_BYTES:
+        return []
+    superblock = disk.read(partition.offset + BTRFS_AT, HEAD_BYTES)
+    if superblock[0x40:0x48] == b"_BHRfS_M":
+        uuid, label = _dashed(superblock[0x20:0x30]), _text(superblock[0x12B:0x22B])
+        return [("filesystem", "btrfs", uuid, label, "")]
+    if disk.read(partition.offset + 32769, 5) == b"CD001":
+        return [("filesystem", "iso9660", "", "", "")]
+    for page in (8192, 16384, 65536):
+        if disk.read(partition.offset + page - 10, 10) == b"SWAPSPACE2":
+            return [("swap", "", "", "", "")]
+    return []
+
+
+def _is_empty(disk: Disk, partition: Partition) -> bool:
+    """Whether a volume holds zeros only; one that takes too long to prove is not."""
+    begin, end = partition.offset, partition.offset + partition.bytes
+    budget = EMPTY_SCAN_BYTES
+    for offset, length in disk.extents():
+        first, last = max(offset, begin), min(offset + length, end)
+        while first < last:
+            count = min(1 << 20, last - first)
+            budget -= count
+            if budget < 0 or any(disk.read(first, count)):
+                return False
+            first += count
+        if offset >= end:
+            break
+    return True
+
+
+def _dashed(content: bytes) -> str:
+    return str(uuids.UUID(bytes=content)) if any(content) else ""
+
+
+def _text(content: bytes) -> str:
+    return printable(content.decode("utf-8", "replace"))
+
+
+def _xfs_names(head: bytes) -> tuple[str, str]:
+    return _dashed(head[32:48]), _text(head[108:120])
+
+
+def _luks_names(head: bytes) -> tuple[str, str]:
+    return _text(head[168:208]), ""
+
+
+def _swap_names(head: bytes) -> tuple[str, str]:
+    return _dashed(head[1036:1052]), _text(head[1052:1068])
+
+
+SIGNATURES: tuple[Signature, ...] = (
+    Signature(0, b"LUKS\xba\xbe", "encrypted", "LUKS", _luks_names),
+    Signature(3, b"-FVE-FS-", "encrypted", "BitLocker"),
+    Signature(0, b"XFSB", "filesystem", "xfs", _xfs_names),
+    Signature(512, b"LABELONE", "lvm", "LVM2"),
+    Signature(0, b"LABELONE", "lvm", "LVM2"),
+    Signature(1024, b"LABELONE", "lvm", "LVM2"),
+    Signature(1536, b"LABELONE", "lvm", "LVM2"),
+    Signature(4086, b"SWAPSPACE2", "swap", "", _swap_names),
+    Signature(4086, b"SWAP-SPACE", "swap", ""),
+    Signature(3, b"NTFS    ", "filesystem", "ntfs"),
+    Signature(3, b"EXFAT   ", "filesystem", "exfat"),
+    Signature(0, b"hsqs", "filesystem", "squashfs"),
+    Signature(1024, b"\x10\x20\xf5\xf2", "filesystem", "f2fs"),
+    Signature(1024, b"\xe2\xe1\xf5\xe0", "filesystem", "erofs"),
+    Signature(0, b"\xfc\x4e\x2b\xa9", "unknown", "member of a Linux RAID"),
+)
+"""Marks in a volume's first 4 KiB, in order of trial; ext and FAT need more than a mark."""
