@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
 import subprocess
@@ -22,9 +23,7 @@ def random_versions(count: int, seed: int) -> list[str]:
     chance = random.Random(seed)
     found: set[str] = set()
     while len(found) < count:
-        text = str(chance.randint(0, 2)) + "".join(
-            chance.choices(ALPHABET, k=chance.randint(0, 5))
-        )
+        text = str(chance.randint(0, 2)) + "".join(chance.choices(ALPHABET, k=chance.randint(0, 5)))
         if chance.random() < 0.15:
             text = f"{chance.randint(0, 2)}:{text}"
         if chance.random() < 0.6:
@@ -39,13 +38,13 @@ def test_the_order_of_a_thousand_versions_is_that_of_dpkg() -> None:
     ordered = sorted(random_versions(1000, 1), key=debian_key)
     script = 'while read -r one two; do dpkg --compare-versions "$one" lt "$two" && echo "lt" || '
     script += '{ dpkg --compare-versions "$one" eq "$two" && echo "eq" || echo "gt"; }; done'
-    pairs = "".join(f"{one} {two}\n" for one, two in zip(ordered, ordered[1:], strict=False))
+    pairs = "".join(f"{one} {two}\n" for one, two in itertools.pairwise(ordered))
     answers = subprocess.run(
         ["sh", "-c", script], input=pairs, capture_output=True, text=True, check=True
     ).stdout.split()
     ours = [
         "eq" if debian_key(one) == debian_key(two) else "lt"
-        for one, two in zip(ordered, ordered[1:], strict=False)
+        for one, two in itertools.pairwise(ordered)
     ]
     assert answers == ours
     assert "eq" in ours

@@ -81,6 +81,9 @@ class Source(Value, frozen=True):
     enabled: bool = True
     trusted: bool = False
     """The image says [trusted=yes]; regild does not follow it."""
+    options: tuple[str, ...] = ()
+    """Further options of sources.list(5) as `name=value`, sorted; `credentials=removed` where the
+    address held some."""
     where: str = ""
     """File and line, such as `/etc/apt/sources.list:3`."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from regild.model.content import Platform
+
 _PLAIN = re.compile(r"[A-Za-z0-9.~:_-]*")
 _RUN = re.compile(rb"[^A-Za-z0-9.~:_-]")
 
@@ -19,11 +21,12 @@ def package_url(
     return f"pkg:{path}@{_quoted(version)}" + (f"?{qualifiers}" if qualifiers else "")
 
 
-def debian_url(name: str, version: str, arch: str, id: str = "", release: str = "") -> str:
-    """The package URL of a Debian package; `id` and `release` as in os-release(5) name the
-    distribution."""
-    distro = f"{id}-{release}" if id and release else id
-    return package_url("deb", name, version, namespace=id, arch=arch, distro=distro)
+def debian_url(name: str, version: str, arch: str, platform: Platform) -> str:
+    """The package URL of a Debian package on a platform; Debian's own is named by its release
+    without the point (`debian-12`)."""
+    release = platform.version.partition(".")[0] if platform.id == "debian" else platform.version
+    distro = f"{platform.id}-{release or platform.codename}".strip("-")
+    return package_url("deb", name, version, namespace=platform.id, arch=arch, distro=distro)
 
 
 def _quoted(text: str) -> str:

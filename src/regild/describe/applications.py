@@ -1,0 +1,130 @@
+"""Software that the guest's package manager does not own: Python distributions under /usr/local
+and /opt (the recorded `*.dist-info` of the core metadata specifications), and folders of /opt.
+
+What says no version of its own is listed without one; nothing is guessed from program files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from regild.describe.dpkg import FOLDER
+from regild.describe.evidence import Evidence, Unreadable, unknown
+from regild.describe.findings import Findings
+from regild.errors import TooLarge
+from regild.model.content import Application, Package, Unknown
+from regild.model.purl import package_url
+
+OPT = "/opt"
+LOCAL = "/usr/local"
+VERSION_FILES = ("VERSION", "version", "VERSION.txt", "version.txt", "RELEASE")
+VERSION_LIMIT = 4096
+LIST_LIMIT = 32 << 20
+FOLDERS_LIMIT = 500
+"""Folders of /opt, and distributions of one Python, that are looked at."""
+
+_PYTHON = re.compile(r"python3(?:\.[0-9]{1,3})?")
+_DISTRIBUTION = re.compile(
+    r"([A-Za-z0-9][A-Za-z0-9._]{0,127})-([A-Za-z0-9][A-Za-z0-9.!+_]{0,63})\.dist-info"
+)
+_VERSION = re.compile(r"[vV]?([0-9][A-Za-z0-9.+~_-]{0,63})")
+_NAMED = re.compile(r"(.+?)[-_]v?([0-9]+(?:\.[0-9A-Za-z+~]+)+)")
+
+
+def read_applications(evidence: Evidence, known: Findings) -> Findings:
+    """Python distributions as packages of type pypi, folders of /opt as applications."""
+    unknowns: list[Unknown] = []
+    packages: list[Package] = []
+    applications: list[Application] = []
+    folders = _unowned(evidence, unknowns)
+    for prefix in (LOCAL, *(f"{OPT}/{name}" for name in folders)):
+        try:
+            packages.extend(_distributions(evidence, prefix))
+        except Unreadable as error:
+            unknowns.append(unknown(error, prefix))
+    for name in folders:
+        try:
+            applications.append(_application(evidence, name))
+        except Unreadable as error:
+            unknowns.append(unknown(error, f"{OPT}/{name}"))
+    return Findings(
+        packages=tuple(packages), applications=tuple(applications), unknowns=tuple(unknowns)
+    )
+
+
+def _unowned(evidence: Evidence, unknowns: list[Unknown]) -> list[str]:
+    """The folders of /opt that no package of dpkg has files in."""
+    try:
+        names = [name for name in evidence.names(OPT) if _is_folder(evidence, f"{OPT}/{name}")]
+        if len(names) > FOLDERS_LIMIT:
+            raise TooLarge(where=OPT, why=f"it holds more than {FOLDERS_LIMIT} folders")
+        owned = _owned(evidence) if names else frozenset()
+    except Unreadable as error:
+        unknowns.append(unknown(error, OPT))
+        return []
+    return [name for name in names if name not in owned and name.isprintable()]
+
+
+def _owned(evidence: Evidence) -> frozenset[str]:
+    """The names in /opt that dpkg's file lists speak of; read only where /opt has folders."""
+    owned: set[str] = set()
+    start = f"{OPT}/".encode()
+    for name in evidence.names(f"{FOLDER}/info"):
+        if not name.endswith(".list"):
+            continue
+        content = evidence.peek(f"{FOLDER}/info/{name}", LIST_LIMIT)
+        if start in content:
+            lines = (line for line in content.split(b"\n") if line.startswith(start))
+            owned.update(line.split(b"/")[2].decode(errors="surrogateescape") for line in lines)
+    return frozenset(owned)
+
+
+def _is_folder(evidence: Evidence, path: str) -> bool:
+    node = evidence.find(path)
+    return node is not None and node.kind == "directory"
+
+
+def _application(evidence: Evidence, name: str) -> Application:
+    """A folder of /opt with the version that a file in it or its own name states."""
+    path = f"{OPT}/{name}"
+    present = evidence.names(path)
+    for file in VERSION_FILES:
+        if file not in present or _is_folder(evidence, f"{path}/{file}"):
+            continue
+        content = evidence.find_bytes(f"{path}/{file}", VERSION_LIMIT) or b""
+        words = content.decode(errors="replace").split()
+        stated = _VERSION.fullmatch(words[0]) if words else None
+        if stated:
+            return Application(name=name, version=stated[1], where=f"{path}/{file}")
+    named = _NAMED.fullmatch(name)
+    if named:
+        return Application(name=named[1], version=named[2], where=path)
+    return Application(name=name, version="", where=path)
+
+
+def _distributions(evidence: Evidence, prefix: str) -> Iterator[Package]:
+    """The Python distributions under a prefix; name and version stand in the folder's name, so the
+    listing is the witness."""
+    for python in evidence.names(f"{prefix}/lib"):
+        if not _PYTHON.fullmatch(python):
+            continue
+        for kind in ("dist-packages", "site-packages"):
+            folder = f"{prefix}/lib/{python}/{kind}"
+            for entry in evidence.names(folder):
+                match = _DISTRIBUTION.fullmatch(entry)
+                if match:
+                    name = re.sub(r"[-_.]+", "-", match[1]).lower()
+                    yield _python_package(name, match[2], f"{folder}/{entry}")
+
+
+def _python_package(name: str, version: str, where: str) -> Package:
+    return Package(
+        type="pypi",
+        name=name,
+        version=version,
+        source=name,
+        source_version=version,
+        purl=package_url("pypi", name, version),
+        where=where,
+    )
