@@ -95,7 +95,7 @@ def run(
     line = [str(find_tool(str(argv[0]), purpose)), *map(str, argv[1:])]
     begun = time.monotonic()
     process = subprocess.Popen(
-        line,
+        [*_ending_with_us(), *line],
         stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
         stdout=output or subprocess.PIPE,
         stderr=subprocess.STDOUT if output else subprocess.PIPE,
@@ -109,6 +109,12 @@ def run(
     if check and finished.code != 0:
         raise CommandFailed(where=str(argv[0]), why=finished.tail, code=finished.code)
     return finished
+
+
+def _ending_with_us() -> list[str]:
+    """The prefix that makes the kernel end a command when regild itself is killed."""
+    setpriv = shutil.which("setpriv", path=ENVIRONMENT["PATH"])
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
 def _finish(

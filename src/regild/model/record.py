@@ -35,6 +35,8 @@ class Inode(Value, frozen=True):
     device: tuple[int, int] | None = None
     """Major and minor number of a device node."""
     links: int = 1
+    group: int = 0
+    """Names with the same number (not 0) were hard links to one file before the change."""
     attributes: tuple[Attribute, ...] = ()
 
 

@@ -1,0 +1,180 @@
+"""EXTRACT: take the guest's tree out of its disk, as a folder with the guest's owners and modes.
+
+Runs as a stage (`regild.host.stage`), in a name space where the guest's ids are ours to give. What a
+name space cannot make (device nodes, some attributes) is named in the answer, so that nobody
+takes its absence for a change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from regild.change.tree import Part
+from regild.errors import DiskFull, Malformed, UnsupportedFilesystem
+from regild.image.disk import Disk, disk_of
+from regild.image.ext import ExtVolume, Inode
+from regild.image.window import Window
+from regild.model.json import from_json
+from regild.model.progress import Progress
+
+LOST_MAX = 10_000
+
+
+class VolumeDevice:
+    """A volume of a disk as libext2fs wants it."""
+
+    def __init__(self, disk: Any, offset: int) -> None:
+        self._disk, self._offset = disk, offset
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes."""
+        content: bytes = self._disk.read(self._offset + offset, length)
+        return content
+
+    def write(self, offset: int, content: bytes) -> None:
+        """Put some bytes; the disk must be an overlay."""
+        self._disk.write(self._offset + offset, content)
+
+
+def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """The stage: extract every writable part below `tree` from the disk in file descriptor `disk`.
+
+    Raises: Malformed, UnsupportedFilesystem, DiskFull.
+    """
+    parts = from_json(tuple[Part, ...], request["parts"])
+    tree = Path(request["tree"])
+    disk = disk_of(Window(request["disk"], request["where"], request["offset"], request["bytes"]))
+    progress.step("Taking the guest's files out", None)
+    lost: list[list[str]] = []
+    with _room_checked(tree):
+        for part in sorted(parts, key=lambda part: part.mount.count("/") if part.mount != "/" else 0):
+            if part.writable:
+                lost += _extract_part(disk, part, tree, progress)
+    return {"lost": lost[:LOST_MAX], "bytes_read": disk.bytes_read}
+
+
+def _extract_part(disk: Disk, part: Part, tree: Path, progress: Progress) -> list[list[str]]:
+    """Take one filesystem out below its mount point."""
+    volume = ExtVolume(VolumeDevice(disk, part.offset), part.volume or part.mount)
+    try:
+        return _Extraction(volume, part, tree, progress).run()
+    finally:
+        volume.close()
+
+
+class _Extraction:
+    """One filesystem on its way into a folder: folders, files, links, and last what they wear."""
+
+    def __init__(self, volume: ExtVolume, part: Part, tree: Path, progress: Progress) -> None:
+        self.volume, self.part, self.progress = volume, part, progress
+        self.base = str(tree) + ("" if part.mount == "/" else part.mount)
+        self.lost: list[list[str]] = []
+
+    def run(self) -> list[list[str]]:
+        """Extract everything; returns (path, what) of what could not be made here."""
+        paths: dict[int, list[str]] = {}
+        inodes: dict[int, Inode] = {}
+        for path, inode in self.volume.walk():
+            paths.setdefault(inode.number, []).append(path)
+            inodes[inode.number] = inode
+        by_kind: dict[int, list[Inode]] = {}
+        for inode in inodes.values():
+            by_kind.setdefault(stat.S_IFMT(inode.mode), []).append(inode)
+        folders = [(paths[i.number], i) for i in by_kind.pop(stat.S_IFDIR, [])]
+        folders.sort(key=lambda row: row[0][0].count("/"))
+        for names, _ in folders:
+            self._make_folder(names)
+        self._make_files(by_kind.pop(stat.S_IFREG, []), paths)
+        # Links come after everything that is written through a path, so that none is followed.
+        links = by_kind.pop(stat.S_IFLNK, [])
+        for inode in [*(i for rest in by_kind.values() for i in rest), *links]:
+            self._make_special(paths[inode.number], inode)
+        for names, inode in reversed(folders):
+            self._dress(names[0], inode)
+        self._dress("", self.volume.read_inode(2))
+        return self.lost
+
+    def _make_folder(self, names: list[str]) -> None:
+        if len(names) > 1:
+            raise Malformed(where=self.volume.where, why=f"the folder {names[0]!r} has two names")
+        with contextlib.suppress(FileExistsError):  # the mount point of another part
+            os.mkdir(self.base + names[0], 0o700)
+
+    def _make_files(self, files: list[Inode], paths: dict[int, list[str]]) -> None:
+        """Write regular files in the order in which their data lie on the disk."""
+        placed = []
+        for inode in files:
+            runs = self.volume.read_runs(inode)
+            placed.append((runs[0].physical if runs else 0, inode))
+        placed.sort(key=lambda row: row[0])
+        for _, inode in placed:
+            names = paths[inode.number]
+            self._write(self.base + names[0], inode)
+            for other in names[1:]:
+                os.link(self.base + names[0], self.base + other, follow_symlinks=False)
+            self._dress(names[0], inode)
+            self.progress.advance(inode.bytes)
+
+    def _write(self, path: str, inode: Inode) -> None:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+        try:
+            end = 0
+            for offset, content in self.volume.read_content(inode):
+                os.pwrite(handle, content, offset)
+                end = offset + len(content)
+            if end != inode.bytes:
+                os.ftruncate(handle, inode.bytes)
+        finally:
+            os.close(handle)
+
+    def _make_special(self, names: list[str], inode: Inode) -> None:
+        """A link, pipe or socket; a device node cannot be made in a name space."""
+        kind, path = stat.S_IFMT(inode.mode), self.base + names[0]
+        if kind == stat.S_IFLNK:
+            os.symlink(self.volume.read_target(inode), path)
+        elif kind in (stat.S_IFIFO, stat.S_IFSOCK):
+            os.mknod(path, kind | 0o600)
+        else:
+            self.lost += [[self.part.mount.rstrip("/") + name, "device"] for name in names]
+            return
+        for other in names[1:]:
+            os.link(path, self.base + other, follow_symlinks=False)
+        self._dress(names[0], inode)
+
+    def _dress(self, name: str, inode: Inode) -> None:
+        """Owner first, since giving a file away clears setuid and capabilities; times last."""
+        path = self.base + name
+        try:
+            os.lchown(path, inode.uid, inode.gid)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            why = f"{name!r} belongs to {inode.uid}:{inode.gid}, beyond the ids that can be mapped"
+            raise UnsupportedFilesystem(where=self.volume.where, why=why) from error
+        if not stat.S_ISLNK(inode.mode):
+            os.chmod(path, stat.S_IMODE(inode.mode))
+        for attribute, value in self.volume.read_attributes(inode).items():
+            self._set_attribute(path, name, attribute, value)
+        os.utime(path, ns=(inode.mtime_ns, inode.mtime_ns), follow_symlinks=False)
+
+    def _set_attribute(self, path: str, name: str, attribute: str, value: bytes) -> None:
+        try:
+            os.setxattr(path, attribute, value, follow_symlinks=False)
+        except OSError:
+            self.lost.append([self.part.mount.rstrip("/") + name, attribute])
+
+
+@contextlib.contextmanager
+def _room_checked(folder: Path) -> Any:
+    """Say plainly when this machine's disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(where=str(folder), why="the guest's files need more") from error
+        raise

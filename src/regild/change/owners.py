@@ -1,0 +1,109 @@
+"""Which package owns each changed path, and what the packages' scripts speak of.
+
+Read from the dpkg database after the run and before it, inside the name space; the answer is
+what the gate judges by.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from regild.errors import TooLarge
+from regild.model.content import Value
+from regild.model.record import Record
+
+DATABASE = "var/lib/dpkg/info"
+LIST_BYTES_MAX = 32 << 20
+ALL_BYTES_MAX = 1 << 30
+SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "triggers", "conffiles", "config")
+PATH = re.compile(r"/[A-Za-z0-9][A-Za-z0-9._+@/-]*")
+MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+
+
+class Owners(Value, frozen=True):
+    """What the gate needs to know of the guest's package database."""
+
+    paths: dict[str, str]
+    """Changed path: the package that owns it, before or after."""
+    spoken_of: dict[str, str]
+    """Path or folder that a planned package's script names: the package."""
+
+
+def read_owners(merged: Path, tree: Path, record: Record, packages: Iterable[str]) -> Owners:
+    """Look the record's paths up in the package database of the merged tree and the old tree.
+
+    Raises: TooLarge when the database is beyond reason.
+    """
+    wanted = {entry.path for entry in record.entries}
+    links = {f"/{name}" for name in MERGED if (tree / name).is_symlink()}
+    found: dict[str, str] = {}
+    for root in (tree, merged):
+        budget = ALL_BYTES_MAX
+        for name, text in _read_files(root, (".list",)):
+            budget -= len(text)
+            if budget < 0:
+                raise TooLarge(where=DATABASE, why=f"it is over {ALL_BYTES_MAX} bytes")
+            package = name.removesuffix(".list")
+            for line in text.splitlines():
+                path = _real(line, links)
+                if path in wanted:
+                    found[path] = package
+    return Owners(found, _read_scripts(merged, tree, set(packages), links))
+
+
+def _read_scripts(merged: Path, tree: Path, packages: set[str], links: set[str]) -> dict[str, str]:
+    """Every path that stands in the maintainer scripts of the planned packages."""
+    found: dict[str, str] = {}
+    endings = tuple(f".{name}" for name in SCRIPTS)
+    for root in (tree, merged):
+        for name, text in _read_files(root, endings):
+            package = name.rpartition(".")[0]
+            if package.partition(":")[0] not in packages:
+                continue
+            for match in PATH.finditer(text):
+                path = _real(match.group().rstrip("/."), links)
+                if path.count("/") >= 2:
+                    found.setdefault(path, package)
+    return found
+
+
+def _read_files(root: Path, endings: tuple[str, ...]) -> Iterable[tuple[str, str]]:
+    """The database's files with one of these endings; links are not followed."""
+    folder = _open_folder(root, DATABASE)
+    if folder is None:
+        return
+    try:
+        for name in sorted(os.listdir(folder)):
+            if name.endswith(endings):
+                yield name, _read_at(folder, name)
+    finally:
+        os.close(folder)
+
+
+def _open_folder(root: Path, path: str) -> int | None:
+    """A folder below a root, no part of the way being a link."""
+    handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    for name in path.split("/"):
+        try:
+            inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
+        except OSError:
+            os.close(handle)
+            return None
+        os.close(handle)
+        handle = inside
+    return handle
+
+
+def _read_at(folder: int, name: str) -> str:
+    handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    with os.fdopen(handle, "rb") as file:
+        return file.read(LIST_BYTES_MAX).decode(errors="surrogateescape")
+
+
+def _real(path: str, links: set[str]) -> str:
+    """A path of the package database as it lies on a system whose top folders are merged."""
+    top = path[: path.find("/", 1)] if "/" in path[1:] else path
+    return f"/usr{path}" if top in links and path != top else path

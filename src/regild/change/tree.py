@@ -1,0 +1,44 @@
+"""The guest's filesystem as seen by the change room: which volume lies where in the tree."""
+
+from __future__ import annotations
+
+from regild.model.content import Value
+
+
+class Part(Value, frozen=True):
+    """One of the guest's filesystems and the place where it is mounted."""
+
+    mount: str
+    """`/`, `/boot`, ..."""
+    offset: int
+    """First byte on the disk."""
+    bytes: int
+    filesystem: str
+    """`ext2`, `ext3`, `ext4`; others are shown to scripts as empty folders and refuse changes."""
+    volume: str = ""
+    """`UUID=...`."""
+    free_blocks: int = 0
+    reserved_blocks: int = 0
+    free_inodes: int = 0
+    block_bytes: int = 4096
+
+    @property
+    def writable(self) -> bool:
+        """Whether regild can take this filesystem out and write it back."""
+        return self.filesystem in ("ext2", "ext3", "ext4")
+
+
+def part_of(parts: tuple[Part, ...], path: str) -> Part:
+    """The part that a path of the guest lies on: the longest mount point above it."""
+    fitting = [part for part in parts if below(part.mount, path)]
+    return max(fitting, key=lambda part: len(part.mount))
+
+
+def below(mount: str, path: str) -> bool:
+    """Whether a path is a mount point or lies under it."""
+    return mount == "/" or path == mount or path.startswith(mount + "/")
+
+
+def within(part: Part, path: str) -> str:
+    """A guest's path as its own volume knows it."""
+    return path if part.mount == "/" else path[len(part.mount) :] or "/"
