@@ -1,0 +1,42 @@
+"""What tests of several rooms need: real appliances, the shared corpus, rights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from demo.build import find_appliance
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared material beside the checkout; the test is skipped where it is absent."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the shared corpus is not beside this checkout (../shared)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_ova() -> Path:
+    """A real Debian 12 with three old packages (64 MB); read it, or copy it before you write."""
+    return find_appliance("small")
+
+
+@pytest.fixture(scope="session")
+def demo_ova() -> Path:
+    """The demo's real, bootable, outdated Debian 12 (221 MB); building it takes a minute or two."""
+    return find_appliance("demo")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need root say so by a mark and are skipped for an ordinary user."""
+    if os.geteuid() == 0:
+        return
+    for item in items:
+        if item.get_closest_marker("root"):
+            item.add_marker(pytest.mark.skip(reason="needs root"))
