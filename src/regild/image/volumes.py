@@ -190,7 +190,7 @@ def _is_empty(disk: Disk, partition: Partition) -> bool:
         while first < last:
             count = min(1 << 20, last - first)
             budget -= count
-            if budget < 0 or any(disk.read(first, count)):
+            if budget < 0 or disk.read(first, count) != bytes(count):
                 return False
             first += count
         if offset >= end:
