@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING
 from regild.errors import InputError, MissingFile, TooLarge, UnsupportedError
 from regild.model.content import Unknown, Witness
 from regild.model.digest import sha256_of
-from regild.model.plan import Difference
 
 if TYPE_CHECKING:
     from regild.image.tree import Guest, Mount, Node
 
 NAMES_LIMIT = 20_000
 """Entries of one folder that describing looks at; /usr/bin of a full desktop has about 3,000."""
-
-WITNESS_BYTES_LIMIT = 64 << 20
-"""No file that planning reads is larger than this (`dpkg.STATUS_LIMIT` is the largest limit)."""
 
 Unreadable = (InputError, UnsupportedError)
 """The errors of a tree that make its file an Unknown; anything else is an error of ours or of this
@@ -101,30 +97,6 @@ def unknown(error: InputError | UnsupportedError, path: str) -> Unknown:
     """The Unknown for a path of the guest that could not be read."""
     place = path if error.where in ("", path) else f"{path} ({error.where})"
     return Unknown(where=place, why=error.why)
-
-
-def check_witnesses(guest: Guest, witnesses: tuple[Witness, ...]) -> tuple[Difference, ...]:
-    """The files that are no longer what a descriptor saw; none means that it still fits.
-
-    A file that cannot be read counts as different.
-    """
-    evidence = Evidence(guest)
-    found = (_difference(evidence, witness) for witness in witnesses)
-    return tuple(difference for difference in found if difference is not None)
-
-
-def _difference(evidence: Evidence, witness: Witness) -> Difference | None:
-    try:
-        if witness.path.endswith("/"):
-            content = _listing(evidence.names(witness.path))
-        else:
-            content = evidence.find_bytes(witness.path, WITNESS_BYTES_LIMIT) or b""
-        observed = str(sha256_of(content))
-    except Unreadable as error:
-        observed = f"unreadable: {error.why}"
-    if observed == witness.digest:
-        return None
-    return Difference(what=witness.path, expected=str(witness.digest), observed=observed)
 
 
 def _listing(names: tuple[str, ...]) -> bytes:
