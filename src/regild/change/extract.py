@@ -1,7 +1,7 @@
 """EXTRACT: take the guest's tree out of its disk, as a folder with the guest's owners and modes.
 
-Runs as a stage (`regild.host.stage`), in a name space where the guest's ids are ours to give. What a
-name space cannot make (device nodes, some attributes) is named in the answer, so that nobody
+Runs as a stage (`regild.host.stage`), in a name space where the guest's ids are ours to give. What
+a name space cannot make (device nodes, some attributes) is named in the answer, so that nobody
 takes its absence for a change.
 """
 
@@ -48,11 +48,14 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """
     parts = from_json(tuple[Part, ...], request["parts"])
     tree = Path(request["tree"])
+    tree.mkdir(mode=0o755)
     disk = disk_of(Window(request["disk"], request["where"], request["offset"], request["bytes"]))
     progress.step("Taking the guest's files out", None)
     lost: list[list[str]] = []
     with _room_checked(tree):
-        for part in sorted(parts, key=lambda part: part.mount.count("/") if part.mount != "/" else 0):
+        for part in sorted(
+            parts, key=lambda part: part.mount.count("/") if part.mount != "/" else 0
+        ):
             if part.writable:
                 lost += _extract_part(disk, part, tree, progress)
     return {"lost": lost[:LOST_MAX], "bytes_read": disk.bytes_read}
@@ -118,7 +121,7 @@ class _Extraction:
             for other in names[1:]:
                 os.link(self.base + names[0], self.base + other, follow_symlinks=False)
             self._dress(names[0], inode)
-            self.progress.advance(inode.bytes)
+            self.progress.advance(inode.size)
 
     def _write(self, path: str, inode: Inode) -> None:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
@@ -127,8 +130,8 @@ class _Extraction:
             for offset, content in self.volume.read_content(inode):
                 os.pwrite(handle, content, offset)
                 end = offset + len(content)
-            if end != inode.bytes:
-                os.ftruncate(handle, inode.bytes)
+            if end != inode.size:
+                os.ftruncate(handle, inode.size)
         finally:
             os.close(handle)
 

@@ -24,7 +24,10 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
     ("log", r"/var/log/.*"),
     ("debconf", r"/var/cache/debconf/.*"),
     ("trigger ldconfig", r"/etc/ld\.so\.cache|/var/cache/ldconfig/.*"),
-    ("trigger ca-certificates", r"/etc/ssl/certs/.*|/etc/ca-certificates\.conf|/etc/ca-certificates/.*"),
+    (
+        "trigger ca-certificates",
+        r"/etc/ssl/certs/.*|/etc/ca-certificates\.conf|/etc/ca-certificates/.*",
+    ),
     ("trigger man-db", r"/var/cache/man/.*"),
     ("trigger systemd", r"/usr/lib/systemd/catalog/.*|/var/lib/systemd/catalog/.*"),
     ("systemd units", r"/etc/systemd/(system|user)/.*|/var/lib/systemd/deb-systemd-.*"),
@@ -32,7 +35,10 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
     ("trigger udev", r"/(usr/lib|etc)/udev/hwdb\.bin"),
     ("trigger initramfs", r"/boot/initrd\.img-.*|/var/lib/initramfs-tools/.*|/initrd\.img(\.old)?"),
     ("trigger mime", r"/usr/share/(mime|applications|icons)/.*"),
-    ("trigger glib", r"/usr/share/glib-2\.0/schemas/gschemas\.compiled|.*/gio/modules/giomodule\.cache"),
+    (
+        "trigger glib",
+        r"/usr/share/glib-2\.0/schemas/gschemas\.compiled|.*/gio/modules/giomodule\.cache",
+    ),
     ("trigger fontconfig", r"/var/cache/fontconfig/.*"),
     ("trigger info", r"/usr/share/info/dir(\.old)?"),
     ("trigger locale", r"/usr/lib/locale/.*"),
@@ -65,8 +71,8 @@ MERGED_BY_ALTERNATIVES = "/etc/alternatives/"
 def explain_entry(entry: Entry, owners: Owners) -> Explained:
     """The reason that accounts for a changed path; `by` is empty where there is none."""
     path = entry.path
-    if path in owners.paths:
-        return Explained(path, f"package {owners.paths[path]}")
+    if owner := owners.owner_of(path):
+        return Explained(path, f"package {owner}")
     for by, pattern in _COMPILED:
         if pattern.fullmatch(path):
             return Explained(path, by)
@@ -113,7 +119,7 @@ def check_links(record: Record, owners: Owners) -> None:
         if changed[group] >= entries[0].was.links:
             continue
         for entry in entries:
-            if entry.becomes.kind != "absent" and entry.path not in owners.paths:
+            if entry.becomes.kind != "absent" and not owners.owner_of(entry.path):
                 why = "one name of a file with several was written to and came apart from the rest"
                 raise RecordRefused(where=entry.path, why=why)
 
@@ -147,7 +153,9 @@ def check_room(record: Record, parts: tuple[Part, ...]) -> None:
         blocks += MARGIN_BLOCKS + len(entries) // 32
         room = part.free_blocks - part.reserved_blocks
         if blocks > max(room, 0):
-            why = f"{_mib(blocks, part)} MiB more are needed and {_mib(max(room, 0), part)} are free"
+            why = (
+                f"{_mib(blocks, part)} MiB more are needed and {_mib(max(room, 0), part)} are free"
+            )
             raise GuestFull(where=part.mount, why=why)
         if inodes + MARGIN_INODES > part.free_inodes:
             why = f"{inodes} more files are needed and {part.free_inodes} inodes are free"

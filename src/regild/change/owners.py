@@ -30,6 +30,13 @@ class Owners(Value, frozen=True):
     """Changed path: the package that owns it, before or after."""
     spoken_of: dict[str, str]
     """Path or folder that a planned package's script names: the package."""
+    planned: list[str]
+    """Names of the packages that the plan changes."""
+
+    def owner_of(self, path: str) -> str:
+        """The planned package that owns a path; empty when none does."""
+        owner = self.paths.get(path, "")
+        return owner if _bare(owner) in self.planned else ""
 
 
 def read_owners(merged: Path, tree: Path, record: Record, packages: Iterable[str]) -> Owners:
@@ -37,7 +44,7 @@ def read_owners(merged: Path, tree: Path, record: Record, packages: Iterable[str
 
     Raises: TooLarge when the database is beyond reason.
     """
-    wanted = {entry.path for entry in record.entries}
+    wanted, planned = {entry.path for entry in record.entries}, set(packages)
     links = {f"/{name}" for name in MERGED if (tree / name).is_symlink()}
     found: dict[str, str] = {}
     for root in (tree, merged):
@@ -49,9 +56,9 @@ def read_owners(merged: Path, tree: Path, record: Record, packages: Iterable[str
             package = name.removesuffix(".list")
             for line in text.splitlines():
                 path = _real(line, links)
-                if path in wanted:
+                if path in wanted and (path not in found or _bare(package) in planned):
                     found[path] = package
-    return Owners(found, _read_scripts(merged, tree, set(packages), links))
+    return Owners(found, _read_scripts(merged, tree, planned, links), sorted(planned))
 
 
 def _read_scripts(merged: Path, tree: Path, packages: set[str], links: set[str]) -> dict[str, str]:
@@ -61,7 +68,7 @@ def _read_scripts(merged: Path, tree: Path, packages: set[str], links: set[str])
     for root in (tree, merged):
         for name, text in _read_files(root, endings):
             package = name.rpartition(".")[0]
-            if package.partition(":")[0] not in packages:
+            if _bare(package) not in packages:
                 continue
             for match in PATH.finditer(text):
                 path = _real(match.group().rstrip("/."), links)
@@ -101,6 +108,11 @@ def _read_at(folder: int, name: str) -> str:
     handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     with os.fdopen(handle, "rb") as file:
         return file.read(LIST_BYTES_MAX).decode(errors="surrogateescape")
+
+
+def _bare(package: str) -> str:
+    """A package's name without the architecture that the database adds to some."""
+    return package.partition(":")[0]
 
 
 def _real(path: str, links: set[str]) -> str:

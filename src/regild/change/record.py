@@ -107,9 +107,11 @@ class _Reading:
             self._first_names[status.st_ino] = path
         self._add(path, was, becomes, link_to=first or "")
 
-    def _add(self, path: str, was: Inode, becomes: Inode, opaque: bool = False, link_to: str = "") -> None:
+    def _add(
+        self, path: str, was: Inode, becomes: Inode, opaque: bool = False, link_to: str = ""
+    ) -> None:
         """Put a change on record unless nothing changed or the image keeps this path for itself."""
-        if is_kept(path) or _same(was, becomes) and not link_to:
+        if is_kept(path) or (_same(was, becomes) and not link_to):
             return
         place = None
         if becomes.kind == "file" and becomes.digest != was.digest and not link_to:

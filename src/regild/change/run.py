@@ -16,7 +16,13 @@ from regild.change.owners import read_owners
 from regild.change.record import read_record
 from regild.change.sandbox import sandbox_line
 from regild.change.script import ENVIRONMENT, GuestCommand
-from regild.errors import ChangeError, CommandFailed, GuestCommandFailed, GuestCommandHung, HostError
+from regild.errors import (
+    ChangeError,
+    CommandFailed,
+    GuestCommandFailed,
+    GuestCommandHung,
+    HostError,
+)
 from regild.host.run import Finished, run
 from regild.model.json import from_json, to_json
 from regild.model.progress import Progress
@@ -30,15 +36,18 @@ TAIL_LINES = 12
 def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """The stage: run `commands` over `tree` in the job's folder, leave the record there.
 
-    The job's folder holds `tree` and `repository`; `record.json`, `owners.json` and `content`
-    appear in it. Commands have `timeout_seconds` together.
+    The job's folder holds `tree`, `repository` the plan's package files; `record.json`,
+    `owners.json` and `content` appear in it. Commands have `timeout_seconds` together.
 
     Raises: GuestCommandFailed, GuestCommandHung, RecordRefused, HostError.
     """
     job = Path(request["job"])
     commands = from_json(tuple[GuestCommand, ...], request["commands"])
     upper = _mount_overlay(job, request["memory_bytes"])
-    said = _run_commands(job, commands, request["timeout_seconds"], progress)
+    sandbox = sandbox_line(
+        job / "merged", Path(request["repository"]), _make_state(job / "apt"), ENVIRONMENT
+    )
+    said = _run_commands(job, sandbox, commands, request["timeout_seconds"], progress)
     progress.step("Recording what changed", None)
     with (job / "content").open("wb") as content:
         record = read_record(upper, job / "tree", content)
@@ -66,13 +75,20 @@ def _mount_overlay(job: Path, memory_bytes: int) -> Path:
     try:
         run(line, purpose="to keep changes apart", cwd=job)
     except CommandFailed as error:
-        why = f"overlayfs in a user name space is refused ({error.why}); Linux 5.11 or newer is needed"
+        why = f"overlayfs in a user name space needs Linux 5.11 or newer ({error.why})"
         raise HostError(where="guest commands apart from the image", why=why) from error
     # The root folder of the upper directory must look like the tree's, or its owner would change.
     status = (job / "tree").stat()
     os.chmod(fast / "changed", status.st_mode & 0o7777)
     os.utime(fast / "changed", ns=(status.st_mtime_ns, status.st_mtime_ns))
     return fast / "changed"
+
+
+def _make_state(folder: Path) -> Path:
+    """The folders that apt expects."""
+    for name in ("lists/partial", "cache/archives/partial"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _inject(folder: Path) -> None:
@@ -94,10 +110,13 @@ def _keeps_attributes(folder: Path) -> bool:
 
 
 def _run_commands(
-    job: Path, commands: tuple[GuestCommand, ...], timeout_seconds: float, progress: Progress
+    job: Path,
+    sandbox: list[str],
+    commands: tuple[GuestCommand, ...],
+    timeout_seconds: float,
+    progress: Progress,
 ) -> list[str]:
     """Run one command after another in the sandbox; everything they say is kept in guest.log."""
-    before = sandbox_line(job / "merged", job / "repository", ENVIRONMENT)
     until, said = time.monotonic() + timeout_seconds, []
     with (job / "guest.log").open("ab", buffering=0) as log:
         for command in commands:
@@ -106,7 +125,7 @@ def _run_commands(
             begin = log.tell()
             left = max(until - time.monotonic(), 1)
             finished = run(
-                [*before, *command.argv],
+                [*sandbox, *command.argv],
                 purpose="to run the guest's programs apart",
                 output=log,
                 timeout_seconds=left,

@@ -14,6 +14,9 @@ from regild.model.plan import Plan
 PLACE = "/run/regild"
 """Where the guest sees the plan's package files and settings, read only."""
 
+STATE = "/run/apt"
+"""Where the guest's apt keeps lists and downloads while it works; never in the image."""
+
 APT_SETTINGS = f"""\
 Dir::Etc::main "/dev/null";
 Dir::Etc::parts "{PLACE}/none";
@@ -21,8 +24,8 @@ Dir::Etc::sourcelist "{PLACE}/sources.list";
 Dir::Etc::sourceparts "{PLACE}/none";
 Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "{PLACE}/none";
-Dir::State::lists "/run/apt/lists";
-Dir::Cache "/run/apt/cache";
+Dir::State::lists "{STATE}/lists";
+Dir::Cache "{STATE}/cache";
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 Acquire::Languages "none";
@@ -67,7 +70,9 @@ def compile_plan(plan: Plan) -> tuple[GuestCommand, ...]:
     A full upgrade may remove packages; every other mode never does (apt-get(8)).
     """
     removing = any(step.action == "remove" for step in plan.steps)
-    upgrade = ("dist-upgrade",) if removing or plan.mode == "full" else ("upgrade", "--with-new-pkgs")
+    upgrade = (
+        ("dist-upgrade",) if removing or plan.mode == "full" else ("upgrade", "--with-new-pkgs")
+    )
     return (
         GuestCommand(("apt-get", "-qq", "update"), "reading the plan's packages"),
         GuestCommand(("apt-get", "-q", *upgrade), "apt-get " + upgrade[0]),

@@ -1,4 +1,4 @@
-"""The first program of a new name space: takes its id map, builds its root folder, runs one command.
+"""The first program of a new name space: takes its id map, builds its root, runs one command.
 
 Run as `python enter.py READY GO VIEW COMMAND...` by `regild.host.namespace`, which writes the id
 map between the two pipes. VIEW is JSON: `binds` (rows of source, place, writable) and `links` (rows
@@ -47,7 +47,7 @@ PR_SET_PDEATHSIG = 1
 ROOT = "/tmp"
 """Where the new root is built: a folder that every machine has and everybody may pass through."""
 
-DEVICES = ("null", "zero", "full", "random", "urandom")
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 NOT_ALLOWED = 125
 """Exit status when the name space itself cannot be made (the command's own are passed on)."""

@@ -1,4 +1,4 @@
-"""The ext2/3/4 library of e2fsprogs over block devices of our own, without root and without a mount.
+"""The ext2/3/4 library of e2fsprogs over block devices of our own: no root, no mount.
 
 libext2fs asks for blocks through an io_manager, a table of functions; here they are Python's, so
 that the filesystem inside an appliance is changed through our own copy-on-write layer. Only the
@@ -177,15 +177,13 @@ class Library:
         getattr(self._lib, name)(self._fs, *arguments)
 
     def scan_inodes(self, inode_bytes: int) -> Iterator[tuple[int, bytes]]:
-        """Every inode in use or not, in order: its number and its raw bytes (`inode_bytes` long)."""
+        """Every inode, in use or not, in order: its number and its raw bytes."""
         scan, number = c_void_p(), c_uint32()
         room = ctypes.create_string_buffer(inode_bytes)
         self.fs_call("ext2fs_open_inode_scan", 64, byref(scan))
         try:
             while True:
-                self.call(
-                    "ext2fs_get_next_inode_full", scan, byref(number), room, inode_bytes
-                )
+                self.call("ext2fs_get_next_inode_full", scan, byref(number), room, inode_bytes)
                 if number.value == 0:
                     return
                 yield number.value, room.raw
@@ -243,7 +241,9 @@ class Library:
 
         with _Attributes(self, number) as handle:
             self.call("ext2fs_xattrs_iterate", handle, ATTRIBUTE(take), None)
-            return {name.decode(errors="surrogateescape"): self._get(handle, name) for name in names}
+            return {
+                name.decode(errors="surrogateescape"): self._get(handle, name) for name in names
+            }
 
     def write_attributes(self, number: int, wanted: dict[str, bytes], gone: list[str]) -> None:
         """Set and remove extended attributes of an inode."""
@@ -297,9 +297,7 @@ class Library:
             return self._guarded(act)
 
         def write_bytes(_channel: int, offset: int, count: int, place: int) -> int:
-            return self._guarded(
-                lambda: self._device.write(offset, ctypes.string_at(place, count))
-            )
+            return self._guarded(lambda: self._device.write(offset, ctypes.string_at(place, count)))
 
         manager.open, manager.set_blksize = OPEN(opened), SET_SIZE(sized)
         manager.close = manager.flush = CHANNEL(lambda _channel: 0)

@@ -59,7 +59,7 @@ class View:
 
     def rows(self) -> dict[str, object]:
         """The view as `enter` reads it, with the machine's programs and this Python added."""
-        links = [[f"/{name}", os.readlink(f"/{name}")] for name in MERGED if _is_link(name)]
+        links = [[f"/{name}", str(Path("/", name).readlink())] for name in MERGED if _is_link(name)]
         folders = [f"/{name}" for name in MERGED if not _is_link(name) and _is_folder(name)]
         shown = [Path("/usr"), *map(Path, folders), *_interpreter(), *self.readable]
         binds = [[str(path), str(path), False] for path in _outermost(shown)]
@@ -85,7 +85,12 @@ def find_id_map() -> IdMap:
 
 @contextlib.contextmanager
 def open_namespace(
-    argv: Sequence[str | Path], ids: IdMap, view: View, *, errors: IO[bytes], keep: Sequence[int] = ()
+    argv: Sequence[str | Path],
+    ids: IdMap,
+    view: View,
+    *,
+    errors: IO[bytes],
+    keep: Sequence[int] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a command as root of new name spaces; it is ended, with all it started, on leaving.
 

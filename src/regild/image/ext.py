@@ -63,7 +63,7 @@ class Inode:
     mode: int
     uid: int
     gid: int
-    bytes: int
+    size: int
     mtime_ns: int
     links: int
     flags: int
@@ -173,17 +173,17 @@ class ExtVolume:
             yield 0, self._inline(inode)
             return
         for run in self.read_runs(inode):
-            length = min(run.length, inode.bytes - run.logical)
+            length = min(run.length, inode.size - run.logical)
             for start in range(0, max(length, 0), piece_bytes):
                 count = min(piece_bytes, length - start)
                 yield run.logical + start, self.device.read(run.physical + start, count)
 
     def read_target(self, inode: Inode) -> str:
         """Where a symbolic link points."""
-        if inode.bytes > PATH_BYTES_MAX:
-            raise Malformed(where=self.where, why=f"link {inode.number} is {inode.bytes} long")
-        if inode.bytes < 60 and not inode.flags & (EXTENTS | INLINE):
-            target = inode.block[: inode.bytes]
+        if inode.size > PATH_BYTES_MAX:
+            raise Malformed(where=self.where, why=f"link {inode.number} is {inode.size} long")
+        if inode.size < 60 and not inode.flags & (EXTENTS | INLINE):
+            target = inode.block[: inode.size]
         else:
             target = b"".join(piece for _, piece in self.read_content(inode))
         return target.decode(errors="surrogateescape")
@@ -275,7 +275,7 @@ class ExtVolume:
         """The blocks of an inode of ext2 or ext3: direct, and through one to three levels."""
         numbers, per_block = struct.unpack("<15I", inode.block), self.block_bytes // 4
         rows: list[tuple[int, int, int]] = []
-        blocks_needed = -(-inode.bytes // self.block_bytes)
+        blocks_needed = -(-inode.size // self.block_bytes)
 
         def descend(block: int, level: int, logical: int) -> None:
             if block == 0 or logical >= blocks_needed:
@@ -296,9 +296,9 @@ class ExtVolume:
         return rows
 
     def _inline(self, inode: Inode) -> bytes:
-        if inode.bytes > self.inode_bytes:
+        if inode.size > self.inode_bytes:
             raise Malformed(where=self.where, why=f"inode {inode.number} is inline and too long")
-        return self.library.read_inline(inode.number, inode.bytes)
+        return self.library.read_inline(inode.number, inode.size)
 
 
 def parse_inode(number: int, raw: bytes) -> Inode:
@@ -317,7 +317,7 @@ def parse_inode(number: int, raw: bytes) -> Inode:
         mode=mode,
         uid=uid | uid_high << 16,
         gid=gid | gid_high << 16,
-        bytes=size | size_high << 32,
+        size=size | size_high << 32,
         mtime_ns=mtime * 1_000_000_000 + nanoseconds,
         links=links,
         flags=flags,

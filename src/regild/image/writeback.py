@@ -103,7 +103,7 @@ class Writeback:
         """Replace a file's content by `length` bytes that come in order, in pieces of any size."""
         block = self.volume.block_bytes
         inode = self.volume.read_inode(number)
-        if inode.bytes or inode.flags & EXTENTS:
+        if inode.size or inode.flags & EXTENTS:
             self.library.fs_call("ext2fs_punch", number, None, None, 0, NO_GOAL)
         count = -(-length // block)
         if count:
@@ -143,7 +143,7 @@ class Writeback:
     def read_journal(self) -> list[tuple[int, int]]:
         """The journal's (offset, bytes) on the volume without its first block, if it is clean."""
         inode = self.volume.read_inode(JOURNAL)
-        runs = self.volume.read_runs(inode) if inode.links or inode.bytes else []
+        runs = self.volume.read_runs(inode) if inode.links or inode.size else []
         if not runs or runs[0].logical:
             return []
         head = self.volume.device.read(runs[0].physical, self.volume.block_bytes)
@@ -261,7 +261,7 @@ def _has_blocks(inode: Inode) -> bool:
     """Whether there are blocks to give back (a short link keeps its target in their place)."""
     if stat.S_ISREG(inode.mode) or stat.S_ISDIR(inode.mode):
         return True
-    return stat.S_ISLNK(inode.mode) and (inode.bytes >= 60 or bool(inode.flags & INLINE))
+    return stat.S_ISLNK(inode.mode) and (inode.size >= 60 or bool(inode.flags & INLINE))
 
 
 def _type(inode: Inode) -> int:

@@ -1,0 +1,161 @@
+"""From a plan and a disk to a changed overlay: EXTRACT, RUN, RECORD, GATE, WRITE in this order.
+
+Only WRITE makes anything of the image, and that in an overlay; the disk's own file is opened for
+reading once and handed down as a file descriptor. Each stage leaves its outcome in the job's
+folder, and nothing of a stage that failed is used.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regild.change.gate import check_links, check_places, check_room, explain_record
+from regild.change.owners import Owners
+from regild.change.script import compile_plan
+from regild.change.tree import Part
+from regild.errors import UnsupportedFilesystem
+from regild.host.namespace import View
+from regild.host.scratch import Scratch
+from regild.host.stage import run_stage
+from regild.model.content import Value
+from regild.model.json import from_json, to_json
+from regild.model.plan import Plan
+from regild.model.progress import Progress
+from regild.model.record import Explained, Record
+
+MEMORY_SHARE = 3
+"""The upper directory may take a third of the memory that is available."""
+RECORD_BYTES_MAX = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFile:
+    """Where a disk's bytes lie: a whole file, or a member of an OVA in place."""
+
+    path: Path
+    offset: int
+    bytes: int
+
+
+class Changed(Value, frozen=True):
+    """What a change did: the overlay beside the disk, and the record that explains it."""
+
+    overlay: str
+    entries: int
+    content_bytes: int
+    changed_grains: int
+    explained: tuple[Explained, ...]
+    carrier: str = "record"
+    said: tuple[str, ...] = ()
+
+
+def apply_plan(
+    disk: DiskFile,
+    parts: tuple[Part, ...],
+    plan: Plan,
+    repository: Path,
+    scratch: Scratch,
+    *,
+    now_ns: int,
+    timeout_seconds: float,
+    progress: Progress,
+) -> Changed:
+    """Change a disk as the plan says, into an overlay in the scratch folder.
+
+    `repository` holds the plan's package files (`regild.change.repository`); `parts` the guest's
+    filesystems; `now_ns` is the change time that inodes get.
+
+    Raises: ToolMissing, NotPermitted, UnsupportedFilesystem, ChangeError and its kinds,
+    IntegrityError when the result does not read back, DiskFull.
+    """
+    _check_parts(parts)
+    job = scratch.make_guest()
+    with disk.path.open("rb") as file:
+        place = {"disk": file.fileno(), "where": str(disk.path), "parts": to_json(parts, indent=0)}
+        place |= {"offset": disk.offset, "bytes": disk.bytes}
+        stages = _Stages(scratch, file.fileno(), repository, progress)
+        stages.run("extract", {**place, "tree": str(job / "tree")})
+        commands = to_json(compile_plan(plan), indent=0)
+        ran = stages.run(
+            "run",
+            {
+                "job": str(job),
+                "repository": str(repository),
+                "commands": commands,
+                "packages": sorted({step.name for step in plan.steps}),
+                "memory_bytes": _memory_bytes(plan),
+                "timeout_seconds": timeout_seconds,
+            },
+            confined=False,
+        )
+        explained = _judge(job, parts)
+        written = stages.run("write", {**place, "job": str(job), "now_ns": now_ns})
+    return Changed(
+        overlay=str(job / "overlay"),
+        entries=ran["entries"],
+        content_bytes=ran["content_bytes"],
+        changed_grains=written["changed_grains"],
+        explained=explained,
+        said=tuple(ran["said"]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stages:
+    """The stages of one job, each in its own name space with the same view."""
+
+    scratch: Scratch
+    disk: int
+    repository: Path
+    progress: Progress
+
+    def run(self, name: str, request: dict[str, Any], confined: bool = True) -> dict[str, Any]:
+        answer: dict[str, Any] = run_stage(
+            f"regild.change.{name}",
+            request,
+            ids=self.scratch.ids,
+            view=View(readable=(self.repository,), writable=(self.scratch.guest,)),
+            log=self.scratch.path / "stages.log",
+            progress=self.progress,
+            keep=(self.disk,),
+            confined=confined,
+        )
+        return answer
+
+
+def _check_parts(parts: tuple[Part, ...]) -> None:
+    """The root must be a filesystem that this carrier can take out and write back."""
+    root = next((part for part in parts if part.mount == "/"), None)
+    if root is None or not root.writable:
+        kind = root.filesystem if root else "no"
+        why = f"its root is on {kind} filesystem, and offline changes need ext2, ext3 or ext4"
+        raise UnsupportedFilesystem(where="the guest", why=why)
+
+
+def _judge(job: Path, parts: tuple[Part, ...]) -> tuple[Explained, ...]:
+    """The gate, over what the run left."""
+    record = from_json(Record, _read(job / "record.json"), "the change record")
+    owners = from_json(Owners, _read(job / "owners.json"), "the package database's answer")
+    check_places(record, parts)
+    check_links(record, owners)
+    check_room(record, parts)
+    return explain_record(record, owners)
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(RECORD_BYTES_MAX)
+
+
+def _memory_bytes(plan: Plan) -> int:
+    """Room for the upper directory in memory; 0 where the machine has too little to spare.
+
+    dpkg unpacks a package beside its old files, and triggers rewrite caches: twice the unpacked
+    size of what is installed, which is under six times the download, and 256 MiB are enough.
+    """
+    wanted = 6 * plan.download_bytes + (256 << 20)
+    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return wanted if wanted < available // MEMORY_SHARE else 0
