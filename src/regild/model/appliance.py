@@ -53,6 +53,8 @@ class Envelope(Value, frozen=True):
     files: tuple[FileReference, ...] = ()
     disks: tuple[DiskReference, ...] = ()
     systems: tuple[SystemReference, ...] = ()
+    requires: tuple[str, ...] = ()
+    """Sections that the package says must be understood and that regild does not know."""
 
 
 class ManifestEntry(Value, frozen=True):

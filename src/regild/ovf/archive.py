@@ -1,0 +1,283 @@
+"""A virtual appliance on disk: an OVA read in place, an .ovf file, or a folder with one .ovf.
+
+DSP0243, clauses 5 and 6; rules R4 and R6. Nothing is unpacked, and no name leads out of the
+package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Literal
+
+from regild.errors import (
+    Ambiguous,
+    Malformed,
+    MissingFile,
+    NotAnArchive,
+    RegildError,
+    Truncated,
+    UnsafeName,
+    UnsupportedFormat,
+)
+from regild.host.files import translated
+from regild.model.appliance import DiskReference, Envelope, FileReference, ManifestEntry
+from regild.ovf import manifest, markup, names, tar
+from regild.ovf.envelope import read_envelope
+from regild.ovf.member import Member
+
+Form = Literal["ova", "folder"]
+
+_XML_HEADS: Final = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe<", b"\xfe\xff\0<")
+
+
+@dataclass(frozen=True)
+class Appliance:
+    """An opened package: its envelope, its manifest, and where the bytes of its files lie."""
+
+    path: Path
+    """The .ova or the .ovf."""
+    form: Form
+    envelope: Envelope
+    envelope_bytes: bytes
+    envelope_name: str
+    manifest: tuple[ManifestEntry, ...]
+    manifest_name: str
+    """Empty where there is none."""
+    certificate_name: str
+    members: Mapping[str, Member]
+    """By name, in the order of the archive or of the envelope; .ovf, .mf and .cert too."""
+    warnings: tuple[str, ...] = ()
+
+    def parts_of(self, file: FileReference) -> tuple[Member, ...]:
+        """The members that hold a File: one, or its chunks in order.
+
+        Raises: MissingFile, UnsafeName, ExternalFile, Malformed.
+        """
+        found = _find_parts(self.members, file, self.envelope_name)
+        if not found:
+            raise MissingFile(where=file.href, why=f"{self.envelope_name} refers to it")
+        return found
+
+    def member_names(self) -> tuple[str, ...]:
+        """The names of the members that References speak of, as far as they are there."""
+        return tuple(
+            member.name
+            for file in self.envelope.files
+            for member in _find_parts(self.members, file, self.envelope_name)
+        )
+
+    def disk_member(self, disk: DiskReference) -> Member | None:
+        """The member that holds a disk, whole and as it is; None for a blank disk.
+
+        Raises: MissingFile, UnsupportedFormat for chunked, compressed and delta disks.
+        """
+        if not disk.file:
+            return None
+        file = next(file for file in self.envelope.files if file.id == disk.file)
+        parts = self.parts_of(file)
+        for wrong, why in (
+            (file.chunk_bytes is not None, "it is stored in chunks"),
+            (file.compression, f"it is compressed with {file.compression}"),
+            (disk.parent, f"it is a delta disk on {disk.parent}"),
+        ):
+            if wrong:
+                raise UnsupportedFormat(where=file.href, why=why)
+        return parts[0]
+
+
+def find_form(path: Path) -> Form | None:
+    """What kind of package lies at a path, by its content; None when it is none.
+
+    Raises: MissingFile, NotPermitted.
+    """
+    head = _head(path)
+    if head is None:
+        return "folder"
+    if tar.is_tar(head):
+        return "ova"
+    return "folder" if head.lstrip(b" \t\r\n").startswith(_XML_HEADS) else None
+
+
+@contextlib.contextmanager
+def open_appliance(path: Path, *, complete: bool = True) -> Iterator[Appliance]:
+    """Open an OVA, an .ovf file or a folder with one .ovf, and check that its files are there.
+
+    With `complete` false, absent files, foreign references and sizes that do not fit are warnings;
+    a bare .ovf can be looked at so.
+
+    Raises: InputError and UnsupportedError of all kinds, NotPermitted.
+    """
+    form = find_form(path)
+    if form == "ova":
+        yield _open_ova(path, complete)
+    elif form == "folder":
+        yield _open_folder(path, complete)
+    else:
+        packed = tar.other_archive(_head(path) or b"")
+        why = f"it is compressed with {packed}" if packed else "it is neither a tar file nor XML"
+        raise NotAnArchive(where=str(path), why=why)
+
+
+def _head(path: Path) -> bytes | None:
+    """The first 512 bytes of a regular file; None for a folder."""
+    with translated(path):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return None
+        if not stat.S_ISREG(mode):
+            raise NotAnArchive(where=str(path), why="it is not a regular file")
+        with path.open("rb") as file:
+            return file.read(tar.BLOCK)
+
+
+def _open_ova(path: Path, complete: bool) -> Appliance:
+    members: dict[str, Member] = {}
+    warnings: list[str] = []
+    with translated(path), path.open("rb") as file:
+        for place in tar.read_places(file, str(path)):
+            name = place.name.removeprefix("./")
+            if name.rpartition("/")[2].startswith("._") or name.startswith("PaxHeader"):
+                continue
+            names.check_name(name, str(path))
+            if name in members:
+                raise Ambiguous(where=str(path), why=f"it holds {name[:80]!r} twice")
+            members[name] = Member(name, path, place.offset, place.bytes)
+    envelope_name = _only_envelope([name for name in members if "/" not in name], str(path))
+    if next(iter(members)) != envelope_name:
+        warnings.append(f"{envelope_name} is not the first file of the archive")
+    return _appliance(path, "ova", envelope_name, members, complete, warnings)
+
+
+def _only_envelope(found: list[str], where: str) -> str:
+    envelopes = [name for name in found if name.lower().endswith(".ovf")]
+    if len(envelopes) > 1:
+        raise Ambiguous(where=where, why=f"it holds {len(envelopes)} .ovf files, not one")
+    if not envelopes:
+        raise MissingFile(where=f"an .ovf in {where}", why="there is none at the top level")
+    return envelopes[0]
+
+
+def _open_folder(path: Path, complete: bool) -> Appliance:
+    with translated(path):
+        if path.is_dir():
+            inside = [child.name for child in path.iterdir() if not child.name.startswith("._")]
+            path = path / _only_envelope(sorted(inside), str(path))
+    members = {path.name: _file_member(path.parent, path.name)}
+    stem = path.name.rpartition(".")[0] or path.name
+    for name in (f"{stem}.mf", f"{stem}.cert"):
+        if (path.parent / name).exists():
+            members[name] = _file_member(path.parent, name)
+    envelope = read_envelope(members[path.name].read(markup.MAX_BYTES), str(path))
+    warnings: list[str] = []
+    for file in envelope.files:
+        try:
+            found = list(_folder_parts(path.parent, file, str(path)))
+        except RegildError as error:
+            if complete:
+                raise
+            warnings.append(str(error))
+            continue
+        members.update((member.name, member) for member in found)
+    return _appliance(path, "folder", path.name, members, complete, warnings)
+
+
+def _folder_parts(folder: Path, file: FileReference, where: str) -> Iterator[Member]:
+    """The files of a folder that a File means; nothing where they are absent."""
+    for name in names.check_href(file.href, where):
+        number = 0
+        while file.chunk_bytes and (folder / _chunk_name(name, number)).exists():
+            yield _file_member(folder, _chunk_name(name, number))
+            number += 1
+        if not number and (folder / name).exists():
+            yield _file_member(folder, name)
+            number = 1
+        if number:
+            return
+
+
+def _file_member(folder: Path, name: str) -> Member:
+    """A regular file inside a folder, never behind a link that leads out of it."""
+    with translated(folder / name):
+        real = (folder / name).resolve(strict=True)
+        if not real.is_relative_to(folder.resolve()):
+            raise UnsafeName(where=str(folder), why=f"{name[:80]!r} is a link that leads out")
+        status = real.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsafeName(where=str(folder), why=f"{name[:80]!r} is not a regular file")
+    return Member(name, real, 0, status.st_size)
+
+
+def _appliance(
+    path: Path,
+    form: Form,
+    envelope_name: str,
+    members: dict[str, Member],
+    complete: bool,
+    warnings: list[str],
+) -> Appliance:
+    where = envelope_name if form == "ova" else str(path)
+    content = members[envelope_name].read(markup.MAX_BYTES)
+    envelope = read_envelope(content, where)
+    stem = envelope_name.rpartition(".")[0]
+    manifest_name = f"{stem}.mf" if f"{stem}.mf" in members else ""
+    entries: tuple[ManifestEntry, ...] = ()
+    if manifest_name:
+        entries = manifest.read_manifest(
+            members[manifest_name].read(manifest.MAX_BYTES), manifest_name
+        )
+    for file in envelope.files:
+        try:
+            _check_file(members, file, where)
+        except RegildError as error:
+            if complete:
+                raise
+            warnings.append(str(error))
+    return Appliance(
+        path=path,
+        form=form,
+        envelope=envelope,
+        envelope_bytes=content,
+        envelope_name=envelope_name,
+        manifest=entries,
+        manifest_name=manifest_name,
+        certificate_name=f"{stem}.cert" if f"{stem}.cert" in members else "",
+        members=MappingProxyType(members),
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _check_file(members: Mapping[str, Member], file: FileReference, where: str) -> None:
+    """A File is there and has the size that the envelope states (rule R4)."""
+    parts = _find_parts(members, file, where)
+    if not parts:
+        raise MissingFile(where=file.href, why=f"{where} refers to it")
+    held = sum(part.bytes for part in parts)
+    if not file.bytes or held == file.bytes:
+        return
+    why = f"it holds {held} bytes, {where} says {file.bytes}"
+    if held < file.bytes:
+        raise Truncated(where=file.href, why=why)
+    raise Malformed(where=file.href, why=why)
+
+
+def _find_parts(
+    members: Mapping[str, Member], file: FileReference, where: str
+) -> tuple[Member, ...]:
+    for name in names.check_href(file.href, where):
+        found: list[Member] = []
+        while file.chunk_bytes and _chunk_name(name, len(found)) in members:
+            found.append(members[_chunk_name(name, len(found))])
+        if not found and name in members:
+            found.append(members[name])
+        if found:
+            return tuple(found)
+    return ()
+
+
+def _chunk_name(name: str, number: int) -> str:
+    return f"{name}.{number:09d}"
