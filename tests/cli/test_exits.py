@@ -131,7 +131,7 @@ def test_an_answer_is_printed_and_a_complaint_beats_its_code(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     complaint = DigestMismatch(where="a.vmdk", why="it is another")
-    outcome = Outcome({"state": "tampered"}, lambda width: "the list", UNREAD, complaint)
+    outcome = Outcome({"state": "tampered"}, lambda width: "the list", UNREAD, (complaint,))
     assert conclude(lambda: outcome, Wishes()) == 6
     said = capsys.readouterr()
     assert said.out == "the list\n"

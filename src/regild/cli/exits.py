@@ -97,8 +97,8 @@ def _spoken(command: Callable[[], Outcome | int | None], wishes: Wishes) -> int:
         _print_json(ended.answer)
     else:
         print(ended.text(_columns()), flush=True)
-    if ended.complaint:
-        _complain(ended.complaint)
+    for complaint in ended.complaints:
+        _complain(complaint)
     return ended.exit_code
 
 

@@ -14,6 +14,10 @@ import typer
 
 from regild import __version__
 from regild.cli.commands.describe import describe
+from regild.cli.commands.diff import diff
+from regild.cli.commands.plan import plan
+from regild.cli.commands.update import update
+from regild.cli.commands.verify import verify
 from regild.cli.exits import conclude, read_wishes
 
 app = typer.Typer(
@@ -42,7 +46,7 @@ def regild(
     """Keep golden virtual-machine images up to date while they are offline."""
 
 
-for command in (describe,):
+for command in (describe, plan, update, verify, diff):
     app.command()(command)
 
 

@@ -19,20 +19,22 @@ Debug = Annotated[
 
 Image = Annotated[
     Path,
-    typer.Argument(help="An .ova, an .ovf, a folder with one .ovf, or a bare disk image."),
+    typer.Argument(
+        metavar="IMAGE", help="An .ova, an .ovf, a folder with one .ovf, or a bare disk image."
+    ),
 ]
 
 ModeOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--mode",
         metavar="upgrade|security|full",
-        help="upgrade: new packages allowed, none removed; security: only security updates and "
-        "what they need; full: removals allowed.",
+        help="upgrade (the default): new packages allowed, none removed; security: only security "
+        "updates and what they need; full: removals allowed.",
     ),
 ]
 Mirror = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--mirror", metavar="FROM=TO", help="Fetch TO where the image's sources say FROM."
     ),
@@ -44,11 +46,11 @@ Offline = Annotated[
     ),
 ]
 Allow = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option("--allow", metavar="HOST", help="Allow a private or local address."),
 ]
 Hold = Annotated[
-    list[str], typer.Option("--hold", metavar="NAME", help="Leave this package as it is.")
+    list[str] | None, typer.Option("--hold", metavar="NAME", help="Leave this package as it is.")
 ]
 Config = Annotated[
     Path | None,
@@ -60,3 +62,5 @@ Cache = Annotated[
     Path | None,
     typer.Option("--cache", metavar="DIR", help="Where indexes and packages are kept."),
 ]
+
+Force = Annotated[bool, typer.Option("--force", help="Replace OUT if it is there already.")]

@@ -19,16 +19,17 @@ class Outcome:
     """The end of a command that got as far as an answer.
 
     `answer` is the value that `--json` prints; `text` gives the same for a person, in at most the
-    given number of columns. `complaint` is an error that stands beside the answer (a digest that
-    does not match, in a list of those that do); its exit code beats `code`.
+    given number of columns. `complaints` are errors that stand beside the answer (a digest that
+    does not match, in a list of those that do; one image of several); the exit code of the first
+    beats `code`.
     """
 
     answer: Any
     text: Callable[[int], str]
     code: int = DONE
-    complaint: RegildError | None = None
+    complaints: tuple[RegildError, ...] = ()
 
     @property
     def exit_code(self) -> int:
         """The process's exit status."""
-        return self.complaint.exit_code if self.complaint else self.code
+        return self.complaints[0].exit_code if self.complaints else self.code

@@ -91,7 +91,7 @@ class UpdateAnswer(Value, frozen=True):
     """None where there was nothing to do."""
 
 
-ManifestStatus = Literal["whole", "absent", "broken"]
+ManifestStatus = Literal["whole", "partial", "absent", "broken"]
 
 
 class ManifestAnswer(Value, frozen=True):

@@ -1,0 +1,46 @@
+"""`describe` and `diff` as answers: every virtual system of an image, and two images compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from regild.agent.inspect import Inspected, open_system
+from regild.agent.intake import open_image
+from regild.model.answers import DescribeAnswer, DiskAnswer
+from regild.model.progress import Progress
+
+
+def describe(path: Path, progress: Progress) -> tuple[DescribeAnswer, ...]:
+    """What each virtual system of an image holds; nothing is booted, mounted or written.
+
+    Raises: as `open_image` and `open_system`.
+    """
+    with open_image(path) as image:
+        answers = []
+        for system in image.systems:
+            progress.step(f"read {path.name} {system.id}".rstrip())
+            with open_system(image, system) as inspected:
+                answers.append(answer_of(inspected))
+        return tuple(answers)
+
+
+def answer_of(inspected: Inspected) -> DescribeAnswer:
+    """The answer for an inspected system."""
+    image, content = inspected.image, inspected.content
+    return DescribeAnswer(
+        image=str(image.path),
+        form=image.form,
+        system=inspected.system.id,
+        platform=content.platform,
+        packages=content.packages,
+        applications=content.applications,
+        sources=content.sources,
+        unknowns=content.unknowns,
+        descriptor=inspected.state,
+        disks=tuple(
+            DiskAnswer(one.stored.name, one.disk.format, one.disk.size, one.stored.bytes)
+            for one in inspected.disks
+        ),
+        read_bytes=inspected.read_bytes + len(image.envelope_bytes),
+        state=content.state,
+    )

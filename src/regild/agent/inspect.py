@@ -1,0 +1,163 @@
+"""Saying what a virtual system holds, and what the descriptor that it carries is worth."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from regild.agent.belief import DiskEvidence, Evidence, believe
+from regild.agent.intake import Image, StoredDisk, System
+from regild.describe.reader import describe_guest
+from regild.errors import (
+    InputError,
+    IntegrityError,
+    MissingFile,
+    NothingRead,
+    RegildError,
+    UnsupportedError,
+)
+from regild.image.disk import Disk, open_disk
+from regild.image.tree import Guest, open_guest
+from regild.image.volumes import read_volumes
+from regild.model.appliance import Descriptor, DescriptorState
+from regild.model.content import Content, Unknown
+from regild.model.digest import Digest
+from regild.ovf.content import read_descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDisk:
+    """A disk that was opened, and where it is stored."""
+
+    stored: StoredDisk
+    disk: Disk
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """A virtual system with its disks open: what it holds, and what its descriptor is worth."""
+
+    image: Image
+    system: System
+    disks: tuple[OpenDisk, ...]
+    boot: OpenDisk
+    """The disk that holds the guest."""
+    guest: Guest
+    content: Content
+    descriptor: Descriptor | None
+    broken: str
+    """Why a descriptor that stands there cannot be read; empty otherwise."""
+    state: DescriptorState
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes read from the disks' files so far."""
+        return sum(one.disk.bytes_read for one in self.disks)
+
+
+@contextlib.contextmanager
+def open_system(image: Image, system: System) -> Iterator[Inspected]:
+    """Open a system's disks and describe its guest; nothing is written.
+
+    Raises: as `open_disk`, `open_guest` and `describe_guest`; NothingRead for a system without
+    disks.
+    """
+    with contextlib.ExitStack() as stack:
+        disks = tuple(OpenDisk(one, stack.enter_context(_open(one))) for one in system.disks)
+        boot, guest = _found_guest(image, disks, stack)
+        further = tuple(one for disk in disks if disk is not boot for one in _unread(disk))
+        content = describe_guest(guest)
+        if further:
+            unknowns = (*content.unknowns, *further)
+            content = msgspec.structs.replace(content, unknowns=unknowns)
+        descriptor, broken = descriptor_of(image, system)
+        yield Inspected(
+            image=image,
+            system=system,
+            disks=disks,
+            boot=boot,
+            guest=guest,
+            content=content,
+            descriptor=descriptor,
+            broken=broken,
+            state=believe(descriptor, evidence_of(image, disks, content), broken),
+        )
+
+
+def descriptor_of(image: Image, system: System) -> tuple[Descriptor | None, str]:
+    """A system's descriptor, and why it cannot be read where one is there that cannot."""
+    if not image.envelope_bytes:
+        return None, ""
+    try:
+        return read_descriptor(image.envelope_bytes, system.id or None), ""
+    except (InputError, IntegrityError) as error:
+        return None, str(error)
+
+
+def evidence_of(
+    image: Image,
+    disks: tuple[OpenDisk, ...],
+    content: Content | None,
+    stored: Mapping[str, Digest] | None = None,
+    virtual: Mapping[str, Digest] | None = None,
+) -> Evidence:
+    """What was seen beside a descriptor; `stored` and `virtual` are digests by diskId, as far as
+    they were computed."""
+    promised = image.promised.get(image.envelope_name)
+    return Evidence(
+        packaged=image.appliance is not None,
+        has_manifest=bool(image.promised),
+        envelope_promised=promised,
+        envelope=_digest_like(promised, image.envelope_bytes) if promised else None,
+        observed=content,
+        disks={
+            one.stored.id: DiskEvidence(
+                bytes=one.disk.size,
+                promised=image.promised.get(one.stored.name),
+                stored=(stored or {}).get(one.stored.id),
+                virtual=(virtual or {}).get(one.stored.id),
+            )
+            for one in disks
+        },
+    )
+
+
+def _digest_like(promised: Digest, content: bytes) -> Digest:
+    """The digest of some bytes by the algorithm of another digest."""
+    algorithm = promised.partition(":")[0]
+    return Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}")
+
+
+def _open(stored: StoredDisk) -> contextlib.AbstractContextManager[Disk]:
+    return open_disk(stored.path, stored.offset, stored.bytes)
+
+
+def _found_guest(
+    image: Image, disks: tuple[OpenDisk, ...], stack: contextlib.ExitStack
+) -> tuple[OpenDisk, Guest]:
+    """The guest, on the first disk that holds one; where none does, the first disk's error."""
+    first: RegildError | None = None
+    for one in disks:
+        try:
+            return one, stack.enter_context(open_guest(one.disk, one.stored.name))
+        except (InputError, UnsupportedError, NothingRead) as error:
+            first = first or error
+    raise first or MissingFile(where=f"a disk in {image.path}", why="the system has none to read")
+
+
+def _unread(disk: OpenDisk) -> Iterator[Unknown]:
+    """What lies on a further disk, which this release does not read."""
+    try:
+        volumes = read_volumes(disk.disk, disk.stored.name)
+    except InputError as error:
+        yield Unknown(disk.stored.name, str(error))
+        return
+    for volume in volumes:
+        if volume.kind not in ("empty", "swap", "bios-boot"):
+            what = volume.filesystem or volume.why or volume.kind
+            why = f"it is on a further disk, which is not read yet ({what})"
+            yield Unknown(f"{disk.stored.name}, {volume.name}", why)

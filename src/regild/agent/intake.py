@@ -1,0 +1,143 @@
+"""Recognising an image whatever it is: an OVA, an OVF folder, a bare disk.
+
+All commands come in here. A package is told from a bare disk by its first bytes, never by its name.
+A bare disk may have a descriptor beside it: `golden.qcow2` has `golden.ovf`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from regild.errors import NotAnArchive, UnsupportedError
+from regild.host.files import read_limited
+from regild.image.disk import open_disk
+from regild.image.volumes import read_volumes
+from regild.model.answers import Form
+from regild.model.appliance import Envelope
+from regild.model.digest import Digest
+from regild.ovf.archive import Appliance, find_form, open_appliance
+from regild.ovf.envelope import read_envelope
+
+MAX_ENVELOPE_BYTES = 16 << 20
+SIDECAR = ".ovf"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDisk:
+    """A disk of an image and where its bytes lie."""
+
+    id: str
+    """diskId of the envelope; empty for a bare disk without one."""
+    name: str
+    path: Path
+    offset: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One virtual system of an image."""
+
+    id: str
+    """Empty for a bare disk without an envelope."""
+    disks: tuple[StoredDisk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that was recognised; its disks are not open yet."""
+
+    path: Path
+    form: Form
+    systems: tuple[System, ...]
+    appliance: Appliance | None = None
+    envelope_bytes: bytes = b""
+    """Of the package, or of the sidecar of a bare disk; empty where there is none."""
+    promised: Mapping[str, Digest] = field(default_factory=dict)
+    """The manifest's digests by file name."""
+    envelope_name: str = ""
+
+    @property
+    def only_system(self) -> System:
+        """The image's virtual system, where there is exactly one.
+
+        Raises: UnsupportedError.
+        """
+        if len(self.systems) != 1:
+            why = f"it holds {len(self.systems)} virtual systems; one at a time can be worked on"
+            raise UnsupportedError(where=str(self.path), why=why)
+        return self.systems[0]
+
+
+@contextlib.contextmanager
+def open_image(path: Path) -> Iterator[Image]:
+    """Recognise an image and open its package, if it is one.
+
+    Raises: MissingFile, NotPermitted, NotAnArchive, Truncated, Malformed, Ambiguous, UnsafeName,
+    TooLarge, UnsupportedFormat.
+    """
+    if find_form(path) is None:
+        yield _bare(path)
+        return
+    with open_appliance(path) as appliance:
+        yield Image(
+            path=path,
+            form=appliance.form,
+            systems=_systems(appliance.envelope, appliance),
+            appliance=appliance,
+            envelope_bytes=appliance.envelope_bytes,
+            envelope_name=appliance.envelope_name,
+            promised={entry.name: entry.digest for entry in appliance.manifest},
+        )
+
+
+def _bare(path: Path) -> Image:
+    """A bare disk, with the envelope beside it that speaks of it, if there is one."""
+    with open_disk(path) as disk:
+        volumes = read_volumes(disk, str(path)) if disk.format == "raw" else ()
+        if len(volumes) == 1 and volumes[0].number == 0 and volumes[0].kind == "unknown":
+            raise NotAnArchive(where=str(path), why=volumes[0].why)
+    stored_bytes = path.stat().st_size
+    sidecar = path.with_suffix(SIDECAR)
+    if sidecar != path and sidecar.is_file():
+        content = read_limited(sidecar, MAX_ENVELOPE_BYTES)
+        found = _beside(path, read_envelope(content, str(sidecar)))
+        if found is not None:
+            disk_id, system_id = found
+            stored = StoredDisk(disk_id, path.name, path, 0, stored_bytes)
+            system = System(system_id, (stored,))
+            return Image(path, "disk", (system,), None, content, {}, sidecar.name)
+    return Image(path, "disk", (System("", (StoredDisk("", path.name, path, 0, stored_bytes),)),))
+
+
+def _beside(path: Path, envelope: Envelope) -> tuple[str, str] | None:
+    """Ids of the disk and the system by which a sidecar speaks of a disk; None where it does
+    not."""
+    for disk in envelope.disks:
+        if any(one.id == disk.file and one.href == path.name for one in envelope.files):
+            for system in envelope.systems:
+                if disk.id in system.disks:
+                    return disk.id, system.id
+    return None
+
+
+def _systems(envelope: Envelope, appliance: Appliance) -> tuple[System, ...]:
+    """The virtual systems of a package, with the disks that hold bytes."""
+    stored = _stored(envelope, appliance)
+    return tuple(
+        System(system.id, tuple(stored[disk] for disk in system.disks if disk in stored))
+        for system in envelope.systems
+    )
+
+
+def _stored(envelope: Envelope, appliance: Appliance) -> dict[str, StoredDisk]:
+    """Every disk that has a file, by its id; blank disks have none."""
+    members = {disk.id: appliance.disk_member(disk) for disk in envelope.disks}
+    return {
+        disk_id: StoredDisk(disk_id, member.name, member.path, member.offset, member.bytes)
+        for disk_id, member in members.items()
+        if member is not None
+    }

@@ -1,0 +1,165 @@
+"""`verify` as an answer: the manifest's digests first, then each descriptor against its disk.
+
+Where a file of the package is not what the manifest says, no disk is opened: its bytes are not to
+be believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from regild.agent.belief import Evidence, believe
+from regild.agent.inspect import Inspected, descriptor_of, evidence_of, open_system
+from regild.agent.intake import Image, StoredDisk, System, open_image
+from regild.errors import DigestMismatch, IntegrityError, NothingRead, RegildError
+from regild.host.files import digest_file
+from regild.image.merkle import virtual_digest
+from regild.model.answers import ManifestAnswer, SystemState, VerifyAnswer
+from regild.model.content import Unknown
+from regild.model.digest import Digest
+from regild.model.plan import Difference
+from regild.model.progress import Progress
+from regild.ovf.manifest import check_manifest
+
+DOUBTED = ("stale", "detached", "tampered")
+
+
+def verify(path: Path, deep: bool, progress: Progress) -> VerifyAnswer:
+    """Which promises of an image hold. `deep` also computes the digest of each virtual disk.
+
+    Raises: NothingRead when there is neither a manifest nor a descriptor to check; as `open_image`
+    and `open_system`.
+    """
+    with open_image(path) as image:
+        described = any(descriptor_of(image, one) != (None, "") for one in image.systems)
+        if not image.promised and not described:
+            why = "neither a manifest nor a content descriptor stands with it"
+            raise NothingRead(where=str(path), why=why)
+        differences = _manifest_differences(image, progress)
+        stored = {} if differences else _stored_digests(image, progress)
+        states: list[SystemState] = []
+        unknowns = list(_unlisted(image))
+        for system in image.systems:
+            if differences:
+                states.append(_doubted(image, system))
+            else:
+                state, unread = _checked(image, system, deep, stored, progress)
+                states.append(state)
+                unknowns.extend(unread)
+        return VerifyAnswer(
+            image=str(path),
+            manifest=_manifest_answer(image, differences),
+            descriptors=tuple(states),
+            differences=differences,
+            unknowns=tuple(unknowns),
+            hashed_bytes=_hashed_bytes(image),
+        )
+
+
+def complaint_of(answer: VerifyAnswer) -> RegildError | None:
+    """The error that an answer amounts to; None where every promise holds."""
+    if answer.differences:
+        named = ", ".join(one.what for one in answer.differences[:3])
+        more = len(answer.differences) - 3
+        why = f"{named}{f' and {more} more' if more > 0 else ''} differ from the manifest"
+        return DigestMismatch(where=answer.image, why=why)
+    for one in answer.descriptors:
+        if one.state in DOUBTED:
+            return IntegrityError(
+                where=answer.image, why=f"its descriptor is {one.state}: {one.why}"
+            )
+    return None
+
+
+def _manifest_differences(image: Image, progress: Progress) -> tuple[Difference, ...]:
+    """What of the package is not as its manifest says."""
+    if image.appliance is None or not image.promised:
+        return ()
+    return check_manifest(image.appliance, progress)
+
+
+def _stored_digests(image: Image, progress: Progress) -> dict[str, Digest]:
+    """The digests of the disks' files by diskId: those of a manifest that holds, or our own."""
+    if image.appliance is not None:
+        return {
+            one.id: image.promised[one.name] for one in _disks(image) if one.name in image.promised
+        }
+    if not image.envelope_bytes:
+        return {}
+    (disk,) = image.only_system.disks
+    progress.step(f"hash {disk.name}", disk.bytes)
+    return {disk.id: digest_file(disk.path, progress.advance)}
+
+
+def _checked(
+    image: Image, system: System, deep: bool, stored: dict[str, Digest], progress: Progress
+) -> tuple[SystemState, tuple[Unknown, ...]]:
+    """A system's descriptor against its disks; without a descriptor no disk is opened."""
+    descriptor, broken = descriptor_of(image, system)
+    if descriptor is None:
+        state = believe(None, Evidence(packaged=image.appliance is not None), broken)
+        return SystemState(system.id, state.state, state.why), ()
+    progress.step(f"read {image.path.name} {system.id}".rstrip())
+    with open_system(image, system) as inspected:
+        virtual = _virtual_digests(inspected, progress) if deep else {}
+        seen = evidence_of(image, inspected.disks, inspected.content, stored, virtual)
+        state = believe(descriptor, seen)
+        computed = virtual.get(inspected.boot.stored.id)
+        answer = SystemState(system.id, state.state, state.why, computed)
+        return answer, inspected.content.unknowns
+
+
+def _doubted(image: Image, system: System) -> SystemState:
+    """The descriptor of a package whose files are not those of its manifest."""
+    descriptor, broken = descriptor_of(image, system)
+    state = believe(None, Evidence(packaged=True), broken)
+    if descriptor is None:
+        return SystemState(system.id, state.state, state.why)
+    return SystemState(system.id, "tampered", "the package is not the one that its manifest lists")
+
+
+def _virtual_digests(inspected: Inspected, progress: Progress) -> dict[str, Digest]:
+    """The digest of each virtual disk by diskId."""
+    digests = {}
+    for one in inspected.disks:
+        progress.step(f"hash the virtual disk {one.stored.id}".rstrip(), one.disk.size)
+        digests[one.stored.id] = virtual_digest(one.disk, progress)
+    return digests
+
+
+def _manifest_answer(image: Image, differences: tuple[Difference, ...]) -> ManifestAnswer:
+    """The manifest's state in words."""
+    if image.appliance is None:
+        return ManifestAnswer("absent", "a bare disk has none")
+    if not image.promised:
+        return ManifestAnswer("absent", "the package has none")
+    count = len(image.promised)
+    if differences:
+        return ManifestAnswer("broken", f"{len(differences)} of {count} entries differ", count)
+    unlisted = len(list(_unlisted(image)))
+    if unlisted:
+        why = f"all {count} entries match, but {unlisted} files have none"
+        return ManifestAnswer("partial", why, count)
+    return ManifestAnswer("whole", f"all {count} entries match", count)
+
+
+def _unlisted(image: Image) -> Iterator[Unknown]:
+    """The files of a package that its manifest does not speak of."""
+    if image.appliance is None or not image.promised:
+        return
+    for name in dict.fromkeys((image.envelope_name, *image.appliance.member_names())):
+        if name not in image.promised:
+            yield Unknown(name, "the manifest has no line for it, so its bytes were not checked")
+
+
+def _hashed_bytes(image: Image) -> int:
+    """The bytes of the files that are hashed: those of the manifest, or a described bare disk."""
+    if image.appliance is None:
+        return sum(one.bytes for one in _disks(image))
+    members = image.appliance.members
+    return sum(one.bytes for name, one in members.items() if name in image.promised)
+
+
+def _disks(image: Image) -> list[StoredDisk]:
+    return [disk for system in image.systems for disk in system.disks]

@@ -1,0 +1,31 @@
+"""`regild diff`: what changed from one image to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regild.cli.options import Debug, Json
+from regild.cli.outcome import DONE, UNREAD, Outcome
+
+
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="The image before.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The image after.")],
+    json: Json = False,
+    debug: Debug = False,
+) -> Outcome:
+    """Say what changed between two images, package by package, with advisories where known."""
+    from regild.agent.describe import diff as diff_images
+    from regild.cli.progress import open_progress
+    from regild.cli.render import diff_text
+
+    with open_progress(live=not debug) as progress:
+        answer = diff_images(old, new, progress)
+    return Outcome(
+        answer=answer,
+        text=lambda width: diff_text(answer, width),
+        code=UNREAD if answer.unknowns else DONE,
+    )

@@ -1,0 +1,39 @@
+"""`regild verify`: the manifest's digests, and the descriptor against the disk."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from regild.cli.options import Debug, Image, Json
+from regild.cli.outcome import DONE, UNREAD, Outcome
+
+
+def verify(
+    image: Image,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Also compute the digest of the virtual disk's bytes."),
+    ] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> Outcome:
+    """Check the manifest's digests, and the descriptor against the disk.
+
+    Ends with 6 when something is not what it says it is.
+    """
+    from regild.agent.verify import complaint_of
+    from regild.agent.verify import verify as verify_image
+    from regild.cli.progress import open_progress
+    from regild.cli.render import verify_text
+
+    with open_progress(live=not debug) as progress:
+        answer = verify_image(image, deep, progress)
+    complaint = complaint_of(answer)
+    return Outcome(
+        answer=answer,
+        text=lambda width: verify_text(answer, width),
+        code=UNREAD if answer.unknowns else DONE,
+        complaints=(complaint,) if complaint else (),
+    )
