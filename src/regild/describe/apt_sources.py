@@ -45,7 +45,7 @@ _LINE_NAMES = {"arch": "architectures"}
 """Options whose name in the one-line format is another than in deb822."""
 
 _WORD = re.compile(r'"[^"]*"|(?:\[[^\]]*\]|[^\s\[])+')
-_OPTION = re.compile(r"([A-Za-z-]+)([+-]?)=([^\s\]]*)")
+_OPTION = re.compile(r"([A-Za-z]+(?:-[A-Za-z]+)*)([+-]?)=([^\s\]]*)")
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):(.+)", re.DOTALL | re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._~%-]*)(:[0-9]{1,5})?")
 _ARMOUR = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
@@ -96,8 +96,7 @@ def _lines(path: str, content: bytes, unknowns: list[Unknown]) -> Iterator[_Entr
 
 
 def _line(stated: str, where: str) -> _Entry:
-    kind, _, rest = stated.partition(" ") if " " in stated else stated.partition("\t")
-    rest = rest.strip()
+    kind, _, rest = re.sub(r"\s+", " ", stated).partition(" ")
     options: dict[str, str] = {}
     if rest.startswith("["):
         inside, closing, rest = rest[1:].partition("]")
