@@ -1,9 +1,8 @@
 """Every way in which regild can fail, drawn as one tree.
 
-    RegildError                        70  a bug in regild, if nothing more exact is raised
+    RegildError                        70  the root; never raised itself
     ├── Unforeseen                     70  an exception that no room expected
-    ├── UsageError                      2  the command line or the site's regild.toml asks for the
-    impossible
+    ├── UsageError                      2  the command line or regild.toml asks for the impossible
     ├── NothingRead                     3  nothing in the guest could be read
     ├── InputError                      4  what we were given is wrong
     ├── UnsupportedError                5  right, but beyond us
@@ -16,9 +15,8 @@
     └── HostError                      15  this machine cannot
 
 Each class carries typed fields, one sentence for the user (`sentence`, a template over the fields),
-a `hint` that says
-what the user can do (a template too), and `retryable`. Printing and exiting happen once, in
-`regild.cli`.
+a `hint` that says what the user can do (a template too), and `retryable`. Printing and exiting
+happen once, in `regild.cli`.
 """
 
 from __future__ import annotations
@@ -61,9 +59,6 @@ class Unforeseen(RegildError):
     sentence = "regild stopped at something that it did not foresee: {what}"
 
 
-# --- usage: 2
-
-
 @dataclass(eq=False)
 class UsageError(RegildError):
     """The command line or the site's configuration asks for something that cannot be."""
@@ -72,9 +67,6 @@ class UsageError(RegildError):
     exit_code = 2
     sentence = "{what}"
     hint = "see regild COMMAND --help"
-
-
-# --- nothing read: 3
 
 
 @dataclass(eq=False)
@@ -86,9 +78,6 @@ class NothingRead(RegildError):
     exit_code = 3
     sentence = "nothing could be read from {where}: {why}"
     hint = "regild describe --json lists what was seen; an empty answer would not be the truth"
-
-
-# --- input: 4
 
 
 @dataclass(eq=False)
@@ -151,9 +140,6 @@ class TooLarge(InputError):
     hint = "such sizes are usually an attack or damage; limits can be raised in regild.toml"
 
 
-# --- unsupported: 5
-
-
 @dataclass(eq=False)
 class UnsupportedError(RegildError):
     """The input is right, but regild cannot work with it."""
@@ -194,9 +180,6 @@ class NoPackageDatabase(UnsupportedError):
     hint = "regild looks for dpkg's database; see docs/guide"
 
 
-# --- integrity: 6
-
-
 @dataclass(eq=False)
 class IntegrityError(RegildError):
     """Something is not what it says it is."""
@@ -231,9 +214,6 @@ class Expired(IntegrityError):
     hint = "the mirror may be stale or frozen; compare with the origin"
 
 
-# --- plan: 7
-
-
 @dataclass(eq=False)
 class PlanError(RegildError):
     """There is no way from here to what was asked."""
@@ -265,9 +245,6 @@ class Unsolvable(PlanError):
 
     sentence = "the packages of {where} cannot be brought up to date: {why}"
     hint = "look for held or broken packages; regild describe lists them"
-
-
-# --- change: 8
 
 
 @dataclass(eq=False)
@@ -307,9 +284,6 @@ class GuestFull(ChangeError):
     hint = "make the disk larger, or remove what is not needed from the image"
 
 
-# --- prove: 9
-
-
 @dataclass(eq=False)
 class ProveError(RegildError):
     """The result is not what the plan promised; nothing was published."""
@@ -324,9 +298,6 @@ class ProveError(RegildError):
         shown = "; ".join(self.differences[:8])
         more = f"; and {len(self.differences) - 8} more" if len(self.differences) > 8 else ""
         return self.sentence.format(where=self.where, listed=shown + more)
-
-
-# --- publish: 13, rotate: 14
 
 
 @dataclass(eq=False)
@@ -356,9 +327,6 @@ class RotateError(RegildError):
     exit_code = 14
     sentence = "{where} could not be rotated: {why}"
     hint = "the previous generation stays in place"
-
-
-# --- host: 15
 
 
 @dataclass(eq=False)
