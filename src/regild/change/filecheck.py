@@ -15,6 +15,7 @@ from pathlib import Path
 from regild.errors import IntegrityError
 from regild.host.run import run
 from regild.image.ext import FIRST_ORDINARY, JOURNAL, ExtVolume
+from regild.image.spans import outside
 
 PIECE_BYTES = 1 << 20
 
@@ -43,29 +44,19 @@ def _copy_metadata(volume: ExtVolume, path: Path) -> None:
     try:
         os.ftruncate(handle, volume.blocks * volume.block_bytes)
         os.pwrite(handle, volume.device.read(0, 4096), 0)
-        for start, end in _without(_used(volume), sorted(_content(volume))):
-            for offset in range(start, end, PIECE_BYTES):
-                piece = volume.device.read(offset, min(PIECE_BYTES, end - offset))
+        whole = [(0, volume.blocks * volume.block_bytes)]
+        used = outside(whole, volume.read_free())
+        for start, length in outside(used, sorted(_content(volume))):
+            for offset in range(start, start + length, PIECE_BYTES):
+                piece = volume.device.read(offset, min(PIECE_BYTES, start + length - offset))
                 if piece.count(0) != len(piece):
                     os.pwrite(handle, piece, offset)
     finally:
         os.close(handle)
 
 
-def _used(volume: ExtVolume) -> Iterator[tuple[int, int]]:
-    """The volume's ranges in use, as (begin, end) in bytes."""
-    begin = 0
-    for offset, length in volume.read_free():
-        if offset > begin:
-            yield begin, offset
-        begin = offset + length
-    end = volume.blocks * volume.block_bytes
-    if begin < end:
-        yield begin, end
-
-
 def _content(volume: ExtVolume) -> Iterator[tuple[int, int]]:
-    """Where file contents lie; the journal's first block is its superblock and is kept."""
+    """Where file contents lie, as (offset, bytes); the journal keeps its first block."""
     for inode in volume.read_inodes():
         if not stat.S_ISREG(inode.mode):
             continue
@@ -73,25 +64,7 @@ def _content(volume: ExtVolume) -> Iterator[tuple[int, int]]:
             continue
         for run_ in volume.read_runs(inode):
             skip = volume.block_bytes if inode.number == JOURNAL and run_.logical == 0 else 0
-            yield run_.physical + skip, run_.physical + run_.length
-
-
-def _without(
-    spans: Iterator[tuple[int, int]], holes: list[tuple[int, int]]
-) -> Iterator[tuple[int, int]]:
-    """Ascending spans less ascending holes."""
-    place = 0
-    for start, end in spans:
-        while place < len(holes) and holes[place][1] <= start:
-            place += 1
-        index = place
-        while index < len(holes) and holes[index][0] < end:
-            if holes[index][0] > start:
-                yield start, holes[index][0]
-            start = max(start, holes[index][1])
-            index += 1
-        if start < end:
-            yield start, end
+            yield run_.physical + skip, run_.length - skip
 
 
 def _findings(text: bytes) -> str:

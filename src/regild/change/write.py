@@ -23,6 +23,7 @@ from regild.image.disk import disk_of
 from regild.image.ext import ExtVolume
 from regild.image.grains import GRAIN_BYTES
 from regild.image.overlay import Overlay
+from regild.image.spans import outside
 from regild.image.window import Window
 from regild.image.writeback import Writeback
 from regild.model.json import from_json
@@ -71,16 +72,25 @@ def _write_part(
     writing.writeback.flush()
     free = [*volume.read_free(), *writing.writeback.read_journal()]
     volume.close()
-    for offset, length in free:
-        _let_go(overlay, part.offset + offset, length)
+    _let_go(overlay, [(part.offset + offset, length) for offset, length in free])
 
 
-def _let_go(overlay: Overlay, offset: int, length: int) -> None:
-    """Discard whole grains; in a grain that is shared, only where it is written anew anyway."""
+def _let_go(overlay: Overlay, free: list[tuple[int, int]]) -> None:
+    """Discard what is free: whole grains, and parts of those that are written anew anyway.
 
-    first, last = -(-offset // GRAIN_BYTES), (offset + length) // GRAIN_BYTES
-    if first < last:
-        overlay.discard(first * GRAIN_BYTES, (last - first) * GRAIN_BYTES)
+    A grain that is unchanged and only partly free stays as it is: to change it would cost more
+    in the new image than its old bytes do. What the disk never held is left alone.
+    """
+    held, changed = list(overlay.extents()), set(overlay.changed())
+    wanted = sorted(free)
+    for offset, length in outside(wanted, outside(wanted, held)):
+        end = offset + length
+        while offset < end:
+            number = offset // GRAIN_BYTES
+            count = min(end, (number + 1) * GRAIN_BYTES) - offset
+            if count == GRAIN_BYTES or number in changed:
+                overlay.discard(offset, count)
+            offset += count
 
 
 class _Writing:
