@@ -7,7 +7,6 @@ from regild.model.answers import (
     ManifestAnswer,
     Output,
     PlanAnswer,
-    Receipt,
     SystemState,
     UpdateAnswer,
     VerifyAnswer,
@@ -16,6 +15,7 @@ from regild.model.appliance import DescriptorState
 from regild.model.content import Package, Platform, Source, Unknown
 from regild.model.digest import Digest
 from regild.model.plan import Difference, Skipped, Step
+from regild.model.receipt import Receipt
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\u202e"
 DIGEST = Digest("sha256:" + "ab" * 32)

@@ -12,6 +12,7 @@ from regild.model.appliance import DescriptorState
 from regild.model.content import Application, Package, Platform, Source, Unknown, Value
 from regild.model.digest import Digest
 from regild.model.plan import Difference, Plan, Skipped, Step
+from regild.model.receipt import Receipt
 
 Form = Literal["ova", "folder", "disk"]
 
@@ -65,18 +66,6 @@ class PlanAnswer(Plan, frozen=True):
     descriptor: DescriptorState | None = None
 
 
-class Receipt(Value, frozen=True):
-    """What was done and what was checked, as the descriptor's generation can show it."""
-
-    plan: Digest
-    base: Digest
-    result: Digest
-    """`Content.state` of what was observed after the change."""
-    carrier: str
-    checks: tuple[str, ...] = ()
-    unknowns: tuple[Unknown, ...] = ()
-
-
 class UpdateAnswer(Value, frozen=True):
     """`regild update`: what changed and where the result is."""
 
@@ -123,11 +112,15 @@ class VerifyAnswer(Value, frozen=True):
     hashed_bytes: int = 0
 
 
+ChangeAction = Literal["upgrade", "downgrade", "install", "remove", "change"]
+
+
 class Change(Value, frozen=True, rename={"was": "from", "becomes": "to"}):
     """One package that differs between two images."""
 
-    action: Literal["upgrade", "downgrade", "install", "remove"]
-    """Another architecture of the same name is an install and a removal."""
+    action: ChangeAction
+    """Another architecture of the same name is an install and a removal; `change` is the same
+    version in another state, which `from` and `to` then name."""
     type: str
     name: str
     arch: str = ""

@@ -1,0 +1,45 @@
+"""A receipt: what was done to an image and what was checked, deterministic, for people and
+programs."""
+
+from __future__ import annotations
+
+from regild.model.content import Unknown, Value
+from regild.model.digest import Digest
+from regild.model.plan import Action, FeedState, Method, Skipped
+
+
+class ReceiptPackage(Value, frozen=True, rename={"was": "from", "becomes": "to"}):
+    """One package that was changed, and the file that it came from."""
+
+    action: Action
+    name: str
+    arch: str
+    was: str = ""
+    becomes: str = ""
+    method: Method = "offline"
+    archive: Digest | None = None
+    """Digest of the package file; None for a removal."""
+    fixes: tuple[str, ...] = ()
+    evidence: str = ""
+
+
+class Receipt(Value, frozen=True):
+    """What was done and what was checked, as the descriptor's generation can show it."""
+
+    plan: Digest
+    base: Digest
+    result: Digest
+    """`Content.state` of what was observed after the change."""
+    carrier: str
+    """How the guest's commands were run, such as `sandbox`."""
+    checks: tuple[str, ...] = ()
+    """What was checked and held; where one check fails there is no receipt."""
+    unknowns: tuple[Unknown, ...] = ()
+    """What could not be read in the result."""
+    unchecked: tuple[Unknown, ...] = ()
+    """What was not checked, and why."""
+    mode: str = ""
+    packages: tuple[ReceiptPackage, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    feeds: tuple[FeedState, ...] = ()
+    tool: str = ""
