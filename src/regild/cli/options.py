@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from regild.agent.site import Site
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print the answer as JSON (schemas: docs/spec/schemas).")
@@ -64,3 +67,52 @@ Cache = Annotated[
 ]
 
 Force = Annotated[bool, typer.Option("--force", help="Replace OUT if it is there already.")]
+
+FORMATS = ("ova", "ovf", "vmdk", "qcow2", "raw")
+
+Out = Annotated[
+    Path, typer.Option("--output", "-o", metavar="OUT", help="Where the new image goes.")
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format", metavar="|".join(FORMATS), help="The form of OUT (default: the same as IMAGE)."
+    ),
+]
+Scratch = Annotated[
+    Path | None,
+    typer.Option("--scratch", metavar="DIR", help="Where to work (default: beside OUT)."),
+]
+Timeout = Annotated[
+    int,
+    typer.Option(
+        "--timeout", metavar="SECONDS", min=1, help="How long the package scripts may take."
+    ),
+]
+KeepJob = Annotated[bool, typer.Option("--keep-job", help="Keep the job's folder with its logs.")]
+
+
+def wanted_site(
+    config: Path | None,
+    mode: str | None,
+    mirror: list[str] | None,
+    offline: Path | None,
+    allow: list[str] | None,
+    hold: list[str] | None,
+    cache: Path | None,
+) -> Site:
+    """What the site's file and the command line want together.
+
+    Raises: UsageError, MissingFile.
+    """
+    from regild.agent.site import read_site, with_options
+
+    return with_options(
+        read_site(config),
+        mode=mode,
+        mirror=mirror or (),
+        offline=offline,
+        allow=allow or (),
+        hold=hold or (),
+        cache=cache,
+    )

@@ -15,6 +15,7 @@ from regild.cli.options import (
     Mirror,
     ModeOption,
     Offline,
+    wanted_site,
 )
 from regild.cli.outcome import CHANGES, DONE, ONLY_SKIPPED, UNREAD, Outcome
 
@@ -40,19 +41,10 @@ def plan(
     remain.
     """
     from regild.agent.planning import plan_image
-    from regild.agent.site import read_site, with_options
     from regild.cli.progress import open_progress
     from regild.cli.render import plan_text
 
-    site = with_options(
-        read_site(config),
-        mode=mode,
-        mirror=mirror or (),
-        offline=offline,
-        allow=allow or (),
-        hold=hold or (),
-        cache=cache,
-    )
+    site = wanted_site(config, mode, mirror, offline, allow, hold, cache)
     with open_progress(live=not debug) as progress:
         answer = plan_image(image, site, progress)
     return Outcome(answer=answer, text=lambda width: plan_text(answer, width), code=_code(answer))

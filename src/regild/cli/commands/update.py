@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from regild.cli.options import (
+    FORMATS,
     Allow,
     Cache,
     Config,
     Debug,
     Force,
+    FormatOption,
     Hold,
     Image,
     Json,
+    KeepJob,
     Mirror,
     ModeOption,
     Offline,
+    Out,
+    Scratch,
+    Timeout,
+    wanted_site,
 )
 from regild.cli.outcome import DONE, UNREAD, Outcome
 from regild.errors import UsageError
 
-FORMATS = ("ova", "ovf", "vmdk", "qcow2", "raw")
+TIMEOUT_SECONDS = 1800
+"""Half an hour for all package scripts together: far more than any healthy set needs."""
 
 
 def update(
     image: Image,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUT", help="Where the new image goes.")
-    ],
+    output: Out,
     mode: ModeOption = None,
     mirror: Mirror = None,
     offline: Offline = None,
@@ -38,28 +39,11 @@ def update(
     hold: Hold = None,
     config: Config = None,
     cache: Cache = None,
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="|".join(FORMATS),
-            help="The form of OUT (default: the same as IMAGE).",
-        ),
-    ] = None,
-    scratch: Annotated[
-        Path | None,
-        typer.Option("--scratch", metavar="DIR", help="Where to work (default: beside OUT)."),
-    ] = None,
-    timeout_seconds: Annotated[
-        int,
-        typer.Option(
-            "--timeout", metavar="SECONDS", min=1, help="How long the package scripts may take."
-        ),
-    ] = 1800,
+    form: FormatOption = None,
+    scratch: Scratch = None,
+    timeout_seconds: Timeout = TIMEOUT_SECONDS,
     force: Force = False,
-    keep_job: Annotated[
-        bool, typer.Option("--keep-job", help="Keep the job's folder with its logs.")
-    ] = False,
+    keep_job: KeepJob = False,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
@@ -67,22 +51,13 @@ def update(
 
     IMAGE is never written to. OUT appears only when everything was proven.
     """
-    from regild.agent.site import read_site, with_options
     from regild.agent.update import update as update_image
     from regild.cli.progress import open_progress
     from regild.cli.render import update_text
 
     if form is not None and form not in FORMATS:
         raise UsageError(what=f"--format is {', '.join(FORMATS)}, not {form}")
-    site = with_options(
-        read_site(config),
-        mode=mode,
-        mirror=mirror or (),
-        offline=offline,
-        allow=allow or (),
-        hold=hold or (),
-        cache=cache,
-    )
+    site = wanted_site(config, mode, mirror, offline, allow, hold, cache)
     with open_progress(live=not debug) as progress:
         answer = update_image(
             image,
@@ -95,8 +70,5 @@ def update(
             force=force,
             keep_job=keep_job,
         )
-    return Outcome(
-        answer=answer,
-        text=lambda width: update_text(answer, width),
-        code=UNREAD if answer.unknowns else DONE,
-    )
+    code = UNREAD if answer.unknowns else DONE
+    return Outcome(answer=answer, text=lambda width: update_text(answer, width), code=code)
