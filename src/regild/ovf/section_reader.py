@@ -154,6 +154,7 @@ def _source(element: Element, where: str) -> Source:
         signed_by=_words(element, "signedBy"),
         enabled=_truth(element, "enabled", where, "true"),
         trusted=_truth(element, "trusted", where),
+        options=_words(element, "options"),
         where=_text(element, "where"),
     )
 

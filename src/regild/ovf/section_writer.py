@@ -224,6 +224,7 @@ def _source(source: Source) -> Attributes:
         "signedBy": to_words(source.signed_by),
         "enabled": None if source.enabled else "false",
         "trusted": "true" if source.trusted else None,
+        "options": to_words(source.options),
         "where": source.where,
     }
 

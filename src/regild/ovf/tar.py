@@ -161,7 +161,7 @@ def _pax(content: bytes, where: str) -> tuple[str, int | None]:
             raise Malformed(where=where, why="a PAX header is damaged")
         length = int(digits)
         record = content[len(digits) + 1 : length]
-        if not record.endswith(b"\n"):
+        if not record.endswith(b"\n") or length > len(content):
             raise Malformed(where=where, why="a PAX header is damaged")
         key, _, value = record[:-1].partition(b"=")
         if key == b"path":
