@@ -21,7 +21,7 @@ from fs_explorer.tree import Context
 from fs_explorer.tree import Node as Item
 from fs_explorer.tree import Tree as Reader
 
-from regild.errors import Malformed, MissingFile, RegildError, TooLarge, UnsupportedFilesystem
+from regild.errors import Malformed, RegildError, TooLarge, UnsupportedFilesystem
 from regild.image.disk import Disk
 from regild.image.tree import Node, NodeKind
 from regild.image.volumes import Volume
@@ -167,12 +167,12 @@ class Filesystem:
     def read(self, item: Item, limit: int, path: str) -> bytes:
         """The content of a file.
 
-        Raises: MissingFile when it is no file, TooLarge, Malformed.
+        Raises: TooLarge, Malformed when it is no file or is damaged.
         """
         with translated(self.volume.name):
             item = self._reader.stat(item)
             if item.type != EntryType.FILE:
-                raise MissingFile(where=path, why=f"it is a {KINDS.get(item.type, 'other')}")
+                raise Malformed(where=path, why=f"it is a {KINDS.get(item.type, 'other')}")
             size = item.size or 0
             if size > limit:
                 raise TooLarge(where=path, why=f"it holds {size} bytes, and {limit} are allowed")

@@ -35,7 +35,8 @@ class Tree(Protocol):
     def read(self, path: str, limit: int) -> bytes:
         """The bytes of a file; symlinks are followed, inside of the guest only.
 
-        Raises: MissingFile, TooLarge when it holds more than `limit` bytes, Malformed.
+        Raises: MissingFile, TooLarge when it holds more than `limit` bytes, Malformed when it is no
+        file or is damaged.
         """
 
     def names(self, path: str) -> tuple[str, ...]:

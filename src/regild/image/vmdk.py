@@ -90,6 +90,8 @@ def _check_geometry(where: str, header: Header) -> None:
         raise UnsupportedFormat(where=where, why=f"VMDK grains of {grain} sectors")
     if header.entries != ENTRIES:
         raise UnsupportedFormat(where=where, why=f"grain tables of {header.entries} entries")
+    if header.directory_at == 0:
+        raise Malformed(where=where, why="its header does not tell where the grain directory is")
     check_capacity(where, header.capacity * SECTOR_BYTES)
 
 
