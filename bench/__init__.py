@@ -1,0 +1,1 @@
+"""Measures regild beside what one would do by hand, and keeps the figures."""

@@ -1,0 +1,94 @@
+"""Runs a command and says what it cost: time, processor, memory, for its whole process tree."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one run cost. CPU is user and system time of the process and all that it waited for."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    output: bytes
+
+
+class Failed(Exception):
+    """A command that is measured did not succeed; its figures would mean nothing."""
+
+
+def measure(
+    argv: Sequence[str | Path],
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    codes: Sequence[int] = (0,),
+) -> Cost:
+    """Run once, standard error into `log`.
+
+    The kernel's own threads are not counted: the writes through a loop device are theirs, so a
+    method that mounts looks a little cheaper here than it is.
+
+    Raises: Failed, with the end of the log.
+    """
+    line = [str(word) for word in argv]
+    begun = time.monotonic()
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            line,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            env={**os.environ, **(env or {})},
+        )
+        assert process.stdout is not None
+        with process.stdout:
+            output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in codes:
+        tail = log.read_text(errors="replace")[-2000:]
+        raise Failed(f"{' '.join(line)} ended with {process.returncode}:\n{tail}")
+    cpu = usage.ru_utime + usage.ru_stime
+    return Cost(time.monotonic() - begun, cpu, usage.ru_maxrss * 1024, output)
+
+
+def repeat(times: int, prepare: Callable[[], None], run: Callable[[], Cost]) -> Cost:
+    """The median run by CPU time; `prepare` goes before each and is not measured."""
+    costs = []
+    for _ in range(times):
+        prepare()
+        costs.append(run())
+    return sorted(costs, key=lambda cost: cost.cpu_seconds)[(len(costs) - 1) // 2]
+
+
+def forget_files() -> bool:
+    """Empty the kernel's cache of files, where that is permitted; whether it was."""
+    os.sync()
+    try:
+        Path("/proc/sys/vm/drop_caches").write_text("3\n")
+    except OSError:
+        return False
+    return True
+
+
+def busy() -> float:
+    """The machine's load over the last minute; figures of a busy machine want care."""
+    return os.getloadavg()[0]
+
+
+def say(line: str) -> None:
+    """One line of progress for whoever waits."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def ratio(other: float, ours: float) -> str:
+    """How many times more the other one needs."""
+    return f"{other / ours:.1f}x" if ours else "-"

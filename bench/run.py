@@ -1,0 +1,245 @@
+"""Measures regild on the demo's appliance beside the same work done by hand, and keeps the figures.
+
+    python -m bench.run [inventory|repack|update]...        default: all three
+
+Each run adds a dated section to bench/RESULTS.md. By hand means bench/by_hand, which needs root for
+what it mounts; as an ordinary user those rows are left out and regild's stay. Downloads are done
+before anything is measured, for both sides.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from demo.build import APT_HELPER, find_appliance
+
+from bench.measure import Cost, busy, forget_files, measure, ratio, repeat, say
+from bench.table import Row, table
+from regild.host.run import run
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "RESULTS.md"
+BY_HAND = HERE / "by_hand"
+REGILD = Path(sys.executable).with_name("regild")
+ROOT = os.geteuid() == 0
+TIMES = {"inventory": 5, "repack": 3, "update": 3}
+
+
+class Workshop:
+    """A scratch folder with the appliance, and what several measurements share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ova = find_appliance("demo")
+        self.log = folder / "log"
+        self.cache = folder / "cache"
+        self.updated = folder / "updated.ova"
+
+    def regild(self, *argv: str | Path, codes: tuple[int, ...] = (0,)) -> Cost:
+        return measure([REGILD, *argv], self.log, codes=codes)
+
+    def by_hand(self, *argv: str | Path) -> Cost:
+        return measure([BY_HAND, *argv], self.log)
+
+    def fresh(self, name: str) -> Path:
+        """An empty folder of this name; what was in it is gone."""
+        target = self.folder / name
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        return target
+
+    def update(self) -> Cost:
+        self.updated.unlink(missing_ok=True)
+        return self.regild("update", self.ova, "-o", self.updated, "--cache", self.cache)
+
+
+def inventory(shop: Workshop) -> list[str]:
+    """What is inside, from a cold cache of files: a new process each time."""
+    cold = forget_files()
+    ours = repeat(
+        5, lambda: void(forget_files()), lambda: shop.regild("describe", shop.ova, "--json")
+    )
+    answer = json.loads(ours.output)
+    rows = [Row("regild describe", ours, f"{answer['read_bytes'] / 1e6:.2f} MB of the OVA read")]
+    if ROOT:
+        theirs = repeat(
+            3,
+            lambda: void(shop.fresh("hand"), forget_files()),
+            lambda: shop.by_hand("inventory", shop.ova, shop.folder / "hand"),
+        )
+        raw = shop.folder / "hand" / "disk.raw"
+        mounted = repeat(
+            5,
+            lambda: void(forget_files()),
+            lambda: shop.by_hand("query", raw, shop.folder / "hand"),
+        )
+        rows += [
+            Row("by hand: unpack, mount, dpkg-query", theirs, _same_list(answer, theirs.output)),
+            Row("by hand, disk already raw: mount, dpkg-query", mounted, "the lower bound"),
+        ]
+        if shutil.which("virt-inspector"):
+            rows.append(Row("virt-inspector, disk already raw", _inspector(shop, raw), ""))
+    state = "cold" if cold else "warm (may not be emptied by this user)"
+    return [f"### Inventory, file cache {state}", "", *table(rows)]
+
+
+def repack(shop: Workshop) -> list[str]:
+    """From a changed disk to an OVA: copying unchanged grains against deflating all of them."""
+    if not shop.updated.exists():
+        shop.update()
+    raw = shop.fresh("changed") / "disk.raw"
+    shop.by_hand("unpack", shop.updated, raw.parent)
+    overlay = shop.fresh("overlay") / "overlay"
+    helper = [sys.executable, "-m", "bench.repack"]
+    measure([*helper, "prepare", shop.ova, raw, overlay], shop.log)
+    out = shop.folder / "repacked.ova"
+    ours = repeat(
+        TIMES["repack"],
+        lambda: out.unlink(missing_ok=True),
+        lambda: measure([*helper, "repack", shop.ova, overlay, out], shop.log),
+    )
+    size = _megabytes(out)
+    theirs = repeat(
+        TIMES["repack"],
+        lambda: out.unlink(missing_ok=True),
+        lambda: shop.by_hand("repack", raw, out),
+    )
+    rows = [
+        Row(
+            "regild: copy unchanged grains, deflate changed ones",
+            ours,
+            f"{size} from {_megabytes(shop.ova)}",
+        ),
+        Row(
+            "by hand: qemu-img convert, sha256sum, tar",
+            theirs,
+            f"{_megabytes(out)}; {ratio(theirs.cpu_seconds, ours.cpu_seconds)} the CPU",
+        ),
+    ]
+    return ["### Repack of the same changed disk", "", *table(rows)]
+
+
+def update(shop: Workshop) -> list[str]:
+    """The whole trip, everything downloaded before."""
+    shop.update()
+    steps = json.loads(
+        shop.regild("plan", shop.ova, "--json", "--cache", shop.cache, codes=(10,)).output
+    )["steps"]
+    ours = repeat(TIMES["update"], lambda: None, shop.update)
+    size = f"{len(steps)} packages, {_megabytes(shop.updated)} from {_megabytes(shop.ova)}"
+    rows = [Row(f"regild update, {_who()}", ours, size)]
+    if ROOT:
+        debs = _download(steps, shop.fresh("debs"))
+        result = shop.folder / "by-hand.ova"
+        theirs = repeat(
+            TIMES["update"],
+            lambda: void(shop.fresh("hand")),
+            lambda: shop.by_hand("update", shop.ova, debs, shop.folder / "hand", result),
+        )
+        note = f"{_megabytes(result)}; {ratio(theirs.cpu_seconds, ours.cpu_seconds)} the CPU"
+        rows.append(Row("by hand: unpack, mount, chroot apt-get, repack; root", theirs, note))
+    return ["### Whole update, downloads not counted", "", *table(rows)]
+
+
+def void(*_: object) -> None:
+    """Takes what is done for its effect."""
+
+
+def _inspector(shop: Workshop, raw: Path) -> Cost:
+    env = {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}
+    return measure(["virt-inspector", "--format=raw", "-a", raw], shop.log, env)
+
+
+def _same_list(answer: Any, listed: bytes) -> str:
+    """Whether both lists name the same packages in the same versions."""
+    ours = {(one["name"], one["version"], one["arch"]) for one in answer["packages"]}
+    lines = (line.split() for line in listed.decode().splitlines())
+    theirs = {tuple(words[1:]) for words in lines if words[0] == "installed"}
+    return (
+        f"the same {len(ours)} packages"
+        if ours == theirs
+        else f"{len(ours ^ theirs)} packages differ"
+    )
+
+
+def _download(steps: Any, folder: Path) -> Path:
+    """The very packages of the plan, for the other side."""
+    for step in steps:
+        archive = step["archive"]
+        run(
+            [
+                APT_HELPER,
+                "-o",
+                "APT::Sandbox::User=root",
+                "download-file",
+                archive["uri"],
+                folder / archive["name"],
+            ],
+            purpose="to give both sides the same packages",
+        )
+    return folder
+
+
+def _megabytes(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.1f} MB"
+
+
+def _who() -> str:
+    return "root" if ROOT else "ordinary user"
+
+
+def _heading(shop: Workshop) -> list[str]:
+    told = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True
+    )
+    machine = (
+        f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
+    )
+    commit = told.stdout.strip() or "unknown"
+    return [
+        f"## {time.strftime('%Y-%m-%d %H:%M')}, {_who()}, commit {commit}",
+        "",
+        f"{machine}; load {busy():.1f} at the start.",
+        f"Appliance: {_megabytes(shop.ova)}, 4 GiB virtual.",
+        "CPU is user and system time of the whole process tree; median run by CPU.",
+        "",
+    ]
+
+
+PARTS: dict[str, Callable[[Workshop], list[str]]] = {
+    "inventory": inventory,
+    "repack": repack,
+    "update": update,
+}
+
+
+def main(argv: list[str]) -> int:
+    """Measure what is asked for and add it to the results."""
+    wanted = argv or list(PARTS)
+    if not set(wanted) <= set(PARTS):
+        say(__doc__ or "")
+        return 2
+    with tempfile.TemporaryDirectory(prefix="regild-bench-") as folder:
+        shop = Workshop(Path(folder))
+        lines = _heading(shop)
+        for name in wanted:
+            say(f"measuring: {name}")
+            lines += [*PARTS[name](shop), ""]
+    print("\n".join(lines))
+    with RESULTS.open("a") as file:
+        file.write("\n" + "\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
