@@ -82,3 +82,9 @@ def test_kernels_beside_their_modules_count_where_boot_has_none() -> None:
         "/lib/modules/6.1.0-31-amd64/modules.dep": "",
     }
     assert describe_guest(debian(files)).platform.kernels == ("6.1.0-30-amd64",)
+
+
+def test_a_folder_whose_name_is_no_text_is_unknown() -> None:
+    content = describe_guest(debian({"/opt/\x1b[2J/run": ""}))
+    assert [one.where for one in content.unknowns] == ["/opt"]
+    assert content.applications == ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from regild.describe.dpkg import FOLDER
 from regild.describe.evidence import Evidence, Unreadable, unknown
@@ -20,9 +21,10 @@ OPT = "/opt"
 LOCAL = "/usr/local"
 VERSION_FILES = ("VERSION", "version", "VERSION.txt", "version.txt", "RELEASE")
 VERSION_LIMIT = 4096
-LIST_LIMIT = 32 << 20
+LISTS_LIMIT = 256 << 20
+"""All file lists of dpkg together; a full desktop has about 40 MB of them."""
 FOLDERS_LIMIT = 500
-"""Folders of /opt, and distributions of one Python, that are looked at."""
+DISTRIBUTIONS_LIMIT = 20_000
 
 _PYTHON = re.compile(r"python3(?:\.[0-9]{1,3})?")
 _DISTRIBUTION = re.compile(
@@ -40,7 +42,13 @@ def read_applications(evidence: Evidence, known: Findings) -> Findings:
     folders = _unowned(evidence, unknowns)
     for prefix in (LOCAL, *(f"{OPT}/{name}" for name in folders)):
         try:
-            packages.extend(_distributions(evidence, prefix))
+            room = DISTRIBUTIONS_LIMIT + 1 - len(packages)
+            packages.extend(islice(_distributions(evidence, prefix), room))
+            if len(packages) > DISTRIBUTIONS_LIMIT:
+                raise TooLarge(where=prefix, why=f"more than {DISTRIBUTIONS_LIMIT} distributions")
+        except TooLarge as error:
+            unknowns.append(unknown(error, prefix))
+            break
         except Unreadable as error:
             unknowns.append(unknown(error, prefix))
     for name in folders:
@@ -63,17 +71,23 @@ def _unowned(evidence: Evidence, unknowns: list[Unknown]) -> list[str]:
     except Unreadable as error:
         unknowns.append(unknown(error, OPT))
         return []
-    return [name for name in names if name not in owned and name.isprintable()]
+    strange = [name for name in names if not name.isprintable()]
+    if strange:
+        why = f"the names of {len(strange)} folders in it are not text"
+        unknowns.append(Unknown(where=OPT, why=why))
+    return [name for name in names if name not in owned and name not in strange]
 
 
 def _owned(evidence: Evidence) -> frozenset[str]:
     """The names in /opt that dpkg's file lists speak of; read only where /opt has folders."""
     owned: set[str] = set()
     start = f"{OPT}/".encode()
+    room = LISTS_LIMIT
     for name in evidence.names(f"{FOLDER}/info"):
         if not name.endswith(".list"):
             continue
-        content = evidence.peek(f"{FOLDER}/info/{name}", LIST_LIMIT)
+        content = evidence.peek(f"{FOLDER}/info/{name}", room)
+        room -= len(content)
         if start in content:
             lines = (line for line in content.split(b"\n") if line.startswith(start))
             owned.update(line.split(b"/")[2].decode(errors="surrogateescape") for line in lines)

@@ -12,7 +12,7 @@ from regild.model.content import Unknown
 
 PART_LIMIT = 1 << 20
 PARTS_LIMIT = 500
-TOTAL_LIMIT = 16 << 20
+TOTAL_LIMIT = 4 << 20
 """No site keeps more in one folder of /etc/apt; the bounds are against hostile images."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")

@@ -49,12 +49,12 @@ MOVING = ("dir", "dir::etc", "dir::state", "rootdir")
 
 DEPTH_LIMIT = 32
 STATEMENTS_LIMIT = 50_000
-VALUES_LIMIT = 2000
+VALUES_LIMIT = 500
 VALUE_LIMIT = 1024
 
 _NAMES = {name.lower(): name for name in KEPT}
 _TOKEN = re.compile(
-    r"/\*.*?\*/|//[^\n]*|#(?P<order>include|clear)\b(?P<rest>[^\n;]*;?)|#[^\n]*"
+    r"/\*.*?(?:\*/|\Z)|//[^\n]*|#(?P<order>include|clear)\b(?P<rest>[^\n;]*;?)|#[^\n]*"
     r'|"(?P<quoted>[^"\n]*)"|(?P<sign>[{};])|(?P<word>[^\s{};"]+)',
     re.DOTALL,
 )

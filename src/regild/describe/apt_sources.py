@@ -18,7 +18,10 @@ from regild.errors import Malformed, TooLarge
 from regild.model.content import Source, Unknown
 
 PATHS = ("/etc/apt/sources.list", "/etc/apt/sources.list.d")
-SOURCES_LIMIT = 2000
+SOURCES_LIMIT = 500
+WORDS_LIMIT = 64
+OPTION_LIMIT = 1024
+KEY_LIMIT = 128 << 10
 ADDRESS_LIMIT = 2048
 
 READABLE_SCHEMES = ("http", "https", "file")
@@ -44,8 +47,7 @@ KEPT_OPTIONS = (
 _LINE_NAMES = {"arch": "architectures"}
 """Options whose name in the one-line format is another than in deb822."""
 
-_WORD = re.compile(r'"[^"]*"|(?:\[[^\]]*\]|[^\s\[])+')
-_OPTION = re.compile(r"([A-Za-z]+(?:-[A-Za-z]+)*)([+-]?)=([^\s\]]*)")
+_WORD = re.compile(r'"[^"]*"|(?:\[[^\]]*\]?|[^\s\[])+')
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):(.+)", re.DOTALL | re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._~%-]*)(:[0-9]{1,5})?")
 _ARMOUR = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
@@ -102,13 +104,19 @@ def _line(stated: str, where: str) -> _Entry:
         inside, closing, rest = rest[1:].partition("]")
         if not closing:
             raise Malformed(where=where, why="its options do not end")
-        for name, sign, value in _OPTION.findall(inside):
-            key = _LINE_NAMES.get(name.lower(), name.lower())
-            options[key + {"+": "-add", "-": "-remove", "": ""}[sign]] = value
+        options = dict(_option(word) for word in inside.split())
     words = [word.strip('"') for word in _WORD.findall(rest)]
     if kind not in ("deb", "deb-src") or len(words) < 2:
         raise Malformed(where=where, why="it is not a type, an address and a suite")
     return _Entry(where, (kind,), (words[0],), (words[1],), tuple(words[2:]), options)
+
+
+def _option(word: str) -> tuple[str, str]:
+    """Name and value of `name=value`, `name+=value` or `name-=value`."""
+    name, _, value = word.partition("=")
+    sign = {"+": "-add", "-": "-remove"}.get(name[-1:], "")
+    plain = name.rstrip("+-").lower()
+    return _LINE_NAMES.get(plain, plain) + sign, value
 
 
 def _stanzas(path: str, content: bytes, unknowns: list[Unknown]) -> Iterator[_Entry]:
@@ -143,8 +151,7 @@ def _spread(
     """One Source for each address and suite of an entry that has binary packages."""
     if "deb" not in entry.types:
         return
-    if len(entry.addresses) * len(entry.suites) > SOURCES_LIMIT:
-        raise TooLarge(where=entry.where, why=f"it names more than {SOURCES_LIMIT} sources")
+    _check_size(entry)
     native = architectures[0] if architectures else ""
     for stated in entry.addresses:
         try:
@@ -158,6 +165,18 @@ def _spread(
         if scheme not in READABLE_SCHEMES and _enabled(entry):
             why = f"sources of the kind {scheme}: cannot be followed from outside the guest"
             unknowns.append(Unknown(where=entry.where, why=why))
+
+
+def _check_size(entry: _Entry) -> None:
+    """Refuse an entry that would multiply without end."""
+    if len(entry.addresses) * len(entry.suites) > SOURCES_LIMIT:
+        raise TooLarge(where=entry.where, why=f"it names more than {SOURCES_LIMIT} sources")
+    if len(entry.components) > WORDS_LIMIT or len(entry.where) > ADDRESS_LIMIT:
+        raise TooLarge(where=entry.where, why=f"it names more than {WORDS_LIMIT} components")
+    for name, value in entry.options.items():
+        limit = KEY_LIMIT if name == "signed-by" and _ARMOUR in value else OPTION_LIMIT
+        if len(value) > limit:
+            raise TooLarge(where=entry.where, why=f"its {name[:40]} is over {limit} bytes")
 
 
 def _source(

@@ -11,7 +11,7 @@ from regild.errors import Malformed, TooLarge
 LINE_LIMIT = 1 << 20
 """The longest line of a real index (a Provides of a Rust package) stays under 100 kB."""
 
-PARAGRAPH_LIMIT = 200_000
+PARAGRAPH_LIMIT = 100_000
 """All of Debian has about 64,000 binary packages for one architecture."""
 
 

@@ -138,11 +138,9 @@ def _read_status(evidence: Evidence, unknowns: list[Unknown]) -> dict[Key, _Entr
             if key in entries:
                 raise Malformed(where=entry.where, why=f"it lists {':'.join(key)} a second time")
             entries[key] = entry
-        for name in evidence.names(UPDATES):
-            if _UPDATE.fullmatch(name):
-                path = f"{UPDATES}/{name}"
-                content = evidence.find_bytes(path, STATUS_LIMIT) or b""
-                entries.update((_key(entry), entry) for entry in _entries(content, path))
+        names = [name for name in evidence.names(UPDATES) if _UPDATE.fullmatch(name)]
+        for path, content in _contents(evidence, UPDATES, names):
+            entries.update((_key(entry), entry) for entry in _entries(content, path))
     except Unreadable as error:
         unknowns.append(unknown(error, STATUS))
     return entries
@@ -152,16 +150,22 @@ def _read_folder(evidence: Evidence, unknowns: list[Unknown]) -> dict[Key, _Entr
     """The entries of `status.d`, whose packages are all installed."""
     entries: dict[Key, _Entry] = {}
     try:
-        for name in evidence.names(STATUS_FOLDER):
-            if name.endswith(".md5sums"):
-                continue
-            path = f"{STATUS_FOLDER}/{name}"
-            content = evidence.find_bytes(path, SMALL_LIMIT) or b""
+        names = [name for name in evidence.names(STATUS_FOLDER) if not name.endswith(".md5sums")]
+        for path, content in _contents(evidence, STATUS_FOLDER, names):
             found = _entries(content, path, status="install ok installed")
             entries.update((_key(entry), entry) for entry in found)
     except Unreadable as error:
         unknowns.append(unknown(error, STATUS_FOLDER))
     return entries
+
+
+def _contents(evidence: Evidence, folder: str, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """The named files of a folder, together within `STATUS_LIMIT`."""
+    room = STATUS_LIMIT
+    for name in names:
+        content = evidence.find_bytes(f"{folder}/{name}", room) or b""
+        room -= len(content)
+        yield f"{folder}/{name}", content
 
 
 def _entries(content: bytes, path: str, status: str = "") -> Iterator[_Entry]:

@@ -8,6 +8,7 @@ private key or a password file, is reported and not kept.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
@@ -21,14 +22,13 @@ TRUSTED_FOLDER = "/etc/apt/trusted.gpg.d"
 
 KEYRING_LIMIT = 4 << 20
 TOTAL_LIMIT = 16 << 20
+PATHS_LIMIT = 200
 
 CERTIFICATE_TAGS = (0x98, 0x99, 0x9A, 0xC6)
 """First byte of a public key packet, old and new format (RFC 9580, 4.2, tag 6)."""
 
-_BLOCK = re.compile(
-    rb"-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n.*?-----END PGP PUBLIC KEY BLOCK-----\r?\n?",
-    re.DOTALL,
-)
+_BEGIN = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
+_END = b"-----END PGP PUBLIC KEY BLOCK-----"
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{16,64}!?")
 
 
@@ -64,6 +64,10 @@ def _paths(
     relies on them."""
     enabled = [source for source in sources if source.enabled]
     named = {path for source in enabled for path in source.signed_by if path.startswith("/")}
+    if len(named) > PATHS_LIMIT:
+        why = f"the sources name more than {PATHS_LIMIT} keyrings"
+        unknowns.append(Unknown(where=enabled[0].where, why=why))
+        named = set(sorted(named)[:PATHS_LIMIT])
     paths = {}
     if any(_relies_on_trusted(source) for source in enabled):
         names = part_names(evidence, TRUSTED_FOLDER, (".gpg", ".asc"), unknowns)
@@ -79,4 +83,15 @@ def find_certificates(content: bytes) -> bytes | None:
     """The certificates in a keyring file, armoured or binary; None where there are none."""
     if content[0] in CERTIFICATE_TAGS:
         return content
-    return b"".join(_BLOCK.findall(content)) or None
+    return b"".join(_blocks(content)) or None
+
+
+def _blocks(content: bytes) -> Iterator[bytes]:
+    """Each armoured certificate block, from its first to its last line."""
+    begin = content.find(_BEGIN)
+    while begin >= 0:
+        end = content.find(_END, begin)
+        if end < 0:
+            return
+        yield content[begin : end + len(_END)] + b"\n"
+        begin = content.find(_BEGIN, end)
