@@ -42,15 +42,17 @@ class Line:
     options: frozenset[str]
 
     @property
+    def bound(self) -> bool:
+        """Whether it shows a folder of the tree at a second place."""
+        return bool(self.options & {"bind", "rbind"})
+
+    @property
     def local(self) -> bool:
         """Whether the guest needs this volume of its own disk to be whole."""
-        return not (
-            self.type in PSEUDO
-            or self.type in NETWORK
-            or self.type.startswith("fuse")
-            or self.options & LEFT_OUT
-            or not self.path.startswith("/")
-        )
+        if self.options & LEFT_OUT or not self.path.startswith("/"):
+            return False
+        elsewhere = self.type in PSEUDO or self.type in NETWORK or self.type.startswith("fuse")
+        return self.bound or not elsewhere
 
 
 def read_fstab(text: str) -> Iterator[Line]:

@@ -130,6 +130,9 @@ def _mounted(
     except RegildError as error:
         return mounts, [Unknown("/etc/fstab", str(error))]
     for line in lines:
+        if line.bound:
+            missing.extend(_bound(tree, line))
+            continue
         volume = find_volume(line.spec, volumes)
         filesystem = opened.get(volume.number) if volume else None
         why = _why_not(line, volume, filesystem, root)
@@ -139,6 +142,14 @@ def _mounted(
             tree.mount(line.path, filesystem)
             mounts.append(Mount(line.path, filesystem.volume, filesystem.volume.filesystem))
     return mounts, missing
+
+
+def _bound(tree: MountedTree, line: Line) -> list[Unknown]:
+    try:
+        tree.bind(line.path, line.spec)
+    except RegildError as error:
+        return [Unknown(line.path, f"it shows {line.spec}, and {error}")]
+    return []
 
 
 def _lines(tree: MountedTree) -> list[Line]:
@@ -158,8 +169,6 @@ def _why_not(
     line: Line, volume: Volume | None, filesystem: Filesystem | None, root: Filesystem
 ) -> str:
     """Why a line of the fstab cannot be followed; empty when it can."""
-    if line.options & {"bind", "rbind"}:
-        return f"it is a bind mount of {line.spec}, which is not followed"
     if line.path.strip("/") == "":
         if filesystem is not None and filesystem is not root:
             return f"fstab names {line.spec} as the root, and another volume looks like it"

@@ -32,15 +32,22 @@ class MountedTree:
     """Several filesystems as one tree (`regild.image.tree.Tree`)."""
 
     def __init__(self, root: Filesystem) -> None:
-        self._mounts: dict[tuple[str, ...], Filesystem] = {(): root}
+        self._mounts: dict[tuple[str, ...], Place] = {(): Place((), root, root.root)}
 
     def mount(self, path: str, filesystem: Filesystem) -> None:
         """Put a filesystem at a path, over what is there.
 
         Raises: Malformed.
         """
-        place = self._place(path, follow=True)
-        self._mounts[place.parts if place else parts_of(path)] = filesystem
+        self._put(path, filesystem, filesystem.root)
+
+    def bind(self, path: str, source: str) -> None:
+        """Let a path show what another path of the tree shows (mount(8), --bind).
+
+        Raises: MissingFile when there is no such source, Malformed.
+        """
+        place = self._existing(source)
+        self._put(path, place.filesystem, place.item)
 
     def read(self, path: str, limit: int) -> bytes:
         """The bytes of a file (see `regild.image.tree.Tree.read`).
@@ -58,7 +65,8 @@ class MountedTree:
         place = self._existing(path)
         if not place.filesystem.is_folder(place.item):
             raise MissingFile(where=path, why="it is not a directory")
-        return place.filesystem.names(place.item)
+        mounted = {parts[-1] for parts in self._mounts if parts and parts[:-1] == place.parts}
+        return tuple(sorted({*place.filesystem.names(place.item), *mounted}))
 
     def find(self, path: str) -> Node | None:
         """What stands at a path, or None; a symlink at its end is not followed.
@@ -76,7 +84,7 @@ class MountedTree:
 
     def _place(self, path: str, follow: bool) -> Place | None:
         """Follow a path; None when something on the way is missing or no directory."""
-        trail = [self._root()]
+        trail = [self._mounts[()]]
         todo = list(reversed(parts_of(path)))
         links = 0
         while todo:
@@ -93,7 +101,7 @@ class MountedTree:
                     raise Malformed(where=path, why=f"more than {MAX_LINKS} symlinks are a loop")
                 target = found.filesystem.target(found.item)
                 if target.startswith("/"):
-                    trail = [self._root()]
+                    trail = [self._mounts[()]]
                 todo.extend(reversed(parts_of(target)))
                 if len(todo) > MAX_PARTS:
                     raise Malformed(where=path, why="its symlinks make it too long")
@@ -101,9 +109,11 @@ class MountedTree:
             trail.append(found)
         return trail[-1]
 
-    def _root(self) -> Place:
-        root = self._mounts[()]
-        return Place((), root, root.root)
+    def _put(self, path: str, filesystem: Filesystem, item: Item) -> None:
+        # A mount point that is missing is made by the guest's init when it mounts.
+        place = self._place(path, follow=True)
+        parts = place.parts if place else parts_of(path)
+        self._mounts[parts] = Place(parts, filesystem, item)
 
     def _step(self, place: Place, name: str) -> Place | None:
         """One entry of a directory, or the root of what is mounted over it."""
@@ -112,7 +122,7 @@ class MountedTree:
         parts = (*place.parts, name)
         mounted = self._mounts.get(parts)
         if mounted is not None:
-            return Place(parts, mounted, mounted.root)
+            return mounted
         item = place.filesystem.child(place.item, name)
         return Place(parts, place.filesystem, item) if item is not None else None
 
