@@ -201,7 +201,7 @@ def _compare(untouched: Digest) -> str:
 
 def _other_tools() -> list[tuple[str, str]]:
     """What other people's programs say of the result; those that are installed."""
-    disk = ["qemu-img", "check", _disk_inside(FOLDER / AFTER)]
+    disk = ["qemu-img", "check", disk_inside(FOLDER / AFTER)]
     package = ["virt-v2v", "-i", "ova", AFTER, "-o", "null", "--print-source"]
     return [
         ("qemu-img check", _verdict(disk)),
@@ -218,7 +218,7 @@ def _verdict(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
     return "accepts it"
 
 
-def _disk_inside(ova: Path) -> str:
+def disk_inside(ova: Path) -> str:
     """QEMU's name for the disk inside an OVA, in place."""
     with tarfile.open(ova) as archive:
         disk = next(member for member in archive if member.name.endswith(".vmdk"))
