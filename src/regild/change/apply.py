@@ -16,7 +16,7 @@ from regild.change.gate import check_links, check_places, check_room, explain_re
 from regild.change.owners import Owners
 from regild.change.script import compile_plan
 from regild.change.tree import Part
-from regild.errors import UnsupportedFilesystem
+from regild.errors import DiskFull, UnsupportedFilesystem
 from regild.host.namespace import View
 from regild.host.scratch import Scratch
 from regild.host.stage import run_stage
@@ -78,19 +78,14 @@ def apply_plan(
         place |= {"offset": disk.offset, "bytes": disk.bytes}
         stages = _Stages(scratch, file.fileno(), repository, progress)
         stages.run("extract", {**place, "tree": str(job / "tree")})
-        commands = to_json(compile_plan(plan), indent=0)
-        ran = stages.run(
-            "run",
-            {
-                "job": str(job),
-                "repository": str(repository),
-                "commands": commands,
-                "packages": sorted({step.name for step in plan.steps}),
-                "memory_bytes": _memory_bytes(plan),
-                "timeout_seconds": timeout_seconds,
-            },
-            confined=False,
-        )
+        request = {
+            "job": str(job),
+            "repository": str(repository),
+            "commands": to_json(compile_plan(plan), indent=0),
+            "packages": sorted({step.name for step in plan.steps}),
+            "timeout_seconds": timeout_seconds,
+        }
+        ran = _run_in_memory_first(stages, request, plan)
         explained = _judge(job, parts)
         written = stages.run("write", {**place, "job": str(job), "now_ns": now_ns})
     return Changed(
@@ -126,6 +121,17 @@ class _Stages:
         return answer
 
 
+def _run_in_memory_first(stages: _Stages, request: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """RUN with the changes in memory where they fit; once more on the disk where they did not."""
+    memory_bytes = _memory_bytes(plan)
+    if memory_bytes:
+        try:
+            return stages.run("run", {**request, "memory_bytes": memory_bytes}, confined=False)
+        except DiskFull as error:
+            stages.progress.note(f"{error}; starting again on the disk")
+    return stages.run("run", {**request, "memory_bytes": 0}, confined=False)
+
+
 def _check_parts(parts: tuple[Part, ...]) -> None:
     """The root must be a filesystem that this carrier can take out and write back."""
     root = next((part for part in parts if part.mount == "/"), None)
@@ -154,8 +160,8 @@ def _memory_bytes(plan: Plan) -> int:
     """Room for the upper directory in memory; 0 where the machine has too little to spare.
 
     dpkg unpacks a package beside its old files, and triggers rewrite caches: twice the unpacked
-    size of what is installed, which is under six times the download, and 256 MiB are enough.
+    size of what is installed, which is under six times the download, and 256 MiB mostly do.
     """
     wanted = 6 * plan.download_bytes + (256 << 20)
-    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return wanted if wanted < available // MEMORY_SHARE else 0
+    share = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MEMORY_SHARE
+    return share if wanted < share else 0

@@ -63,6 +63,15 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
 
 _COMPILED = tuple((by, re.compile(pattern)) for by, pattern in EXPLANATIONS)
 
+SHARED = re.compile(
+    r"/usr/(bin|sbin|lib|libexec|share|src|include|games|local)|/usr/local/[^/]+(/[^/]+)?"
+    r"|/usr/lib/[^/]+-linux-gnu|/usr/share/[a-z0-9]+|/usr/lib/(systemd|udev|python3)(/.*)?"
+    r"|/etc/(init|cron|pam|profile|logrotate|sudoers|apt|default|ssh|security)(\..*|/.*)?"
+    r"|/etc/(init\.d|systemd|udev|ssl|X11|skel|network|modprobe\.d|sysctl\.d|ld\.so\.conf\.d)(/.*)?"
+    r"|/var/(lib|cache|log|spool|mail|www|opt|backups|local)|/root/.*|/home/.*|/srv/[^/]+|/opt"
+)
+"""Folders that a script may name without owning what lies in them (hier(7), FHS 3.0)."""
+
 MARGIN_BLOCKS = 256
 MARGIN_INODES = 16
 MERGED_BY_ALTERNATIVES = "/etc/alternatives/"
@@ -195,8 +204,8 @@ def _is_only_times(entry: Entry) -> bool:
 
 
 def _upward(path: str) -> Iterable[str]:
-    """A path and the folders above it, but not the top folders, which everything lies in."""
-    while path.count("/") >= 2:
+    """A path and the folders above it, up to those that many packages share."""
+    while path.count("/") >= 2 and not SHARED.fullmatch(path):
         yield path
         path = path.rpartition("/")[0]
 

@@ -19,6 +19,7 @@ from regild.change.script import ENVIRONMENT, GuestCommand
 from regild.errors import (
     ChangeError,
     CommandFailed,
+    DiskFull,
     GuestCommandFailed,
     GuestCommandHung,
     HostError,
@@ -47,7 +48,11 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     sandbox = sandbox_line(
         job / "merged", Path(request["repository"]), _make_state(job / "apt"), ENVIRONMENT
     )
-    said = _run_commands(job, sandbox, commands, request["timeout_seconds"], progress)
+    try:
+        said = _run_commands(job, sandbox, commands, request["timeout_seconds"], progress)
+    except GuestCommandFailed as error:
+        _check_memory(job / "upper", request["memory_bytes"])
+        raise error
     progress.step("Recording what changed", None)
     with (job / "content").open("wb") as content:
         record = read_record(upper, job / "tree", content)
@@ -62,6 +67,7 @@ def _mount_overlay(job: Path, memory_bytes: int) -> Path:
     _inject(job / "inject")
     fast = job / "upper"
     fast.mkdir(exist_ok=True)
+    (job / "guest.log").unlink(missing_ok=True)
     if memory_bytes:
         options = f"size={memory_bytes},mode=0700"
         run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", fast], purpose="to work in memory")
@@ -107,6 +113,13 @@ def _keeps_attributes(folder: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _check_memory(upper: Path, memory_bytes: int) -> None:
+    """Tell a guest that failed because our memory was full from one that failed by itself."""
+    free = os.statvfs(upper)
+    if memory_bytes and free.f_bavail * free.f_frsize < memory_bytes // 64:
+        raise DiskFull(where="memory", why="the change is larger than was thought")
 
 
 def _run_commands(

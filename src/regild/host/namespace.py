@@ -121,6 +121,10 @@ def open_namespace(
     finally:
         end_group(process)
         process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
 
 
 def _let_in(process: subprocess.Popen[bytes], ids: IdMap, ready: int, go: int) -> None:

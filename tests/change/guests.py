@@ -1,0 +1,133 @@
+"""A real small guest to change, and packages made on the spot that do what a test needs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from regild.change.apply import Changed, DiskFile, apply_plan
+from regild.change.repository import write_repository
+from regild.change.tree import Part
+from regild.host.namespace import find_id_map
+from regild.host.run import run
+from regild.host.scratch import Scratch, open_scratch
+from regild.image.disk import open_disk
+from regild.image.tree import open_guest
+from regild.model.digest import Digest
+from regild.model.plan import Archive, Plan, Step
+from regild.model.progress import Silent
+from regild.ovf.archive import open_appliance
+
+NOTHING = Digest("sha256:" + "0" * 64)
+
+
+@dataclass(frozen=True)
+class Deb:
+    """A package file: where it is and what its control file says."""
+
+    name: str
+    path: Path
+    control: str
+
+    @property
+    def archive(self) -> Archive:
+        content = self.path.read_bytes()
+        digest = Digest("sha256:" + hashlib.sha256(content).hexdigest())
+        return Archive("http://mirror.example/x.deb", self.path.name, digest, len(content))
+
+
+def build_deb(
+    folder: Path,
+    name: str,
+    version: str = "1.0",
+    files: dict[str, bytes] | None = None,
+    links: dict[str, str] | None = None,
+    fields: str = "",
+    **scripts: str,
+) -> Deb:
+    """Build a .deb with these files (path: content), hard links (path: other) and scripts."""
+    tree = folder / f"{name}_{version}"
+    control = f"Package: {name}\nVersion: {version}\nArchitecture: all\n"
+    control += f"Maintainer: Nobody <nobody@mirror.example>\n{fields}Description: a test\n"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "DEBIAN/control").write_text(control)
+    for path, content in (files or {}).items():
+        target = tree / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    for path, other in (links or {}).items():
+        (tree / path.lstrip("/")).hardlink_to(tree / other.lstrip("/"))
+    for script, text in scripts.items():
+        place = tree / "DEBIAN" / script
+        place.write_text(f"#!/bin/sh\nset -e\n{text}\n")
+        place.chmod(0o755)
+    made = folder / f"{name}_{version}_all.deb"
+    run(["dpkg-deb", "--root-owner-group", "--build", tree, made], purpose="to build test packages")
+    return Deb(name, made, control)
+
+
+def plan_of(*debs: Deb) -> Plan:
+    """A plan that upgrades packages; enough of one for the change room."""
+    steps = tuple(Step("upgrade", deb.name, "all", archive=deb.archive) for deb in debs)
+    size = sum(deb.archive.bytes for deb in debs)
+    return Plan(NOTHING, NOTHING, "disk", "full", steps, download_bytes=size)
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A guest's disk inside its appliance, and its filesystems."""
+
+    disk: DiskFile
+    parts: tuple[Part, ...]
+
+    def apply(self, scratch: Scratch, *debs: Deb, timeout_seconds: float = 120) -> Changed:
+        """Upgrade packages of the guest (zip, unzip, xz-utils) into an overlay."""
+        plan = plan_of(*debs)
+        folder = scratch.folder("repository")
+        files = {deb.archive.digest: deb.path for deb in debs}
+        write_repository(folder, plan, files, {deb.archive.digest: deb.control for deb in debs})
+        return apply_plan(
+            self.disk,
+            self.parts,
+            plan,
+            folder,
+            scratch,
+            now_ns=1_700_000_000_000_000_000,
+            timeout_seconds=timeout_seconds,
+            progress=Silent(),
+        )
+
+    @contextmanager
+    def job(self, folder: Path) -> Iterator[Scratch]:
+        """A job's folder that outlives an error, so that a test can look into it."""
+        with open_scratch(folder, "job", find_id_map(), keep=True) as scratch:
+            yield scratch
+
+
+def guest_of(appliance: Path) -> Guest:
+    """Find the guest in an appliance."""
+    with open_appliance(appliance) as opened:
+        member = opened.disk_member(opened.envelope.disks[0])
+        assert member is not None
+        place = DiskFile(member.path, member.offset, member.bytes)
+    with open_disk(place.path, place.offset, place.bytes) as disk, open_guest(disk) as guest:
+        spaces = {space.mount: space for space in guest.spaces}
+        parts = tuple(
+            Part(
+                mount.path,
+                mount.volume.offset,
+                mount.volume.bytes,
+                mount.filesystem,
+                f"UUID={mount.volume.uuid}",
+                spaces[mount.path].free_blocks,
+                spaces[mount.path].reserved_blocks,
+                spaces[mount.path].free_inodes,
+                spaces[mount.path].block_bytes,
+            )
+            for mount in guest.mounts
+            if mount.path in spaces
+        )
+    return Guest(place, parts)

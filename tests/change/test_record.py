@@ -1,0 +1,131 @@
+"""The record: an upper directory of overlayfs read as changes. The folders are made by hand."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from regild.change.record import canonical_acl, read_record
+from regild.model.record import Entry, Record
+
+WHITEOUT = 0o020000
+
+
+@pytest.fixture
+def layers(tmp_path: Path) -> tuple[Path, Path]:
+    upper, lower = tmp_path / "upper", tmp_path / "lower"
+    upper.mkdir()
+    lower.mkdir()
+    return upper, lower
+
+
+def read(layers: tuple[Path, Path]) -> tuple[Record, bytes]:
+    content = io.BytesIO()
+    return read_record(*layers, content), content.getvalue()
+
+
+def entries(layers: tuple[Path, Path]) -> dict[str, Entry]:
+    return {entry.path: entry for entry in read(layers)[0].entries}
+
+
+def put(path: Path, content: bytes = b"", mtime_ns: int = 1_000_000_007) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+    return path
+
+
+def test_a_copy_that_did_not_change_is_left_out(layers: tuple[Path, Path]) -> None:
+    upper, lower = layers
+    put(lower / "file", b"same")
+    put(upper / "file", b"same")
+    assert entries(layers) == {}
+
+
+def test_a_new_time_alone_is_kept_without_content(layers: tuple[Path, Path]) -> None:
+    upper, lower = layers
+    put(lower / "file", b"same")
+    put(upper / "file", b"same", mtime_ns=5)
+    assert entries(layers)["/file"].content_at is None
+
+
+def test_new_content_is_stored_once_for_equal_files(layers: tuple[Path, Path]) -> None:
+    upper, _ = layers
+    for name in "abc":
+        put(upper / name, b"content")
+    record, content = read(layers)
+    assert content == b"content"
+    assert [entry.content_at for entry in record.entries] == [0, 0, 0]
+    assert record.content_bytes == 7
+
+
+@pytest.mark.root
+def test_a_whiteout_removes_the_path_and_all_below_it(layers: tuple[Path, Path]) -> None:
+    upper, lower = layers
+    put(lower / "folder/inside/file", b"x")
+    os.mknod(upper / "folder", WHITEOUT, os.makedev(0, 0))
+    found = entries(layers)
+    assert set(found) == {"/folder", "/folder/inside", "/folder/inside/file"}
+    assert {entry.becomes.kind for entry in found.values()} == {"absent"}
+
+
+@pytest.mark.root
+def test_a_whiteout_over_nothing_is_nothing(layers: tuple[Path, Path]) -> None:
+    os.mknod(layers[0] / "never", WHITEOUT, os.makedev(0, 0))
+    assert entries(layers) == {}
+
+
+def test_an_opaque_folder_hides_what_was_in_it(layers: tuple[Path, Path]) -> None:
+    upper, lower = layers
+    put(lower / "folder/old", b"x")
+    put(lower / "folder/both", b"x")
+    put(upper / "folder/both", b"y")
+    os.setxattr(upper / "folder", "user.overlay.opaque", b"y")
+    found = entries(layers)
+    assert found["/folder/old"].becomes.kind == "absent"
+    assert found["/folder/both"].becomes.kind == "file"
+
+
+def test_names_of_one_file_stay_names_of_one_file(layers: tuple[Path, Path]) -> None:
+    upper, _ = layers
+    put(upper / "a", b"x")
+    (upper / "b").hardlink_to(upper / "a")
+    found = entries(layers)
+    assert found["/b"].link_to == "/a"
+    assert found["/a"].becomes.links == found["/b"].becomes.links == 2
+
+
+def test_a_file_that_replaces_a_folder_takes_the_folders_content_away(
+    layers: tuple[Path, Path],
+) -> None:
+    upper, lower = layers
+    put(lower / "place/inside", b"x")
+    put(upper / "place", b"now a file")
+    found = entries(layers)
+    assert found["/place"].was.kind == "directory"
+    assert found["/place/inside"].becomes.kind == "absent"
+
+
+def test_links_are_recorded_and_not_followed(layers: tuple[Path, Path]) -> None:
+    upper, _ = layers
+    (upper / "link").symlink_to("/etc/shadow")
+    assert entries(layers)["/link"].becomes.target == "/etc/shadow"
+
+
+def test_what_the_image_keeps_for_itself_is_left_out(layers: tuple[Path, Path]) -> None:
+    put(layers[0] / "etc/machine-id", b"made up")
+    assert "/etc/machine-id" not in entries(layers)
+
+
+def test_names_that_are_not_text_survive(layers: tuple[Path, Path]) -> None:
+    (Path(os.fsdecode(os.fsencode(layers[0]) + b"/\xff\n'"))).write_bytes(b"x")
+    assert "/\udcff\n'" in entries(layers)
+
+
+def test_an_access_list_reads_the_same_from_kernel_and_library() -> None:
+    kernel = bytes.fromhex("02000000 01000700ffffffff 02000500e8030000 20000400ffffffff")
+    library = bytes.fromhex("02000000 0100070000000000 02000500e8030000 2000040000000000")
+    assert canonical_acl(kernel) == library == canonical_acl(library)
