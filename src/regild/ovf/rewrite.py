@@ -35,20 +35,25 @@ def patch_sizes(
     files: Mapping[str, int],
     disks: Mapping[str, DiskPatch] | None = None,
     where: str = "the .ovf",
+    hrefs: Mapping[str, str] | None = None,
 ) -> bytes:
     """Bring `size` of Files and the sizes of Disks up to date, where they are stated (rule W7).
 
-    Keys are the ids of the elements. Attributes that a package does not have are not added.
+    Keys are the ids of the elements. Attributes that a package does not have are not added;
+    `hrefs` gives Files another name.
 
-    Raises: Malformed, TooLarge, UnsupportedFormat.
+    Raises: Malformed, TooLarge, UnsupportedFormat, UnsafeName.
     """
     root = parse_envelope(content, where)
     ovf = root.name[0]
     edits: list[Edit | None] = []
     for element in files_of(root):
-        size = files.get(element.value("id", ovf))
-        if size is not None:
-            edits.append(set_attribute(content, element, ovf, "size", str(size)))
+        file_id = element.value("id", ovf)
+        if file_id in files:
+            edits.append(set_attribute(content, element, ovf, "size", str(files[file_id])))
+        if file_id in (hrefs or {}):
+            href = names.check_written_name((hrefs or {})[file_id], where)
+            edits.append(set_attribute(content, element, ovf, "href", href))
     for element in disks_of(root):
         patch = (disks or {}).get(element.value("diskId", ovf))
         if patch is not None:

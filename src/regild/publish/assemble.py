@@ -1,0 +1,211 @@
+"""Writing a new package: an OVA, a folder, or a bare disk with its envelope beside it.
+
+Every byte of a disk is hashed as it passes, once; the .ovf and the .mf, whose digests come last,
+have their places kept free. The result appears under its name whole or not at all, and equal drafts
+give equal bytes (DSP0243, clauses 5 and 6; rules W4 to W6).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from regild.errors import PublishError, TargetExists
+from regild.host.files import open_new, sync_folder, translated
+from regild.model.digest import Digest, sha256_of
+from regild.model.progress import Progress
+from regild.ovf import tar
+from regild.publish.draft import Draft
+from regild.publish.stored import write_hashed
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A file or folder that was written."""
+
+    path: Path
+    digest: Digest | None
+    """Of the whole file; None for a folder."""
+    bytes: int
+    sidecars: tuple[Published, ...] = ()
+    """What was written beside it and belongs to it."""
+    notes: tuple[str, ...] = ()
+
+
+def write_ova(draft: Draft, path: Path, progress: Progress) -> Published:
+    """Write a draft as an OVA: .ovf, .mf, then the files of References in their order (W5).
+
+    Raises: IntegrityError, Truncated, UnsafeName, DiskFull, NotPermitted.
+    """
+    envelope = draft.envelope({})
+    manifest = draft.manifest(envelope, {})
+    small = [(draft.envelope_name, len(envelope)), (draft.manifest_name, len(manifest))]
+    sizes = [*small, *((name, stored.bytes) for name, stored in draft.files.items())]
+    places, total = tar.lay_out(sizes)
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open_new(path))
+        sidecars = [_write_sidecar(stack, path, item) for item in draft.sidecars.items()]
+        progress.step("write", total)
+        digests = {}
+        for place in places[2:]:
+            file.seek(place.offset - tar.BLOCK)
+            file.write(tar.header(place.name, place.bytes))
+            digests[place.name] = write_hashed(draft.files[place.name], file, progress)
+        finished = _finish(draft, digests, (len(envelope), len(manifest)))
+        for place, content in zip(places[:2], finished, strict=True):
+            file.seek(place.offset - tar.BLOCK)
+            file.write(tar.header(place.name, place.bytes) + content)
+        file.truncate(total)
+        digest = _digest_of(file, progress)
+    return Published(path, digest, total, tuple(sidecars), draft.notes)
+
+
+def write_disk(draft: Draft, path: Path, progress: Progress) -> Published:
+    """Write a draft of one bare disk, and its envelope beside it.
+
+    Raises: IntegrityError, Truncated, DiskFull, NotPermitted.
+    """
+    ((name, stored),) = draft.files.items()
+    if name != path.name:
+        raise PublishError(where=str(path), why=f"its envelope calls the disk {name}")
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open_new(path))
+        progress.step("write", stored.bytes)
+        digest = write_hashed(stored, file, progress)
+        file.truncate(stored.bytes)
+        beside = {draft.envelope_name: draft.envelope({name: digest}), **draft.sidecars}
+        sidecars = [_write_sidecar(stack, path, item) for item in beside.items()]
+    return Published(path, digest, stored.bytes, tuple(sidecars), draft.notes)
+
+
+def write_folder(
+    draft: Draft, path: Path, progress: Progress, *, replace: bool = False
+) -> Published:
+    """Write a draft as a folder: the .ovf, the .mf and the files of References.
+
+    The folder is made under a hidden name and then renamed. What a killed run left under such a
+    name is removed first.
+
+    Raises: TargetExists when the folder exists, is not empty and `replace` is not said; else as
+    `write_ova`.
+    """
+    if path.exists() and not replace and (not path.is_dir() or any(path.iterdir())):
+        raise TargetExists(where=str(path), why="it is not an empty folder")
+    with translated(path), _temporary_folder(path) as folder:
+        progress.step("write", sum(stored.bytes for stored in draft.files.values()))
+        digests = {}
+        for name, stored in draft.files.items():
+            with _new_file(folder, name) as file:
+                digests[name] = write_hashed(stored, file, progress)
+                file.truncate(stored.bytes)
+        envelope = draft.envelope(digests)
+        manifest = draft.manifest(envelope, digests)
+        small = {draft.envelope_name: envelope, draft.manifest_name: manifest}
+        for name, content in {**small, **draft.sidecars}.items():
+            with _new_file(folder, name) as file:
+                file.write(content)
+        sync_folder(folder)
+        _move_into_place(folder, path)
+    total = sum(stored.bytes for stored in draft.files.values())
+    sidecars = tuple(_beside(path / "x", item) for item in draft.sidecars.items())
+    return Published(path, None, total + len(envelope) + len(manifest), sidecars, draft.notes)
+
+
+def _finish(
+    draft: Draft, digests: Mapping[str, Digest], lengths: tuple[int, int]
+) -> tuple[bytes, bytes]:
+    """The .ovf and the .mf with the digests that are known now, as long as was laid out."""
+    envelope = draft.envelope(digests)
+    manifest = draft.manifest(envelope, digests)
+    if (len(envelope), len(manifest)) != lengths:
+        raise PublishError(where=draft.envelope_name, why="its length changed while it was written")
+    return envelope, manifest
+
+
+def _digest_of(file: IO[bytes], progress: Progress) -> Digest:
+    """The SHA-256 of a file just written; its first bytes were written last, so it is read again
+    (from the page cache)."""
+    progress.step("digest", file.seek(0, os.SEEK_END))
+    file.seek(0)
+    state = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        state.update(chunk)
+        progress.advance(len(chunk))
+    return Digest("sha256:" + state.hexdigest())
+
+
+def _write_sidecar(stack: contextlib.ExitStack, path: Path, item: tuple[str, bytes]) -> Published:
+    """Write a small file beside the result; it appears when the stack is left, before the
+    result does."""
+    stack.enter_context(open_new(path.with_name(item[0]))).write(item[1])
+    return _beside(path, item)
+
+
+def _beside(path: Path, item: tuple[str, bytes]) -> Published:
+    name, content = item
+    return Published(path.with_name(name), sha256_of(content), len(content))
+
+
+@contextlib.contextmanager
+def _temporary_folder(path: Path) -> Iterator[Path]:
+    """A new hidden folder beside `path`, locked while it is ours and removed afterwards."""
+    _remove_left_over(path)
+    folder = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    folder.mkdir(mode=0o755)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield folder
+    finally:
+        os.close(handle)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove the hidden folders of runs that were killed; those of living runs are locked."""
+    for folder in path.parent.iterdir():
+        ours = folder.name.startswith(f".{path.name}.") and folder.name.endswith(".part")
+        if not ours or folder.is_symlink() or not folder.is_dir():
+            continue
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def _new_file(folder: Path, name: str) -> Iterator[IO[bytes]]:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _move_into_place(folder: Path, path: Path) -> None:
+    """Give the finished folder its name; an old one steps aside first and is removed after."""
+    if path.exists():
+        # Not named .part: should this process end between the two steps, nothing is lost.
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.old")
+        path.rename(aside)
+        folder.rename(path)
+        if aside.is_dir():
+            shutil.rmtree(aside)
+        else:
+            aside.unlink()
+    else:
+        folder.rename(path)
+    sync_folder(path.parent)
