@@ -27,10 +27,14 @@ from regild.image.tree import Node, NodeKind
 from regild.image.volumes import Volume
 
 CACHE_BYTES = 8 << 20
-MAX_NAMES = 1_000_000
+MAX_NAMES = 250_000
 """Names of one directory."""
-HELD_NAMES = 200_000
+HELD_NAMES = 250_000
 """Names of all directories that are remembered."""
+FOLDER_BUDGET_BYTES = 64 << 20
+"""So much may be read to list one directory."""
+LOOK_BUDGET_BYTES = 4 << 20
+"""So much may be read to open a filesystem, to look at one inode, or to find a file's blocks."""
 
 KINDS: dict[EntryType, NodeKind] = {
     EntryType.FILE: "file",
@@ -44,18 +48,32 @@ KINDS: dict[EntryType, NodeKind] = {
 
 
 class _VolumeBytes(RandomAccess):
-    """A volume as fs_explorer wants to read it."""
+    """A volume as fs_explorer wants to read it, within a budget.
+
+    Trees of extents and chains of clusters can be made so large that following them takes all
+    memory; what follows them has to read them, so a limit of what one act may read ends that.
+    """
 
     def __init__(self, disk: Disk, volume: Volume) -> None:
         self._disk = disk
+        self._name = volume.name
         self._offset = volume.offset
+        self._left = 0
         self.size = volume.bytes
+
+    def allow(self, budget: int) -> None:
+        """From now on, up to `budget` bytes may be read."""
+        self._left = budget
 
     def read_at(self, off: int, n: int) -> bytes:
         """Up to `n` bytes; less only at the volume's end."""
         if off < 0 or n <= 0 or off >= self.size:
             return b""
-        return self._disk.read(self._offset + off, min(n, self.size - off))
+        count = min(n, self.size - off)
+        self._left -= count
+        if self._left < 0:
+            raise TooLarge(where=self._name, why="its tables are larger than what they describe")
+        return self._disk.read(self._offset + off, count)
 
 
 def _ext(access: RandomAccess, context: Context) -> Reader:
@@ -97,18 +115,23 @@ def open_filesystem(disk: Disk, volume: Volume) -> Filesystem:
     if opened is None:
         raise UnsupportedFilesystem(where=volume.name, why=f"it is {volume.filesystem}")
     stats = Stats()
-    context = Context(cache=Cache(CACHE_BYTES, stats), stats=stats)
+    # The library's compiled helpers are left out where Python does: less that a disk can break.
+    backend = "auto" if volume.filesystem == "btrfs" else "pure"
+    context = Context(cache=Cache(CACHE_BYTES, stats), stats=stats, backend=backend)
+    access = _VolumeBytes(disk, volume)
+    access.allow(LOOK_BUDGET_BYTES)
     with translated(volume.name):
-        reader = opened(_VolumeBytes(disk, volume), context)
-        return Filesystem(volume, reader, reader.root())
+        reader = opened(access, context)
+        return Filesystem(volume, access, reader, reader.root())
 
 
 class Filesystem:
     """One filesystem: directories are read once, whole, and names are compared exactly."""
 
-    def __init__(self, volume: Volume, reader: Reader, root: Item) -> None:
+    def __init__(self, volume: Volume, access: _VolumeBytes, reader: Reader, root: Item) -> None:
         self.volume = volume
         self.root = root
+        self._access = access
         self._reader = reader
         self._folds = volume.filesystem == "vfat"
         self._entries: OrderedDict[object, dict[str, Item]] = OrderedDict()
@@ -138,7 +161,7 @@ class Filesystem:
 
         Raises: Malformed.
         """
-        with translated(self.volume.name):
+        with self._within(LOOK_BUDGET_BYTES):
             item = self._reader.stat(item)
             kind = KINDS.get(item.type, "other")
             return Node(
@@ -161,7 +184,7 @@ class Filesystem:
 
         Raises: Malformed.
         """
-        with translated(self.volume.name):
+        with self._within(LOOK_BUDGET_BYTES):
             return self._target(self._reader.stat(item))
 
     def read(self, item: Item, limit: int, path: str) -> bytes:
@@ -169,14 +192,18 @@ class Filesystem:
 
         Raises: TooLarge, Malformed when it is no file or is damaged.
         """
-        with translated(self.volume.name):
+        with self._within(LOOK_BUDGET_BYTES):
             item = self._reader.stat(item)
             if item.type != EntryType.FILE:
                 raise Malformed(where=path, why=f"it is a {KINDS.get(item.type, 'other')}")
             size = item.size or 0
             if size > limit:
                 raise TooLarge(where=path, why=f"it holds {size} bytes, and {limit} are allowed")
+            # An extent takes 12 bytes and a block at least 1024, so this is twice the worst.
+            self._access.allow(LOOK_BUDGET_BYTES + size // 32)
             source = self._reader.open_file(item)
+            # btrfs reads a compressed extent whole for each part of it that a file uses.
+            self._access.allow(LOOK_BUDGET_BYTES + 8 * size)
             if isinstance(source, RandomAccess):
                 content = source.read_at(0, size)
             else:
@@ -185,6 +212,12 @@ class Filesystem:
             if len(content) != size:
                 raise Malformed(where=path, why=f"{len(content)} of {size} bytes can be read")
             return bytes(content)
+
+    @contextlib.contextmanager
+    def _within(self, budget: int) -> Iterator[None]:
+        self._access.allow(budget)
+        with translated(self.volume.name):
+            yield
 
     def _target(self, item: Item) -> str:
         target = self._reader.readlink(item)
@@ -209,7 +242,7 @@ class Filesystem:
 
     def _read_children(self, folder: Item) -> dict[str, Item]:
         entries: dict[str, Item] = {}
-        with translated(self.volume.name):
+        with self._within(FOLDER_BUDGET_BYTES):
             for item in self._reader.children(folder, stat=False):
                 if len(entries) >= MAX_NAMES:
                     raise TooLarge(
