@@ -52,8 +52,9 @@ def insert_descriptor(
     before = list(system_of(root, system_id, where).all(names.CONTENT, names.SECTION))
     content = splice(content, [edit for section in before for edit in removal(content, section)])
     root = parse_envelope(content, where)
-    section = write_section(descriptor, root.name[0])
-    return splice(content, insertion(content, system_of(root, system_id, where), section))
+    system = system_of(root, system_id, where)
+    section = _indented(write_section(descriptor, root.name[0]), content[: system.close])
+    return splice(content, insertion(content, system, section))
 
 
 def strip_descriptor(content: bytes, where: str = "the .ovf") -> bytes:
@@ -66,6 +67,12 @@ def strip_descriptor(content: bytes, where: str = "the .ovf") -> bytes:
     ours = list(_sections(root))
     ours += [f for f in files_of(root) if f.value("id", root.name[0]) == names.BOM_FILE_ID]
     return splice(content, [edit for element in ours for edit in removal(content, element)])
+
+
+def _indented(section: bytes, before: bytes) -> bytes:
+    """The section with its lines moved in as far as the end tag that will follow it."""
+    line = before[before.rfind(b"\n") + 1 :]
+    return section.replace(b"\n", b"\n" + line) if not line.strip(b" \t") else section
 
 
 def _sections(root: Element) -> Iterator[Element]:

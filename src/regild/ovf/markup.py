@@ -247,9 +247,14 @@ def splice(content: bytes, edits: Iterable[Edit]) -> bytes:
 
 
 _SPECIAL = re.compile(r"[&<>\"\t\n\r]|[^\x20-\x7e]")
+_NAMED: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
 
 def escape(text: str) -> bytes:
     """Text as attribute value or element content in ASCII, right in every encoding that expat
     reads."""
-    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", text).encode("ascii")
+
+    def reference(match: re.Match[str]) -> str:
+        return _NAMED.get(match[0]) or f"&#{ord(match[0])};"
+
+    return _SPECIAL.sub(reference, text).encode("ascii")
