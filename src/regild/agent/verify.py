@@ -23,6 +23,8 @@ from regild.model.progress import Progress
 from regild.ovf.manifest import check_manifest
 
 DOUBTED = ("stale", "detached", "tampered")
+NAMED = 3
+"""So many differing files are named in a sentence."""
 
 
 def verify(path: Path, deep: bool, progress: Progress) -> VerifyAnswer:
@@ -36,12 +38,12 @@ def verify(path: Path, deep: bool, progress: Progress) -> VerifyAnswer:
         if not image.promised and not described:
             why = "neither a manifest nor a content descriptor stands with it"
             raise NothingRead(where=str(path), why=why)
-        differences = _manifest_differences(image, progress)
-        stored = {} if differences else _stored_digests(image, progress)
+        broken = _manifest_differences(image, progress)
+        stored = {} if broken else _stored_digests(image, progress)
         states: list[SystemState] = []
         unknowns = list(_unlisted(image))
         for system in image.systems:
-            if differences:
+            if broken:
                 states.append(_doubted(image, system))
             else:
                 state, unread = _checked(image, system, deep, stored, progress)
@@ -49,9 +51,9 @@ def verify(path: Path, deep: bool, progress: Progress) -> VerifyAnswer:
                 unknowns.extend(unread)
         return VerifyAnswer(
             image=str(path),
-            manifest=_manifest_answer(image, differences),
+            manifest=_manifest_answer(image, broken),
             descriptors=tuple(states),
-            differences=differences,
+            differences=(*broken, *_bom_differences(image)),
             unknowns=tuple(unknowns),
             hashed_bytes=_hashed_bytes(image),
         )
@@ -60,10 +62,7 @@ def verify(path: Path, deep: bool, progress: Progress) -> VerifyAnswer:
 def complaint_of(answer: VerifyAnswer) -> RegildError | None:
     """The error that an answer amounts to; None where every promise holds."""
     if answer.differences:
-        named = ", ".join(one.what for one in answer.differences[:3])
-        more = len(answer.differences) - 3
-        why = f"{named}{f' and {more} more' if more > 0 else ''} differ from the manifest"
-        return DigestMismatch(where=answer.image, why=why)
+        return _mismatch(answer.image, answer.differences)
     for one in answer.descriptors:
         if one.state in DOUBTED:
             return IntegrityError(
@@ -72,11 +71,40 @@ def complaint_of(answer: VerifyAnswer) -> RegildError | None:
     return None
 
 
+def require_manifest(image: Image, progress: Progress) -> None:
+    """Pass where every file is as the manifest says, or where there is none.
+
+    Raises: DigestMismatch, naming the files.
+    """
+    differences = _manifest_differences(image, progress)
+    if differences:
+        raise _mismatch(str(image.path), differences)
+
+
+def _mismatch(where: str, differences: tuple[Difference, ...]) -> DigestMismatch:
+    named = ", ".join(one.what for one in differences[:NAMED])
+    more = len(differences) - NAMED
+    why = f"{named}{f' and {more} more' if more > 0 else ''} is not as promised"
+    return DigestMismatch(where=where, why=why)
+
+
 def _manifest_differences(image: Image, progress: Progress) -> tuple[Difference, ...]:
     """What of the package is not as its manifest says."""
     if image.appliance is None or not image.promised:
         return ()
     return check_manifest(image.appliance, progress)
+
+
+def _bom_differences(image: Image) -> Iterator[Difference]:
+    """A bill of materials beside the image that is not the one its descriptor speaks of."""
+    for system in image.systems:
+        descriptor, _ = descriptor_of(image, system)
+        bom = descriptor.bom if descriptor else None
+        if bom is None or bom.location != "sidecar" or bom.digest is None:
+            continue
+        beside = image.path.with_name(Path(bom.name).name)
+        if beside.is_file() and (found := digest_file(beside)) != bom.digest:
+            yield Difference(f"digest of {beside.name}", bom.digest, found)
 
 
 def _stored_digests(image: Image, progress: Progress) -> dict[str, Digest]:

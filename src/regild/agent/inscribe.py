@@ -1,0 +1,189 @@
+"""`describe -o`: the same image once more, with a content descriptor and a bill of materials.
+
+The disks' bytes are taken over as they are. They are hashed against the manifest first: a new
+manifest over damaged bytes would make them look sound.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from regild import __version__
+from regild.agent.describe import answer_of
+from regild.agent.inspect import Inspected, open_system
+from regild.agent.intake import SIDECAR, open_image
+from regild.agent.verify import require_manifest
+from regild.describe.bom import write_cyclonedx
+from regild.errors import TargetExists, UsageError
+from regild.host.files import digest_file, write_whole
+from regild.image.merkle import virtual_digest
+from regild.model.answers import DescribeAnswer, Output
+from regild.model.appliance import Binding, Descriptor, DescriptorState
+from regild.model.digest import Digest, hex_of
+from regild.model.progress import Progress
+from regild.ovf.member import Member
+from regild.publish.assemble import Published, write_disk, write_folder, write_ova
+from regild.publish.draft import Bom, Draft, NewDisk, draft_of, draft_of_disk
+from regild.publish.stored import Copied
+
+BELIEVED = ("claimed", "equivalent", "verified")
+
+
+def inscribe(
+    path: Path, out: Path, with_bom: bool, force: bool, progress: Progress
+) -> DescribeAnswer:
+    """Write an image with its descriptor to `out`, in the same form, and say what it holds.
+
+    A package becomes an OVA where `out` ends in .ova, and otherwise keeps its form. For a bare
+    disk an `out` that ends in .ovf is the envelope beside it, and the disk is not copied.
+
+    Raises: UsageError, TargetExists, DigestMismatch, UnsupportedError for several systems; as
+    `open_image`, `open_system` and the writers of `publish`.
+    """
+    _check_target(path, out, force)
+    with open_image(path) as image:
+        require_manifest(image, progress)
+        progress.step(f"read {path.name}")
+        with open_system(image, image.only_system) as inspected:
+            created = _created(path)
+            descriptor = new_descriptor(inspected, created, _virtual(inspected, progress))
+            bom = _bom(inspected, out, created) if with_bom else None
+            published = _write(inspected, descriptor, bom, out, force, progress)
+            return _answer(inspected, published)
+
+
+def new_descriptor(inspected: Inspected, created: str, virtual: Mapping[str, Digest]) -> Descriptor:
+    """The descriptor of a system as it is; one that is believed keeps its line and generation.
+
+    `virtual` gives the digests of the virtual disks by diskId; the stored ones come with writing.
+    """
+    old = inspected.descriptor if inspected.state.state in BELIEVED else None
+    return Descriptor(
+        content=inspected.content,
+        bindings=tuple(
+            Binding(one.stored.id, None, virtual.get(one.stored.id), one.disk.size)
+            for one in inspected.disks
+        ),
+        line=old.line if old else inspected.system.id or inspected.image.path.stem,
+        generation=old.generation if old else 1,
+        parent=old.parent if old else "",
+        created=created,
+        tool=f"regild {__version__}",
+    )
+
+
+def _check_target(path: Path, out: Path, force: bool) -> None:
+    """The input is never written to, and nothing is replaced unasked."""
+    if not out.exists():
+        return
+    if path.exists() and out.samefile(path):
+        raise UsageError(what=f"{out} is the image itself, which is never written to")
+    if not force:
+        raise TargetExists(where=str(out), why="it would be replaced")
+
+
+def _created(path: Path) -> str:
+    """The time to write into the result: SOURCE_DATE_EPOCH where it is set, else that of the
+    image, so that equal input gives equal bytes (RFC 3339, UTC)."""
+    told = os.environ.get("SOURCE_DATE_EPOCH", "")
+    seconds = int(told) if told.isascii() and told.isdigit() else int(path.stat().st_mtime)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _virtual(inspected: Inspected, progress: Progress) -> dict[str, Digest]:
+    digests = {}
+    for one in inspected.disks:
+        progress.step(f"hash the virtual disk {one.stored.id}".rstrip(), one.disk.size)
+        digests[one.stored.id] = virtual_digest(one.disk, progress)
+    return digests
+
+
+def _bom(inspected: Inspected, out: Path, created: str) -> Bom:
+    return Bom(write_cyclonedx(inspected.content, out.stem, created, __version__))
+
+
+def _write(
+    inspected: Inspected,
+    descriptor: Descriptor,
+    bom: Bom | None,
+    out: Path,
+    force: bool,
+    progress: Progress,
+) -> Published:
+    """Write the draft in the form that fits."""
+    appliance = inspected.image.appliance
+    if appliance is None:
+        if out.suffix == SIDECAR:
+            return _write_sidecar(inspected, descriptor, bom, out, force, progress)
+        draft = _disk_draft(inspected, descriptor, bom, out.name)
+        _check_beside(out, (draft.envelope_name, *draft.sidecars), force)
+        return write_disk(draft, out, progress)
+    draft = draft_of(appliance, out.stem, {}, {inspected.system.id: descriptor}, bom)
+    for note in draft.notes:
+        progress.note(note)
+    if appliance.form == "ova" or out.suffix == ".ova":
+        _check_beside(out, draft.sidecars, force)
+        return write_ova(draft, out, progress)
+    return write_folder(draft, out, progress, replace=force)
+
+
+def _check_beside(out: Path, names: Iterable[str], force: bool) -> None:
+    """What comes to stand beside the result replaces nothing unasked either."""
+    for name in names:
+        if not force and out.with_name(name).exists():
+            raise TargetExists(where=str(out.with_name(name)), why="it would be replaced")
+
+
+def _disk_draft(inspected: Inspected, descriptor: Descriptor, bom: Bom | None, name: str) -> Draft:
+    """The draft of a bare disk that is taken over as it is, under a name."""
+    boot = inspected.boot
+    stored = Copied((Member(name, boot.stored.path, boot.stored.offset, boot.stored.bytes),))
+    disk = NewDisk(stored, boot.disk.format, boot.disk.size)
+    envelope = inspected.image.envelope_bytes
+    return draft_of_disk(name, disk, descriptor, bom, envelope=envelope)
+
+
+def _write_sidecar(
+    inspected: Inspected,
+    descriptor: Descriptor,
+    bom: Bom | None,
+    out: Path,
+    force: bool,
+    progress: Progress,
+) -> Published:
+    """Write only the envelope beside a bare disk, which stays where it is."""
+    disk = inspected.boot.stored
+    wanted = disk.path.with_suffix(SIDECAR)
+    if out.name != wanted.name or not out.parent.samefile(disk.path.parent):
+        raise UsageError(what=f"the envelope of {disk.path} belongs beside it, as {wanted}")
+    draft = _disk_draft(inspected, descriptor, bom, disk.name)
+    _check_beside(out, draft.sidecars, force)
+    progress.step(f"hash {disk.name}", disk.bytes)
+    content = draft.envelope({disk.name: digest_file(disk.path, progress.advance)})
+    beside = []
+    for name, text in draft.sidecars.items():
+        write_whole(out.with_name(name), text)
+        beside.append(Published(out.with_name(name), None, len(text)))
+    write_whole(out, content)
+    return Published(out, digest_file(out), len(content), tuple(beside))
+
+
+def _answer(inspected: Inspected, published: Published) -> DescribeAnswer:
+    """The answer for what was written."""
+    bom = next((one for one in published.sidecars if one.path.suffix == ".json"), None)
+    return replace(
+        answer_of(inspected),
+        descriptor=DescriptorState("verified", "it was written just now, beside hashed bytes"),
+        output=_output(published),
+        bom=_output(bom) if bom else None,
+    )
+
+
+def _output(published: Published) -> Output:
+    digest = hex_of(published.digest) if published.digest else ""
+    return Output(str(published.path), digest, published.bytes)
