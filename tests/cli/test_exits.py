@@ -15,7 +15,7 @@ import pytest
 from regild import errors
 from regild.cli.exits import Wishes, conclude, failure_of, read_wishes
 from regild.cli.main import run
-from regild.cli.outcome import CHANGES, UNREAD, Outcome
+from regild.cli.outcome import UNREAD, Outcome
 from regild.errors import DigestMismatch, RegildError
 
 CLASSES = [
@@ -141,7 +141,7 @@ def test_an_answer_is_printed_and_a_complaint_beats_its_code(
 
 
 def test_without_a_complaint_the_code_is_the_outcomes() -> None:
-    assert conclude(lambda: Outcome({}, lambda width: "", CHANGES), Wishes()) == 10
+    assert conclude(lambda: Outcome({}, lambda width: "", 10), Wishes()) == 10
 
 
 def test_names_that_are_not_utf8_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:

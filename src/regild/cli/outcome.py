@@ -10,8 +10,6 @@ from regild.errors import RegildError
 
 DONE = 0
 UNREAD = 3
-CHANGES = 10
-ONLY_SKIPPED = 11
 
 
 @dataclass(frozen=True, slots=True)

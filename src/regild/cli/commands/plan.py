@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from regild.cli.options import (
     Allow,
     Cache,
@@ -17,10 +15,7 @@ from regild.cli.options import (
     Offline,
     wanted_site,
 )
-from regild.cli.outcome import CHANGES, DONE, ONLY_SKIPPED, UNREAD, Outcome
-
-if TYPE_CHECKING:
-    from regild.model.answers import PlanAnswer
+from regild.cli.outcome import Outcome
 
 
 def plan(
@@ -43,18 +38,10 @@ def plan(
     from regild.agent.planning import plan_image
     from regild.cli.progress import open_progress
     from regild.cli.render import plan_text
+    from regild.plan.steps import verdict
 
     site = wanted_site(config, mode, mirror, offline, allow, hold, cache)
     with open_progress(live=not debug) as progress:
         answer = plan_image(image, site, progress)
-    return Outcome(answer=answer, text=lambda width: plan_text(answer, width), code=_code(answer))
-
-
-def _code(answer: PlanAnswer) -> int:
-    """What was not read beats what there is to do."""
-    if answer.unknowns:
-        return UNREAD
-    if answer.steps:
-        return CHANGES
-    only_claimed = answer.basis == "descriptor"
-    return ONLY_SKIPPED if answer.skipped or only_claimed else DONE
+    code = verdict(answer, bool(answer.unknowns))
+    return Outcome(answer=answer, text=lambda width: plan_text(answer, width), code=code)
