@@ -18,6 +18,7 @@ from regild.cli.main import run
 from regild.cli.outcome import UNREAD, Outcome
 from regild.errors import DigestMismatch, RegildError
 
+MAIN = "from regild.cli.main import main; main()"
 CLASSES = [
     kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, RegildError)
 ]
@@ -125,6 +126,27 @@ def test_a_reader_that_went_away_is_quiet() -> None:
     _, said = process.communicate(b"")
     assert process.returncode == 141
     assert said == b""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_the_caller_closed_is_no_obstacle(closed: str, tmp_path: Path) -> None:
+    missing = tmp_path / "none.ova"
+    line = f"exec '{sys.executable}' -c '{MAIN}' describe '{missing}' {closed}"
+    assert subprocess.run(["sh", "-c", line], capture_output=True).returncode == 4
+
+
+def test_a_full_output_is_the_machines_fault() -> None:
+    script = (
+        "import sys\n"
+        "from regild.cli.exits import Wishes, conclude\n"
+        "from regild.cli.outcome import Outcome\n"
+        "sys.exit(conclude(lambda: Outcome({}, lambda width: 'x'), Wishes(json=True)))\n"
+    )
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 15
+    assert b"there is no room left" in done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 def test_an_answer_is_printed_and_a_complaint_beats_its_code(

@@ -58,27 +58,26 @@ def read_wishes(argv: Sequence[str]) -> Wishes:
 
 def conclude(command: Callable[[], Outcome | int | None], wishes: Wishes) -> int:
     """Run a command to its end, print what it says and give the exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    _ready_streams()
     if wishes.debug:
         _log_to(sys.stderr)
     try:
         with _signals_raised():
             return _spoken(command, wishes)
     except BrokenPipeError:
-        _forget_stdout()
         return PIPE_CLOSED
     except KeyboardInterrupt:
         return _interrupted(INTERRUPTED)
     except Ended as error:
         return _interrupted(error.code)
+    finally:
+        _forget_stdout_if_broken()
 
 
 def _spoken(command: Callable[[], Outcome | int | None], wishes: Wishes) -> int:
     """Run a command and print its answer or its error."""
     try:
-        ended = command()
+        return _told(command(), wishes)
     except BrokenPipeError:
         raise
     except Exception as error:
@@ -86,9 +85,15 @@ def _spoken(command: Callable[[], Outcome | int | None], wishes: Wishes) -> int:
         if wishes.debug:
             print(plain_lines(traceback.format_exc()), file=sys.stderr)
         if wishes.json:
-            _print_json({"error": failure_of(known)})
+            # Where standard output itself is what failed, the sentence below has to do.
+            with contextlib.suppress(OSError):
+                _print_json({"error": failure_of(known)})
         _complain(known)
         return known.exit_code
+
+
+def _told(ended: Outcome | int | None, wishes: Wishes) -> int:
+    """Print what a command answered."""
     if not isinstance(ended, Outcome):
         sys.stdout.flush()
         # The parser turns Ctrl-C into this code before we see it.
@@ -153,9 +158,31 @@ def _columns() -> int:
     return max(COLUMNS, shutil.get_terminal_size().columns) if sys.stdout.isatty() else COLUMNS
 
 
-def _forget_stdout() -> None:
-    """Nobody reads our output any more: keep the interpreter from complaining at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+def _ready_streams() -> None:
+    """Make standard output and error take any text, and be there at all.
+
+    Where the caller closed one, the next file that we open would get its number, and whatever a
+    library or a child prints would go into that file.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            handle = os.open(os.devnull, os.O_RDWR)
+            if handle != number:
+                os.dup2(handle, number)
+                os.close(handle)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+        stream = getattr(sys, name)
+        if number and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _forget_stdout_if_broken() -> None:
+    """Nobody takes our output any more: keep the interpreter from complaining at its end."""
+    try:
+        sys.stdout.flush()
+        return
+    except (OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
     with contextlib.suppress(OSError, ValueError):
         os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
