@@ -68,6 +68,8 @@ class FeedState(Value, frozen=True):
     signed_by: tuple[str, ...] = ()
     label: str = ""
     security: bool = False
+    codename: str = ""
+    """Codename of the release file, such as `bookworm-security`."""
 
 
 class Plan(Value, frozen=True):
