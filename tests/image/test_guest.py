@@ -58,7 +58,7 @@ def test_the_volumes_of_the_fstab_are_one_tree(tmp_path):
     parts = [
         Part(kind="blank", mebibytes=1),
         Part("vfat", {"EFI/debian/grubx64.efi": "efi"}, own=uuid.UUID(int=7)),
-        Part("ext2", {"vmlinuz-6.1": "kernel"}, label="boot"),
+        Part("ext2", {"vmlinuz-6.1": "kernel"}, label="boot", own=uuid.UUID(int=3)),
         Part("ext4", {"lib/dpkg/status": STATUS}, own=VAR),
         Part("ext4", {"etc/os-release": "ID=debian\n", "etc/fstab": fstab, "var/hidden": ""}),
     ]
@@ -104,6 +104,32 @@ def test_a_dirty_journal_is_said(tmp_path):
     with open_disk(path) as disk, open_guest(disk) as guest:
         assert guest.spaces[0].dirty
         assert "cleanly" in guest.unknowns[0].why
+
+
+@pytest.mark.parametrize(
+    ("spec", "known"),
+    [
+        (f"UUID={uuid.UUID(int=1)}", True),
+        ("/dev/vda1", True),
+        ("/dev/sda7", True),
+        ("/dev/root", True),
+        (f"UUID={VAR}", False),
+        ("LABEL=elsewhere", False),
+        ("/dev/vda2", False),
+    ],
+)
+def test_a_root_that_the_fstab_does_not_mean_is_unknown(tmp_path, spec, known):
+    root = Part(files={**FILES, "etc/fstab": f"{spec} / ext4 defaults\n"})
+    other = Part(files={"x": ""}, own=uuid.UUID(int=9))
+    with open_disk(disk_of(tmp_path, [root, other])) as disk, open_guest(disk) as guest:
+        assert (guest.unknowns == ()) is known
+
+
+def test_a_filesystem_marked_as_damaged_is_said(tmp_path):
+    path = volume(tmp_path / "disk", ROOT)
+    tool("debugfs", "-w", "-R", "set_super_value state 3", path)
+    with open_disk(path) as disk, open_guest(disk) as guest:
+        assert "damaged" in guest.unknowns[0].why
 
 
 def test_two_operating_systems_are_ambiguous_and_both_are_named(tmp_path):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.image.disks import MemoryDisk, by_extents, noise
 
-from regild.errors import Malformed, MissingFile, Truncated
+from regild.errors import Busy, Malformed, MissingFile, Truncated
 from regild.image.grains import GRAIN_BYTES
 from regild.image.overlay import Overlay
 
@@ -124,6 +124,6 @@ def test_a_damaged_map_is_refused(tmp_path):
 
 def test_an_overlay_is_never_made_over_a_file_that_is_there(tmp_path):
     (tmp_path / "overlay").write_bytes(b"mine")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(Busy):
         Overlay.create(tmp_path / "overlay", MemoryDisk(BASE))
     assert (tmp_path / "overlay").read_bytes() == b"mine"

@@ -32,6 +32,7 @@ ROOT_MARKS = ("/etc/os-release", "/usr/lib/os-release", "/var/lib/dpkg")
 
 _EXT_RECOVER = 0x4
 _EXT_CLEAN = 0x1
+_EXT_ERRORS = 0x2
 
 
 def found_guest(disk: Disk, where: str) -> Guest:
@@ -170,7 +171,9 @@ def _why_not(
 ) -> str:
     """Why a line of the fstab cannot be followed; empty when it can."""
     if line.path.strip("/") == "":
-        if filesystem is not None and filesystem is not root:
+        # Names of devices change with the machine; a tag that is not there means another disk.
+        lost = volume is None and "=" in line.spec
+        if lost or (volume is not None and filesystem is not root):
             return f"fstab names {line.spec} as the root, and another volume looks like it"
         return ""
     if volume is None:
@@ -199,6 +202,8 @@ def _space(disk: Disk, mount: Mount, unknowns: list[Unknown]) -> VolumeSpace | N
             low | above << 32 for low, above in zip((blocks, reserved, free), high, strict=True)
         )
     dirty = bool(incompatible & _EXT_RECOVER) or not state & _EXT_CLEAN
+    if state & _EXT_ERRORS:
+        unknowns.append(Unknown(volume.name, "it is marked as damaged; fsck has to look at it"))
     if dirty:
         why = "it was not shut down cleanly; its journal holds changes that were not read"
         unknowns.append(Unknown(volume.name, why))

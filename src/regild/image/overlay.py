@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from regild.errors import DiskFull, Malformed
+from regild.errors import Busy, DiskFull, Malformed, TooLarge
 from regild.host.files import read_limited, translated, write_whole
 from regild.image.disk import Disk
 from regild.image.grains import GRAIN_BYTES, check_range, read_by_grain
@@ -53,11 +53,22 @@ class Overlay:
     def create(cls, path: Path, base: Disk) -> Overlay:
         """A new overlay without changes; the map goes to `path` with `.map` added.
 
-        Raises: DiskFull, NotPermitted, and FileExistsError when there is one already.
+        Raises: Busy when there is one already, TooLarge when no file here can be as large as the
+        disk, DiskFull, NotPermitted.
         """
         with translated(path):
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            os.ftruncate(handle, base.size)
+            try:
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            except FileExistsError as error:
+                raise Busy(where=str(path), why="there is an overlay already") from error
+            try:
+                os.ftruncate(handle, base.size)
+            except OSError as error:
+                os.close(handle)
+                path.unlink()
+                if error.errno == errno.EFBIG:
+                    raise TooLarge(where=str(path), why="its filesystem has a limit") from error
+                raise
         overlay = cls(path, base, handle, {})
         overlay.flush()
         return overlay

@@ -41,10 +41,11 @@ def outside(spans: Iterable[Span], cuts: Iterable[Span]) -> Iterator[Span]:
             yield begin, end - begin
 
 
-def whole_units(spans: Iterable[Span], unit: int, end: int) -> Iterator[int]:
-    """The numbers of the units that lie wholly in `spans`, ascending; the last one ends at
-    `end`."""
+def whole_units(spans: Iterable[Span], unit: int, end: int) -> Iterator[range]:
+    """The numbers of the units that lie wholly in `spans`, as ascending ranges; the last unit ends
+    at `end`."""
     for offset, length in joined(spans):
         first = -(-offset // unit)
         last = (offset + length) // unit if offset + length < end else -(-end // unit)
-        yield from range(first, last)
+        if first < last:
+            yield range(first, last)

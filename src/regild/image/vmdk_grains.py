@@ -67,7 +67,7 @@ class GrainPlanner:
         self,
         disk: Disk,
         source: VmdkDisk | None,
-        free: set[int],
+        free: Iterator[range],
         spool: IO[bytes],
         progress: Progress,
     ) -> None:
@@ -75,6 +75,7 @@ class GrainPlanner:
         self._disk = disk
         self._source = source
         self._free = free
+        self._next_free = next(free, range(0))
         self._spool = spool
         self._spooled = 0
         self._progress = progress
@@ -95,7 +96,7 @@ class GrainPlanner:
         Raises: Malformed, Truncated, and OSError when the scratch file cannot grow.
         """
         waiting: deque[Record | tuple[int, Future[bytes]]] = deque()
-        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
             for decision in self._decisions(pool):
                 waiting.append(decision)
                 if len(waiting) > AHEAD:
@@ -108,7 +109,7 @@ class GrainPlanner:
         for number, at, changed in self._candidates():
             self._progress.advance((number - here) * GRAIN_BYTES)
             here = number
-            if number in self._free:
+            if self._is_free(number):
                 self._leave_out(number)
             elif not changed:
                 self.tally.copied += 1
@@ -145,6 +146,12 @@ class GrainPlanner:
             first = max(following, offset // GRAIN_BYTES)
             following = max(following, -(-(offset + length) // GRAIN_BYTES))
             yield from range(first, following)
+
+    def _is_free(self, number: int) -> bool:
+        """Whether a grain lies wholly in free space; asked in ascending order."""
+        while self._next_free and self._next_free.stop <= number:
+            self._next_free = next(self._free, range(0))
+        return number in self._next_free
 
     def _leave_out(self, number: int) -> None:
         self.tally.left_out += 1

@@ -151,7 +151,7 @@ def plan_stream(
     with translated(scratch or Path(tempfile.gettempdir())):
         spool = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 the image keeps it
         try:
-            free = set(whole_units(dropped, GRAIN_BYTES, disk.size))
+            free = whole_units(sorted(dropped), GRAIN_BYTES, disk.size)
             planner = GrainPlanner(disk, source, free, spool, progress or Silent())
             records = list(planner.records())
             spool.flush()

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from regild.errors import Malformed, Truncated
+from regild.errors import HostError, Malformed, Truncated
 from regild.host.files import translated
 
 
@@ -28,12 +28,16 @@ class Window:
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`, counted from the window's begin.
 
-        Raises: Truncated when the window or the file ends before.
+        Raises: Truncated when the window or the file ends before, HostError when this machine
+        cannot read it.
         """
         if offset < 0 or length < 0 or offset + length > self.size:
             why = f"{length} bytes at {offset} are needed, and it holds {self.size}"
             raise Truncated(where=self.where, why=why)
-        content = os.pread(self.handle, length, self.offset + offset)
+        try:
+            content = os.pread(self.handle, length, self.offset + offset)
+        except OSError as error:
+            raise HostError(where=f"the reading of {self.where}", why=str(error)) from error
         self.bytes_read += len(content)
         return content if len(content) == length else self._rest(content, offset, length)
 
