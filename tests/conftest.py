@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from demo.build import find_appliance
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,3 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("root"):
             item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their place: two workers may make the same case with other bytes."""
+    return argname if isinstance(val, bytes) else None

@@ -8,7 +8,6 @@ Source: ext2fs/ext2fs.h and ext2_io.h of e2fsprogs 1.47 (soname libext2fs.so.2).
 
 from __future__ import annotations
 
-import ctypes
 import ctypes.util
 from collections.abc import Callable, Iterator
 from ctypes import (
@@ -201,6 +200,17 @@ class Library:
         room = ctypes.create_string_buffer(raw, len(raw))
         self.fs_call("ext2fs_write_inode_full", number, room, len(raw))
 
+    def find_free_inode(self, folder: int, mode_bits: int) -> int:
+        """A free inode near a folder; it is taken only when something is made in it."""
+        number = c_uint32()
+        self.fs_call("ext2fs_new_inode", folder, mode_bits, None, byref(number))
+        return number.value
+
+    def write_new_inode(self, number: int, raw: bytes) -> None:
+        """Put a fresh inode's raw bytes; the library settles its extra fields."""
+        room = ctypes.create_string_buffer(raw, len(raw))
+        self.fs_call("ext2fs_write_new_inode", number, room)
+
     def read_names(self, directory: int) -> list[tuple[bytes, int]]:
         """The names in a directory with their inode numbers, without `.` and `..`."""
         found: list[tuple[bytes, int]] = []
@@ -222,10 +232,7 @@ class Library:
         return room.raw[: min(length, size.value)]
 
     def read_bitmap(self, first: int, count: int) -> bytes:
-        """The block bitmap from a block on, least significant bit first; padded with ones.
-
-        The bitmaps must have been read (ext2fs_read_bitmaps).
-        """
+        """The block bitmap (read before) from a block on, lowest bit first; padded with ones."""
         room = ctypes.create_string_buffer(b"\xff" * (-(-count // 8)), -(-count // 8))
         whole = count // 8 * 8
         self.call("ext2fs_get_block_bitmap_range2", self.head.block_map, first, whole, room)

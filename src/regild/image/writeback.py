@@ -8,11 +8,9 @@ Source: the calls that debugfs(8) of e2fsprogs 1.47 makes for write, mknod, syml
 
 from __future__ import annotations
 
-import ctypes
 import stat
 import struct
 from collections.abc import Iterable
-from ctypes import byref, c_uint32
 
 from regild.errors import ChangeError, Malformed
 from regild.host.libext2fs import DIR_NO_SPACE, FALLOCATE_FORCE_INIT
@@ -74,7 +72,7 @@ class Writeback:
         folder, name, number = self._parent(path)
         if number is not None:
             raise ChangeError(where=path, why="it was to be made and is there already")
-        made = self._new_number(folder, FILE_TYPES[wanted.kind][0])
+        made = self.library.find_free_inode(folder, FILE_TYPES[wanted.kind][0])
         if wanted.kind == "directory":
             self._grow_and("ext2fs_mkdir", folder, folder, made, _encoded(name))
         elif wanted.kind == "symlink":
@@ -155,12 +153,6 @@ class Writeback:
         rest += [(run.physical, run.length) for run in runs[1:]]
         return [(offset, length) for offset, length in rest if length]
 
-    def _new_number(self, folder: int, mode_bits: int) -> int:
-        """A free inode near a folder; it is taken only when something is made in it."""
-        number = c_uint32()
-        self.library.fs_call("ext2fs_new_inode", folder, mode_bits, None, byref(number))
-        return number.value
-
     def _make_inode(self, folder: int, name: str, number: int, wanted: Wanted) -> None:
         """Fill a free inode with anything but a folder or link, and give it its name."""
         mode_bits, file_type = FILE_TYPES[wanted.kind]
@@ -174,8 +166,7 @@ class Writeback:
             raw[40 : 40 + len(EXTENT_HEADER)] = EXTENT_HEADER
         if wanted.device is not None:
             raw[40:48] = _device_bytes(*wanted.device)
-        room = ctypes.create_string_buffer(bytes(raw), len(raw))
-        self.library.fs_call("ext2fs_write_new_inode", number, room)
+        self.library.write_new_inode(number, bytes(raw))
 
     def _fill(self, number: int, length: int, pieces: Iterable[bytes]) -> None:
         """Put content where a file's blocks are; the last block's rest is zeroed."""
