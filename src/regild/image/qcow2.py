@@ -7,6 +7,7 @@ incompatible features are refused; every place in the file is checked against it
 from __future__ import annotations
 
 import struct
+import sys
 import zlib
 from collections.abc import Iterator
 
@@ -251,7 +252,10 @@ def _from_deflate(packed: bytes, length: int, where: str) -> bytes:
 
 def _from_zstd(packed: bytes, length: int, where: str) -> bytes:
     """Unpack a Zstandard frame (RFC 8878); what follows it in its sector is ignored."""
-    from backports import zstd
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
 
     machine = zstd.ZstdDecompressor()
     try:
