@@ -1,8 +1,10 @@
-"""The only reader of the network: bounded, retried, and only to addresses that are allowed.
+"""The only reader of the network: bounded, patient, and never led to an address that the site did
+not allow.
 
-A host's name is resolved here and the connection made to the address that was checked, so that a
-second look-up cannot lead elsewhere; redirects are followed by hand and checked again. Where the
-environment names a proxy, the proxy resolves names and the check is on the name alone.
+Addresses come from images and are hostile. A name is resolved here, every address it gives is
+checked, and the connection goes to the checked address itself, so that a second answer of the name
+server cannot lead elsewhere; each redirect is followed by hand with the same check. Behind a proxy
+(HTTP_PROXY, HTTPS_PROXY, NO_PROXY) the proxy resolves names, so only the name itself is checked.
 """
 
 from __future__ import annotations
@@ -10,262 +12,344 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import ipaddress
-import logging
-import random
+import os
 import socket
 import ssl
+import stat
+import threading
 import time
-import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
-from urllib.parse import urljoin, urlsplit
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, NamedTuple
+from urllib import request as environment
+from urllib.parse import unquote, urljoin, urlsplit
 
-import httpx
-
-from regild.errors import DigestMismatch, DiskFull, FeedUnreachable, SourceRefused, TooLarge
-from regild.host.files import open_new, translated
+from regild.errors import FeedUnreachable, SourceRefused, TooLarge
+from regild.host.address import (
+    SCHEMES,
+    Host,
+    Reach,
+    is_local_name,
+    is_public,
+    literal_address,
+    read_host,
+)
+from regild.host.files import CHUNK_BYTES
 from regild.model.digest import Digest
 
-log = logging.getLogger("regild.fetch")
+if TYPE_CHECKING:
+    import httpx
 
-REDIRECTS_MAX = 5
-TIMEOUTS = httpx.Timeout(20.0, connect=10.0)
-ATTEMPTS = 3
-PAUSE_SECONDS = 0.5
-"""Before the second attempt; doubled, with chance, before the third."""
-PIECE_BYTES = 1 << 18
-RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Answers that may be another one in a moment (RFC 9110, RFC 6585)."""
+PIECE_BYTES = 1 << 16
+REDIRECTS = (301, 302, 303, 307, 308)
+ABSENT = (404, 410)
+AGAIN = (408, 425, 429, 500, 502, 503, 504)
+"""Answers after which the same request may succeed (RFC 9110, 15.5 and 15.6)."""
 
 
-class NotThere(FeedUnreachable):
-    """The server says that it has no such file."""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait, in seconds, and how often to try."""
 
-    retryable = False
-    sentence = "the repository does not have {where}: {why}"
+    connect: float = 15.0
+    silence: float = 30.0
+    attempts: int = 4
+    first_pause: float = 0.5
+    """Doubles with every attempt."""
+    redirects: int = 5
+    slowest_bytes: int = 4096
+    """Bytes each second, below which a transfer is given up, after a minute's grace."""
 
 
-@dataclass
+class Arrived(NamedTuple):
+    """What a transfer brought: how many bytes, and their digest."""
+
+    bytes: int
+    digest: Digest
+
+
+class _Again(Exception):
+    """The attempt failed in a way that may pass."""
+
+
 class Fetcher:
-    """Reads http, https and allowed files; `is_allowed` says which hosts may be private ones."""
+    """Reads addresses within a reach; safe to use from several threads; close it after use."""
 
-    is_allowed: Callable[[str], bool]
-    folders: tuple[Path, ...] = ()
-    """Folders that `file:` addresses may lie in."""
-    pause_seconds: float = PAUSE_SECONDS
-    _clients: dict[str, httpx.Client] = field(default_factory=dict)
+    def __init__(
+        self,
+        reach: Reach,
+        patience: Patience | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._reach = reach
+        self._patience = patience or Patience()
+        self._pause = pause
+        self._clients: dict[tuple[Host, str], httpx.Client] = {}
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Fetcher:
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for client in self._clients.values():
             client.close()
 
-    def read(self, url: str, limit: int) -> bytes:
-        """A small file's bytes.
+    def find(self, url: str, limit: int, *, approved: bool = False) -> bytes | None:
+        """The bytes at an address, or None where there is nothing.
 
-        Raises: NotThere, FeedUnreachable, SourceRefused, TooLarge.
+        Raises: like `fetch`.
         """
-        parts: list[bytes] = []
-        self._try(url, limit, parts.append, parts.clear)
-        return b"".join(parts)
+        content = io.BytesIO()
+        found = self.fetch(url, content, limit, approved=approved)
+        return content.getvalue() if found else None
 
-    def save(
-        self, url: str, path: Path, size: int, digest: Digest, advance: Callable[[int], None]
-    ) -> None:
-        """Put a file of known size and SHA-256 under a name, whole and checked or not at all.
+    def fetch(
+        self,
+        url: str,
+        file: IO[bytes],
+        limit: int,
+        *,
+        approved: bool = False,
+        advance: Callable[[int], None] = lambda amount: None,
+    ) -> Arrived | None:
+        """Copy at most `limit` bytes from an address into an empty file; None where there is
+        nothing.
 
-        Raises: NotThere, FeedUnreachable, SourceRefused, DigestMismatch, DiskFull.
+        `approved` says that the site, not only the image, names this address.
+
+        Raises: SourceRefused, FeedUnreachable, TooLarge.
         """
-        with open_new(path) as file:
-            taking = _Taking(file, advance)
-            self._try(url, size, taking.take, taking.restart)
-            if taking.count != size or taking.digest != digest:
-                why = f"{size} bytes with {digest} were promised, {taking.count} came"
-                raise DigestMismatch(where=url, why=f"{why} with {taking.digest}")
-
-    def _try(
-        self, url: str, limit: int, take: Callable[[bytes], None], restart: Callable[[], None]
-    ) -> None:
-        """Read an address, some times over when the fault may be passing."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                restart()
-                self._read(url, limit, take)
-            except FeedUnreachable as error:
-                if not error.retryable or attempt == ATTEMPTS:
-                    raise
-                log.debug("%s; attempt %d follows", error, attempt + 1)
-                chance = random.uniform(0.5, 1.5)  # noqa: S311 - only spreads load
-                time.sleep(self.pause_seconds * 2 ** (attempt - 1) * chance)
-            else:
-                return
-
-    def _read(self, url: str, limit: int, take: Callable[[bytes], None]) -> None:
         if urlsplit(url).scheme == "file":
-            return self._read_file(url, limit, take)
-        for _ in range(REDIRECTS_MAX + 1):
-            target = self._read_once(url, limit, take)
-            if target is None:
-                return None
-            url = urljoin(url, target)
-        raise FeedUnreachable(where=url, why=f"it was redirected more than {REDIRECTS_MAX} times")
+            return self._copy(url, file, limit, advance)
+        pause = self._patience.first_pause
+        for attempt in range(1, self._patience.attempts + 1):
+            sink = _Sink(file, limit, url, advance)
+            try:
+                return self._follow(url, sink, approved)
+            except _Again as error:
+                if attempt == self._patience.attempts:
+                    raise FeedUnreachable(where=url, why=str(error)) from error
+                sink.rewind()
+            self._pause(pause)
+            pause *= 2
+        raise FeedUnreachable(where=url, why="no attempt was made")
 
-    def _read_once(self, url: str, limit: int, take: Callable[[bytes], None]) -> str | None:
-        """Read one address; returns where it redirects to, if it does."""
-        client, request = self._request(url)
+    def _copy(
+        self, url: str, file: IO[bytes], limit: int, advance: Callable[[int], None]
+    ) -> Arrived | None:
+        """Copy a local file, if it lies in an allowed folder after all symlinks are followed."""
+        split = urlsplit(url)
         try:
-            with contextlib.closing(client.send(request, stream=True)) as answer:
-                if answer.is_redirect:
-                    return str(answer.headers.get("location", ""))
-                _check_status(url, answer.status_code)
-                done = 0
-                for piece in answer.iter_raw(PIECE_BYTES):
-                    done += len(piece)
-                    if done > limit:
-                        raise TooLarge(where=url, why=f"it holds more than {limit} bytes")
-                    take(piece)
-        except (httpx.HTTPError, ssl.SSLError, OSError) as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull(where="the cache", why=f"{url} does not fit") from error
-            raise FeedUnreachable(where=url, why=_reason(error)) from error
-        return None
-
-    def _request(self, url: str) -> tuple[httpx.Client, httpx.Request]:
-        """The client and the request for an address, once its host was checked."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        if parts.scheme not in ("http", "https") or not host:
-            raise SourceRefused(where=url, why="only http and https addresses are read")
-        if parts.username or parts.password:
-            raise SourceRefused(where=f"{parts.scheme}://{host}", why="it carries credentials")
-        headers = {"Accept-Encoding": "identity", "User-Agent": "regild"}
-        proxy = _proxy_for(parts.scheme, host)
-        if proxy:
-            self._check_name(url, host)
-            client = self._client(proxy)
-            return client, client.build_request("GET", url, headers=headers)
-        address = self._checked_address(url, host, parts.port or _port(parts.scheme))
-        literal = f"[{address}]" if ":" in address else address
-        port = f":{parts.port}" if parts.port else ""
-        place = parts._replace(netloc=literal + port).geturl()
-        headers["Host"] = parts.netloc.rpartition("@")[2]
-        extensions = {"sni_hostname": host}
-        client = self._client("")
-        return client, client.build_request("GET", place, headers=headers, extensions=extensions)
-
-    def _client(self, proxy: str) -> httpx.Client:
-        if proxy not in self._clients:
-            self._clients[proxy] = httpx.Client(
-                proxy=proxy or None,
-                trust_env=False,
-                timeout=TIMEOUTS,
-                verify=ssl.create_default_context(),
-                follow_redirects=False,
-            )
-        return self._clients[proxy]
-
-    def _checked_address(self, url: str, host: str, port: int) -> str:
-        """An address of a host, after looking at all of them."""
+            path = Path(unquote(split.path)).resolve()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise SourceRefused(where=url, why="its path cannot be followed") from error
+        folders = [folder.resolve() for folder in self._reach.folders]
+        if split.netloc not in ("", "localhost") or not any(map(path.is_relative_to, folders)):
+            raise SourceRefused(where=url, why="the folder is not one that the site allows")
+        sink = _Sink(file, limit, url, advance)
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            with os.fdopen(
+                os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
+            ) as found:
+                if not stat.S_ISREG(os.fstat(found.fileno()).st_mode):
+                    raise SourceRefused(where=url, why="it is not a plain file")
+                while piece := found.read(CHUNK_BYTES):
+                    sink.take(piece)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except OSError as error:
-            why = f"its host has no address ({error.strerror or error})"
-            raise FeedUnreachable(where=url, why=why) from error
-        addresses = [str(row[4][0]) for row in found]
-        if not self.is_allowed(host):
-            for address in addresses:
-                _check_public(url, address)
-        return addresses[0]
+            if error.errno == errno.EISDIR:
+                return None
+            raise FeedUnreachable(where=url, why=error.strerror or "it cannot be read") from error
+        return sink.arrived()
 
-    def _check_name(self, url: str, host: str) -> None:
-        """Behind a proxy only what the name itself says can be checked."""
-        if self.is_allowed(host):
-            return
-        with contextlib.suppress(ValueError):
-            _check_public(url, str(ipaddress.ip_address(host)))
-        if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
-            raise SourceRefused(where=url, why="its name is a local one")
+    def _follow(self, url: str, sink: _Sink, approved: bool) -> Arrived | None:
+        """One attempt: follow redirects by hand until there is an answer."""
+        here = url
+        for _ in range(self._patience.redirects + 1):
+            there = self._ask(here, sink, approved)
+            if not isinstance(there, str):
+                return there
+            if urlsplit(here).scheme == "https" and urlsplit(there).scheme != "https":
+                raise SourceRefused(where=url, why=f"it is redirected from https to {there}")
+            if urlsplit(there).scheme not in SCHEMES:
+                raise SourceRefused(where=url, why=f"it is redirected to {there}")
+            here = there
+        raise FeedUnreachable(where=url, why="it is redirected too often")
 
-    def _read_file(self, url: str, limit: int, take: Callable[[bytes], None]) -> None:
-        """Read a file of this machine, in an allowed folder; links are resolved first."""
-        path = Path(urllib.request.url2pathname(urlsplit(url).path)).resolve()
-        if not any(path.is_relative_to(folder.resolve()) for folder in self.folders):
-            raise SourceRefused(where=url, why="the file is in no folder that is allowed")
-        if not path.is_file():
-            raise NotThere(where=url, why="there is no such file")
-        with translated(path), path.open("rb") as file:
-            done = 0
-            while piece := file.read(PIECE_BYTES):
-                done += len(piece)
-                if done > limit:
-                    raise TooLarge(where=url, why=f"it holds more than {limit} bytes")
-                take(piece)
+    def _ask(self, url: str, sink: _Sink, approved: bool) -> Arrived | str | None:
+        """One request: the answer's bytes in the sink, the address it redirects to, or None."""
+        import httpx
+
+        host = read_host(url)
+        proxy = _proxy(host)
+        if proxy:
+            self._check_name(host, url, approved)
+        places = [""] if proxy else self._places(host, url, approved)
+        for number, place in enumerate(places, 1):
+            try:
+                client = self._client(host, proxy)
+                answer = client.send(_request(client, url, host, place), stream=True)
+                with contextlib.closing(answer):
+                    return self._take(url, answer, sink)
+            except httpx.ConnectError as error:
+                if number == len(places):
+                    raise _Again(_reason(error, host)) from error
+            except (httpx.TransportError, httpx.StreamError) as error:
+                raise _Again(_reason(error, host)) from error
+            except (httpx.InvalidURL, UnicodeError) as error:
+                raise SourceRefused(where=url, why="its address is not valid") from error
+        raise _Again(f"{host.name} has no address")
+
+    def _take(self, url: str, answer: httpx.Response, sink: _Sink) -> Arrived | str | None:
+        if answer.status_code in REDIRECTS:
+            if not (target := answer.headers.get("location", "")):
+                raise FeedUnreachable(where=url, why="it is redirected to nowhere")
+            return urljoin(url, str(target))
+        if answer.status_code in ABSENT:
+            return None
+        if answer.status_code in AGAIN:
+            raise _Again(f"the server answers {answer.status_code} {answer.reason_phrase}".strip())
+        if answer.status_code != 200:
+            why = f"the server answers {answer.status_code} {answer.reason_phrase}".strip()
+            raise FeedUnreachable(where=url, why=why)
+        sink.announce(answer.headers.get("content-length", ""))
+        begun = time.monotonic()
+        # The raw bytes: nothing is asked to be encoded, and a digest speaks of the file itself.
+        for piece in answer.iter_raw(PIECE_BYTES):
+            sink.take(piece)
+            spent = time.monotonic() - begun - 60
+            if spent > 0 and sink.bytes < spent * self._patience.slowest_bytes:
+                raise _Again("the transfer is too slow")
+        return sink.arrived()
+
+    def _client(self, host: Host, proxy: str) -> httpx.Client:
+        """The client for one host: connections are never shared between names, so that a
+        certificate that was checked for one is not taken for another."""
+        import httpx
+
+        with self._lock:
+            if (host, proxy) not in self._clients:
+                wait = httpx.Timeout(self._patience.silence, connect=self._patience.connect)
+                self._clients[host, proxy] = httpx.Client(
+                    verify=ssl.create_default_context() if host.scheme == "https" else False,
+                    trust_env=False,
+                    proxy=proxy or None,
+                    timeout=wait,
+                    follow_redirects=False,
+                )
+            return self._clients[host, proxy]
+
+    def _places(self, host: Host, url: str, approved: bool) -> list[str]:
+        """The addresses of a host that may be connected to, as text.
+
+        Raises: SourceRefused when it has addresses and none of them is allowed.
+        """
+        try:
+            rows = socket.getaddrinfo(host.name, host.port, type=socket.SOCK_STREAM)
+        except (socket.gaierror, UnicodeError) as error:
+            raise _Again(f"the name {host.name} cannot be resolved") from error
+        found = list(dict.fromkeys(str(row[4][0]).partition("%")[0] for row in rows))
+        allowed = [place for place in found if self._allows(host, place, approved)]
+        if found and not allowed:
+            why = f"{host.name} is at {', '.join(found[:3])}, which is not a public address"
+            raise SourceRefused(where=url, why=why)
+        return allowed
+
+    def _check_name(self, host: Host, url: str, approved: bool) -> None:
+        """What can be checked where a proxy resolves the name.
+
+        Raises: SourceRefused.
+        """
+        if (literal := literal_address(host.name)) is not None:
+            if not self._allows(host, str(literal), approved):
+                raise SourceRefused(where=url, why=f"{host.name} is not a public address")
+        elif is_local_name(host.name) and not (approved and self._names(host)):
+            raise SourceRefused(where=url, why=f"{host.name} is a local name")
+
+    def _allows(self, host: Host, place: str, approved: bool) -> bool:
+        address = ipaddress.ip_address(place)
+        if approved and self._names(host):
+            return True
+        return is_public(address) or any(address in network for network in self._reach.networks)
+
+    def _names(self, host: Host) -> bool:
+        return bool({host.name, f"{host.name}:{host.port}"} & self._reach.hosts)
 
 
-class _Taking:
-    """A file that is being received: written, counted and hashed as it comes."""
+class _Sink:
+    """The file that a transfer fills, with its limit and its digest."""
 
-    def __init__(self, file: IO[bytes], advance: Callable[[int], None]) -> None:
-        self._file, self._advance = file, advance
-        self.count, self._hash = 0, hashlib.sha256()
+    def __init__(
+        self, file: IO[bytes], limit: int, where: str, advance: Callable[[int], None]
+    ) -> None:
+        self._file, self._limit, self._where, self._advance = file, limit, where, advance
+        self._hash = hashlib.sha256()
+        self.bytes = 0
 
-    @property
-    def digest(self) -> Digest:
-        """Digest of what came so far."""
-        return Digest("sha256:" + self._hash.hexdigest())
+    def announce(self, length: str) -> None:
+        """Refuse at once what says that it is too long."""
+        if length.isascii() and length.isdigit() and int(length[:20]) > self._limit:
+            raise self._too_large()
 
     def take(self, piece: bytes) -> None:
-        """Some more came."""
-        self._file.write(piece)
+        self.bytes += len(piece)
+        if self.bytes > self._limit:
+            raise self._too_large()
         self._hash.update(piece)
-        self.count += len(piece)
+        self._file.write(piece)
         self._advance(len(piece))
 
-    def restart(self) -> None:
-        """Begin again."""
-        self._advance(-self.count)
+    def rewind(self) -> None:
+        """Forget what has come so far."""
         self._file.seek(0)
         self._file.truncate()
-        self.count, self._hash = 0, hashlib.sha256()
+        self._advance(-self.bytes)
+
+    def arrived(self) -> Arrived:
+        return Arrived(self.bytes, Digest("sha256:" + self._hash.hexdigest()))
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(where=self._where, why=f"it sends more than {self._limit} bytes")
 
 
-def _check_public(url: str, address: str) -> None:
-    """Refuse addresses that do not lead into the public network.
-
-    Raises: SourceRefused.
-    """
-    found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(found, "ipv4_mapped", None) or found
-    if not mapped.is_global or mapped.is_multicast or mapped.is_reserved:
-        raise SourceRefused(where=url, why=f"its address {address} is private, local or reserved")
-
-
-def _check_status(url: str, status: int) -> None:
-    if status == 200:
-        return
-    if status in RETRIED:
-        raise FeedUnreachable(where=url, why=f"the server answers {status}")
-    raise NotThere(where=url, why=f"the server answers {status}")
-
-
-def _reason(error: Exception) -> str:
-    """A network error in a few words."""
-    if isinstance(error, httpx.TimeoutException):
-        return "it did not answer in time"
-    return (str(error) or type(error).__name__).strip().splitlines()[0]
-
-
-def _proxy_for(scheme: str, host: str) -> str:
-    """The proxy that the environment names for a host (HTTP_PROXY, NO_PROXY and so on)."""
-    if urllib.request.proxy_bypass(host):
+def _proxy(host: Host) -> str:
+    """The proxy that this machine's environment asks for, or nothing."""
+    if environment.proxy_bypass(host.name):
         return ""
-    return urllib.request.getproxies().get(scheme, "")
+    proxies = environment.getproxies()
+    found = proxies.get(host.scheme) or proxies.get("all", "")
+    return f"http://{found}" if found and "://" not in found else found
 
 
-def _port(scheme: str) -> int:
-    return 443 if scheme == "https" else 80
+def _request(client: httpx.Client, url: str, host: Host, place: str) -> httpx.Request:
+    """One request: to the checked address, in the name of the host."""
+    import httpx
+
+    target = httpx.URL(url)
+    headers = {"Host": host.shown, "Accept-Encoding": "identity", "User-Agent": "regild"}
+    if not place:
+        return client.build_request("GET", target, headers=headers)
+    return client.build_request(
+        "GET",
+        target.copy_with(host=place),
+        headers=headers,
+        extensions={"sni_hostname": host.name},
+    )
+
+
+def _reason(error: Exception, host: Host) -> str:
+    """Why a request failed, in words."""
+    kind = type(error).__name__
+    if "Timeout" in kind:
+        return f"{host.shown} does not answer in time"
+    return f"{host.shown}: {error}" if str(error) else f"{host.shown}: the connection broke"
