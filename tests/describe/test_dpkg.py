@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.describe.guests import FolderTree, debian, guest, paragraph
 
-from regild.describe import deb822, dpkg
+from regild.describe import dpkg
 from regild.describe.reader import describe_guest
+from regild.model import deb822
 from regild.model.content import Content
 
 STATUS = Path("/var/lib/dpkg/status")

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from tests.describe.guests import FolderTree, debian, guest
 
-from regild.describe import deb822, dpkg
+from regild.describe import dpkg
 from regild.describe.reader import describe_guest
 from regild.image.disk import open_disk
 from regild.image.tree import Guest, open_guest
+from regild.model import deb822
 from regild.ovf.archive import open_appliance
 
 STATUS = Path("/var/lib/dpkg/status")

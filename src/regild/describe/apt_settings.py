@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from regild.describe.apt_parts import read_parts
-from regild.describe.deb822 import folded, read_paragraphs
 from regild.describe.evidence import Evidence, Unreadable, unknown
 from regild.describe.findings import Findings
 from regild.errors import Malformed, TooLarge
 from regild.model.content import TextFile, Unknown
+from regild.model.deb822 import folded, read_paragraphs
 
 SETTINGS = ("/etc/apt/apt.conf", "/etc/apt/apt.conf.d")
 PREFERENCES = ("/etc/apt/preferences", "/etc/apt/preferences.d")

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from regild.describe.apt_parts import FALSE_WORDS, TRUE_WORDS, read_parts
-from regild.describe.deb822 import read_paragraphs
 from regild.describe.evidence import Evidence, Unreadable, unknown
 from regild.describe.findings import Findings
 from regild.errors import Malformed, TooLarge
 from regild.model.content import Source, Unknown
+from regild.model.deb822 import read_paragraphs
 
 PATHS = ("/etc/apt/sources.list", "/etc/apt/sources.list.d")
 SOURCES_LIMIT = 500

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from regild.describe.deb822 import Paragraph, folded, read_paragraphs
 from regild.describe.evidence import Evidence, Unreadable, unknown
 from regild.describe.findings import Findings
 from regild.errors import Malformed
 from regild.model.content import Package, Planning, Platform, Unknown
+from regild.model.deb822 import Paragraph, folded, read_paragraphs
 from regild.model.purl import debian_url
 
 FOLDER = "/var/lib/dpkg"
