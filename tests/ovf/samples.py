@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regild.model.appliance import Binding, BomReference, Descriptor
+from regild.model.appliance import Binding, BomReference, Descriptor, Maintenance
 from regild.model.content import (
     Application,
     Content,
@@ -160,6 +160,12 @@ def rich_descriptor() -> Descriptor:
         parent=digest,
         created="2026-11-22T19:00:00Z",
         tool="regild 0.1",
+        maintenance=Maintenance(
+            methods=("offline", "boot"),
+            holds=("nginx",),
+            tests=("systemctl is-active nginx",),
+            reboot="kernel",
+        ),
     )
 
 

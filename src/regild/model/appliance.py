@@ -84,6 +84,20 @@ class BomReference(Value, frozen=True):
     digest: Digest | None = None
 
 
+class Maintenance(Value, frozen=True):
+    """What the image's maker says about keeping it up to date."""
+
+    methods: tuple[str, ...] = ()
+    """`offline`, `boot`: how it may be changed; empty: not said."""
+    holds: tuple[str, ...] = ()
+    """Names of packages that must stay as they are."""
+    tests: tuple[str, ...] = ()
+    """Commands that end with 0 in a guest that works."""
+    reboot: str = ""
+    """When a running instance must start again after an update: `always`, `kernel`, `never`; empty:
+    not said."""
+
+
 class Descriptor(Value, frozen=True):
     """A content descriptor section, read."""
 
@@ -97,6 +111,7 @@ class Descriptor(Value, frozen=True):
     """RFC 3339, UTC; taken from SOURCE_DATE_EPOCH or the newest input, so that equal inputs give
     equal bytes."""
     tool: str = ""
+    maintenance: Maintenance = Maintenance()
 
 
 class DescriptorState(Value, frozen=True):

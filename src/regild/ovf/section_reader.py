@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, Literal, cast
 
 from regild.errors import DigestMismatch, Malformed, UnsupportedFormat
-from regild.model.appliance import Binding, BomReference, Descriptor
+from regild.model.appliance import Binding, BomReference, Descriptor, Maintenance
 from regild.model.content import (
     Application,
     Content,
@@ -57,6 +57,7 @@ def read_section(section: Element, where: str) -> Descriptor:
         parent=_text(image, "parent"),
         created=_text(image, "created"),
         tool=_text(image, "tool"),
+        maintenance=_maintenance(_only(section, "Maintenance", where)),
     )
 
 
@@ -175,6 +176,15 @@ def _bom(element: Element | None, where: str) -> BomReference:
         name=_text(element, "ref"),
         media_type=_text(element, "mediaType"),
         digest=_optional_digest(element, "digest", where),
+    )
+
+
+def _maintenance(element: Element | None) -> Maintenance:
+    return Maintenance(
+        methods=_words(element, "methods"),
+        holds=_words(element, "holds"),
+        tests=_words(element, "tests"),
+        reboot=_text(element, "reboot"),
     )
 
 

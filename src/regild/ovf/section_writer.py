@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from regild.model.appliance import Binding, Descriptor
+from regild.model.appliance import Binding, Descriptor, Maintenance
 from regild.model.content import Package, Planning, Platform, Source, Unknown, VolumeSpace, Witness
 from regild.model.digest import Digest
 from regild.ovf import names
@@ -72,6 +72,7 @@ def _section(descriptor: Descriptor, ovf_namespace: str) -> bytes:
         *(_element("Binding", _binding(binding)) for binding in descriptor.bindings),
         *(_element("Witness", _witness(witness)) for witness in content.witnesses),
         *(_element("VolumeSpace", _volume(volume)) for volume in content.volumes),
+        *_maintenance(descriptor.maintenance),
         b"</rg:%s>" % names.SECTION.encode(),
     ]
     return b"\n".join(lines)
@@ -270,6 +271,17 @@ def _volume(volume: VolumeSpace) -> Attributes:
         "freeInodes": str(volume.free_inodes),
         "dirty": "true" if volume.dirty else None,
     }
+
+
+def _maintenance(maintenance: Maintenance) -> Iterator[bytes]:
+    if maintenance != Maintenance():
+        attributes: Attributes = {
+            "methods": to_words(maintenance.methods),
+            "holds": to_words(maintenance.holds),
+            "tests": to_words(maintenance.tests),
+            "reboot": maintenance.reboot,
+        }
+        yield _element("Maintenance", attributes)
 
 
 def _written(attributes: Attributes) -> dict[str, str]:

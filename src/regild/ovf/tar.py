@@ -106,29 +106,25 @@ def _block(file: BinaryIO, at: int, where: str) -> bytes | None:
 
 
 def _sum_fits(head: bytes) -> bool:
-    try:
-        stated = _octal(head[148:156])
-    except ValueError:
-        return False
+    stated = _octal(head[148:156])
     rest = head[:148] + b" " * 8 + head[156:]
     return stated in (sum(rest), sum(byte - 256 if byte > 127 else byte for byte in rest))
 
 
-def _octal(field: bytes) -> int:
+def _octal(field: bytes) -> int | None:
+    """The number in a field; None where it is none (`int` alone would take `0o1` and `1_0`)."""
     digits = field.replace(b"\0", b" ").strip()
-    if digits.strip(b"01234567"):
-        raise ValueError("not an octal number")
-    return int(digits or b"0", 8)
+    return None if digits.strip(b"01234567") else int(digits or b"0", 8)
 
 
 def _size(head: bytes, where: str) -> int:
     field = head[124:136]
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
-    try:
-        return _octal(field)
-    except ValueError as error:
-        raise Malformed(where=where, why="a tar header has no size") from error
+    size = _octal(field)
+    if size is None:
+        raise Malformed(where=where, why="a tar header has no size")
+    return size
 
 
 def _name(head: bytes, where: str) -> str:
