@@ -27,6 +27,11 @@ PACKAGES = {
     "sgdisk": "gdisk",
     "sfdisk": "fdisk",
     "mkswap": "util-linux",
+    "mkfs.xfs": "xfsprogs",
+    "mkfs.btrfs": "btrfs-progs",
+    "cryptsetup": "cryptsetup-bin",
+    "dumpe2fs": "e2fsprogs",
+    "qemu-io": "qemu-utils",
 }
 
 

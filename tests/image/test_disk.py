@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 from tests.image.disks import by_extents, noise
@@ -62,6 +63,10 @@ def test_a_missing_file_a_folder_and_a_short_file_are_errors(tmp_path):
         pass
     with pytest.raises(Malformed, match="folder"), open_disk(tmp_path):
         pass
+    os.mkfifo(tmp_path / "pipe")
+    for path, what in ((tmp_path / "pipe", "pipe"), (Path("/dev/null"), "device")):
+        with pytest.raises(Malformed, match=what), open_disk(path):
+            pass
     (tmp_path / "short").write_bytes(b"x" * 100)
     for offset, length in ((0, 101), (101, None), (-1, 5), (50, 51)):
         with pytest.raises(Truncated), open_disk(tmp_path / "short", offset, length):

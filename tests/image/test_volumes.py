@@ -7,6 +7,8 @@ import pytest
 from tests.image.disks import MemoryDisk, blank, tool
 
 from regild.errors import Malformed, TooLarge
+from regild.image import volumes
+from regild.image.disk import open_disk
 from regild.image.partitions import read_partitions
 from regild.image.volumes import read_volumes
 
@@ -101,6 +103,18 @@ def test_a_million_partitions_are_refused():
         struct.pack_into("<I", content, at + 16, zlib.crc32(content[at : at + 92]))
     with pytest.raises(TooLarge):
         read_partitions(MemoryDisk(bytes(content)))
+
+
+def test_hundreds_of_partitions_are_refused():
+    many = [(LINUX, 2048 + 2 * n, 2049 + 2 * n, "") for n in range(300)]
+    with pytest.raises(TooLarge, match="300"):
+        read_partitions(gpt(many, entries=512))
+
+
+def test_proving_that_volumes_are_empty_has_one_budget(monkeypatch):
+    monkeypatch.setattr(volumes, "EMPTY_SCAN_BYTES", 3 << 19)
+    disk = gpt([(LINUX, 2048 * n, 2048 * n + 2047, "") for n in (1, 2, 3)])
+    assert [volume.kind for volume in read_volumes(disk)] == ["empty", "unknown", "unknown"]
 
 
 def test_partitions_that_overlap_are_refused():
@@ -257,3 +271,41 @@ def test_fat_filesystems_are_recognised_with_serial_and_label(tmp_path, bits):
     tool("mkfs.vfat", "-F", bits, "-i", "ABCD1234", "-n", "BOOT", path)
     (volume,) = read_volumes(MemoryDisk(path.read_bytes()))
     assert (volume.filesystem, volume.uuid, volume.label) == ("vfat", "ABCD-1234", "BOOT")
+
+
+def test_an_xfs_of_the_real_tool_is_recognised(tmp_path):
+    path = blank(tmp_path / "disk", 320 << 20)
+    own = "01234567-89ab-cdef-0123-456789abcdef"
+    tool("mkfs.xfs", "-q", "-m", f"uuid={own}", "-L", "data", path)
+    with open_disk(path) as disk:
+        (volume,) = read_volumes(disk)
+    assert (volume.filesystem, volume.uuid, volume.label) == ("xfs", own, "data")
+
+
+def test_a_btrfs_of_the_real_tool_is_recognised(tmp_path):
+    path = blank(tmp_path / "disk", 128 << 20)
+    own = "01234567-89ab-cdef-0123-456789abcdef"
+    tool("mkfs.btrfs", "-q", "-U", own, "-L", "data", path)
+    with open_disk(path) as disk:
+        (volume,) = read_volumes(disk)
+    assert (volume.filesystem, volume.uuid, volume.label) == ("btrfs", own, "data")
+
+
+def test_a_swap_of_the_real_tool_is_recognised(tmp_path):
+    path = blank(tmp_path / "disk", 1 << 20)
+    own = "01234567-89ab-cdef-0123-456789abcdef"
+    tool("mkswap", "-U", own, "-L", "swap", path)
+    with open_disk(path) as disk:
+        (volume,) = read_volumes(disk)
+    assert (volume.kind, volume.uuid, volume.label) == ("swap", own, "swap")
+
+
+@pytest.mark.parametrize("version", ["luks1", "luks2"])
+def test_a_luks_volume_of_the_real_tool_is_recognised(tmp_path, version):
+    path = blank(tmp_path / "disk", 20 << 20)
+    options = ("--type", version, "--pbkdf-force-iterations", "1000", "--pbkdf", "pbkdf2")
+    tool("cryptsetup", "-q", "luksFormat", *options, path, "-", text="secret")
+    with open_disk(path) as disk:
+        (volume,) = read_volumes(disk)
+    assert (volume.kind, volume.filesystem) == ("encrypted", "LUKS")
+    assert len(volume.uuid) == 36

@@ -28,6 +28,8 @@ _MBR_SIGNATURE = b"\x55\xaa"
 _PROTECTIVE = 0xEE
 _EXTENDED = frozenset({0x05, 0x0F, 0x85})
 MAX_LOGICAL = 128
+MAX_PARTITIONS = 256
+"""Twice the 128 that a GPT usually has room for."""
 
 UNUSED = uuid.UUID(int=0)
 
@@ -70,6 +72,8 @@ def read_partitions(disk: Disk, where: str = "the disk") -> tuple[Partition, ...
 
 def _apart(partitions: tuple[Partition, ...], where: str) -> tuple[Partition, ...]:
     """Refuse partitions that overlap: nobody could say whose bytes those are."""
+    if len(partitions) > MAX_PARTITIONS:
+        raise TooLarge(where=where, why=f"it has {len(partitions)} partitions")
     end = 0
     for partition in sorted(partitions, key=lambda partition: partition.offset):
         if partition.offset < end:

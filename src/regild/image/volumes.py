@@ -25,7 +25,7 @@ Recognised = tuple[VolumeKind, str, str, str, str]
 HEAD_BYTES = 4096
 BTRFS_AT = 65536
 EMPTY_SCAN_BYTES = 64 << 20
-"""So much of an allocated but blank volume is read to prove that it is empty."""
+"""So much of the allocated but blank volumes of a disk is read to prove that they are empty."""
 
 BOOT_TYPES = {
     "21686148-6449-6E6F-744E-656564454649": "BIOS boot partition",
@@ -76,15 +76,15 @@ def read_volumes(disk: Disk, where: str = "the disk") -> tuple[Volume, ...]:
     """
     partitions = read_partitions(disk, where)
     if partitions is None:
-        whole = Partition(number=0, offset=0, bytes=disk.size, type="")
-        return (_volume(disk, whole),)
-    return tuple(_volume(disk, partition) for partition in partitions)
+        partitions = (Partition(number=0, offset=0, bytes=disk.size, type=""),)
+    blank = _BlankCheck(disk)
+    return tuple(_volume(disk, partition, blank) for partition in partitions)
 
 
-def _volume(disk: Disk, partition: Partition) -> Volume:
+def _volume(disk: Disk, partition: Partition, blank: _BlankCheck) -> Volume:
     """One partition and what it holds; what cannot be read is an unknown volume."""
     try:
-        kind, filesystem, uuid, label, why = _recognised(disk, partition)
+        kind, filesystem, uuid, label, why = _recognised(disk, partition, blank)
     except (Malformed, TooLarge, Truncated) as error:
         kind, filesystem, uuid, label, why = "unknown", "", "", "", str(error)
     return Volume(
@@ -102,7 +102,7 @@ def _volume(disk: Disk, partition: Partition) -> Volume:
     )
 
 
-def _recognised(disk: Disk, partition: Partition) -> Recognised:
+def _recognised(disk: Disk, partition: Partition, blank: _BlankCheck) -> Recognised:
     """Kind, filesystem, uuid, label and reason of what lies in a partition."""
     end = partition.offset + partition.bytes
     if end > disk.size:
@@ -116,7 +116,7 @@ def _recognised(disk: Disk, partition: Partition) -> Recognised:
         return found[0]
     if partition.type in BOOT_TYPES:
         return "bios-boot", "", "", "", BOOT_TYPES[partition.type]
-    if _is_empty(disk, partition):
+    if blank.is_empty(partition):
         return "empty", "", "", "", ""
     return "unknown", "", "", "", "its content is of no format that regild knows"
 
@@ -181,21 +181,27 @@ def _late(disk: Disk, partition: Partition) -> list[Recognised]:
     return []
 
 
-def _is_empty(disk: Disk, partition: Partition) -> bool:
-    """Whether a volume holds zeros only; one that takes too long to prove is not."""
-    begin, end = partition.offset, partition.offset + partition.bytes
-    budget = EMPTY_SCAN_BYTES
-    for offset, length in disk.extents():
-        first, last = max(offset, begin), min(offset + length, end)
-        while first < last:
-            count = min(1 << 20, last - first)
-            budget -= count
-            if budget < 0 or disk.read(first, count) != bytes(count):
-                return False
-            first += count
-        if offset >= end:
-            break
-    return True
+class _BlankCheck:
+    """Proves that volumes are empty, within one budget for the whole disk."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._left = EMPTY_SCAN_BYTES
+
+    def is_empty(self, partition: Partition) -> bool:
+        """Whether a volume holds zeros only; one that takes too long to prove is not."""
+        begin, end = partition.offset, partition.offset + partition.bytes
+        for offset, length in self._disk.extents():
+            if offset >= end:
+                break
+            first, last = max(offset, begin), min(offset + length, end)
+            while first < last:
+                count = min(1 << 20, last - first)
+                self._left -= count
+                if self._left < 0 or self._disk.read(first, count) != bytes(count):
+                    return False
+                first += count
+        return True
 
 
 def _dashed(content: bytes) -> str:

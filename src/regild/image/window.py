@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from regild.errors import HostError, Malformed, Truncated
 from regild.host.files import translated
+
+_NOT_A_DISK = {
+    stat.S_IFDIR: "a folder, not a disk image",
+    stat.S_IFIFO: "a pipe, not a disk image",
+    stat.S_IFCHR: "a character device, not a disk image",
+    stat.S_IFSOCK: "a socket, not a disk image",
+}
 
 
 class Window:
@@ -64,10 +72,12 @@ def open_window(path: Path, offset: int = 0, length: int | None = None) -> Itera
     file at all.
     """
     with translated(path):
-        if path.is_dir():
-            raise Malformed(where=str(path), why="it is a folder, not a disk image")
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Not waiting, because a pipe would let us wait for a writer that never comes.
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
+        kind = os.fstat(handle).st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISBLK(kind):
+            raise Malformed(where=str(path), why=f"it is {_NOT_A_DISK.get(stat.S_IFMT(kind), '?')}")
         # lseek and not fstat, because a block device has no size in its inode.
         end = os.lseek(handle, 0, os.SEEK_END)
         size = end - offset if length is None else length
