@@ -13,6 +13,7 @@ from regild.image.disk import open_disk
 from regild.image.merkle import virtual_digest
 from regild.image.overlay import Overlay
 from regild.image.vmdk_stream import plan_stream
+from regild.model.progress import Silent
 
 GRAIN = 65536
 CONTENT = noise(GRAIN * 3) + bytes(GRAIN * 600) + noise(GRAIN * 2, 2) + bytes(GRAIN)
@@ -199,3 +200,19 @@ def test_a_base_that_is_cut_off_or_lies_is_refused_and_leaves_no_scratch(tmp_pat
 def test_a_full_scratch_folder_is_a_typed_error(tmp_path, base):
     with open_disk(base) as disk, pytest.raises(RegildError):
         plan_stream(disk, disk, scratch=tmp_path / "no such folder")
+
+
+def test_progress_adds_up_to_the_disk_and_then_to_the_file(tmp_path, base):
+    class Watch(Silent):
+        done = 0
+
+        def advance(self, amount):
+            assert amount >= 0
+            self.done += amount
+
+    plan, write = Watch(), Watch()
+    with open_disk(base) as disk, Overlay.create(tmp_path / "o", disk) as overlay:
+        overlay.write(700, b"x")
+        with plan_stream(disk, overlay, progress=plan) as image:
+            image.write_to(io.BytesIO(), progress=write)
+            assert (plan.done, write.done) == (disk.size, image.bytes)
