@@ -88,24 +88,32 @@ def test_the_sites_networks_are_reached() -> None:
 
 
 def test_redirects_are_followed() -> None:
-    with serve({"/a": Answer(status=302, to="/b"), "/b": Answer(b"ok")}) as server:
-        with fetcher() as reader:
-            assert reader.find(f"{server.url}/a", 10, approved=True) == b"ok"
+    with (
+        serve({"/a": Answer(status=302, to="/b"), "/b": Answer(b"ok")}) as server,
+        fetcher() as reader,
+    ):
+        assert reader.find(f"{server.url}/a", 10, approved=True) == b"ok"
 
 
 @pytest.mark.parametrize(
     "to", ["http://169.254.169.254/latest", "http://[::1]:1/x", "file:///etc/passwd", "gopher://x"]
 )
 def test_a_redirect_to_where_the_site_does_not_go_is_refused(to: str) -> None:
-    with serve({"/a": Answer(status=302, to=to)}) as server, fetcher() as reader:
-        with pytest.raises(SourceRefused):
-            reader.find(f"{server.url}/a", 10, approved=True)
+    with (
+        serve({"/a": Answer(status=302, to=to)}) as server,
+        fetcher() as reader,
+        pytest.raises(SourceRefused),
+    ):
+        reader.find(f"{server.url}/a", 10, approved=True)
 
 
 def test_a_ring_of_redirects_ends() -> None:
-    with serve({"/a": Answer(status=301, to="/a")}) as server, fetcher() as reader:
-        with pytest.raises(FeedUnreachable, match="too often"):
-            reader.find(f"{server.url}/a", 10, approved=True)
+    with (
+        serve({"/a": Answer(status=301, to="/a")}) as server,
+        fetcher() as reader,
+        pytest.raises(FeedUnreachable, match="too often"),
+    ):
+        reader.find(f"{server.url}/a", 10, approved=True)
 
 
 def test_a_passing_failure_is_tried_again() -> None:
@@ -126,9 +134,12 @@ def test_a_transfer_that_breaks_off_is_tried_again_and_then_unreachable() -> Non
 
 def test_a_refusal_of_the_server_is_not_tried_again() -> None:
     answer = Answer(status=403)
-    with serve({"/a": answer}) as server, fetcher() as reader:
-        with pytest.raises(FeedUnreachable, match="403"):
-            reader.find(f"{server.url}/a", 10, approved=True)
+    with (
+        serve({"/a": answer}) as server,
+        fetcher() as reader,
+        pytest.raises(FeedUnreachable, match="403"),
+    ):
+        reader.find(f"{server.url}/a", 10, approved=True)
     assert answer.asked == 1
 
 
