@@ -22,6 +22,7 @@ VOLUMES = (
         ("UUID=abcd-1234", 1),
         ('UUID="ABCD-1234"', 1),
         ("LABEL=EFI", 1),
+        ("LABEL=efi", None),
         ("PARTUUID=11-22", 2),
         ("PARTLABEL=root", 2),
         ("/dev/disk/by-uuid/0a-0b", 2),

@@ -77,7 +77,10 @@ def find_volume(spec: str, volumes: Sequence[Volume]) -> Volume | None:
 
 
 def _matches(volume: Volume, field: str, value: str) -> bool:
-    return bool(value) and str(getattr(volume, field)).lower() == value.lower()
+    own = str(getattr(volume, field))
+    if field in _EXACT:
+        return bool(value) and own == value
+    return bool(value) and own.lower() == value.lower()
 
 
 _TAGS = {
@@ -86,6 +89,8 @@ _TAGS = {
     "partuuid": "partition_uuid",
     "partlabel": "partition_label",
 }
+
+_EXACT = frozenset({"label", "partition_label"})
 
 
 def _wanted(spec: str) -> tuple[str, str] | None:

@@ -181,7 +181,7 @@ def _why_not(
     if filesystem is None:
         return f"its volume {line.spec} could not be read"
     if filesystem is root:
-        return f"its volume {line.spec} is the root"
+        return f"it is another part (a subvolume) of {line.spec}, which is not read"
     return ""
 
 
