@@ -286,3 +286,12 @@ def test_virt_v2v_reads_a_new_ova(tmp_path: Path) -> None:
         check=True,
         env={**os.environ, "LIBGUESTFS_BACKEND": "direct"},
     )
+
+
+@pytest.mark.skipif(not shutil.which("cot"), reason="COT is not installed")
+def test_cot_keeps_the_section_when_it_rewrites_the_package(tmp_path: Path) -> None:
+    made = write_ova(draft(tmp_path), tmp_path / "out.ova", Silent())
+    rewritten = tmp_path / "cot.ova"
+    subprocess.run(["cot", "-f", "edit-product", made.path, "-o", rewritten, "-v", "1"], check=True)
+    with open_appliance(made.path) as before, open_appliance(rewritten) as after:
+        assert read_descriptor(after.envelope_bytes) == read_descriptor(before.envelope_bytes)
