@@ -6,10 +6,7 @@ python -m bench.repack repack OVA OVERLAY OUT     what `regild update` does afte
 
 from __future__ import annotations
 
-import hashlib
-import os
 import sys
-import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +15,10 @@ from regild.image.disk import Disk, open_disk
 from regild.image.grains import GRAIN_BYTES
 from regild.image.overlay import Overlay
 from regild.image.vmdk_stream import plan_stream
+from regild.model.progress import Silent
 from regild.ovf.archive import open_appliance
+from regild.publish.assemble import write_ova
+from regild.publish.draft import NewDisk, draft_of
 
 
 @contextmanager
@@ -47,26 +47,16 @@ def prepare(ova: Path, raw: Path, overlay_path: Path) -> None:
 
 
 def repack(ova: Path, overlay_path: Path, out: Path) -> None:
-    """Plan the stream, hash it as it is written, wrap it as an OVA."""
-    hashed = hashlib.sha256()
+    """Plan the stream and publish it as the appliance's successor."""
     with (
+        open_appliance(ova) as appliance,
         base_of(ova) as base,
         Overlay.open(overlay_path, base) as overlay,
         plan_stream(base, overlay, scratch=out.parent) as stream,
-        out.open("wb") as file,
     ):
-        for name, size in (("appliance.ovf", 0), ("appliance.mf", 0), ("disk1.vmdk", stream.bytes)):
-            file.write(_entry(name, size).tobuf(tarfile.USTAR_FORMAT))
-        stream.write_to(file, hashed.update)
-        file.write(bytes(-stream.bytes % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE))
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _entry(name: str, size: int) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(name)
-    entry.size = size
-    return entry
+        (disk,) = appliance.envelope.disks
+        new = NewDisk(stream, "vmdk-stream", overlay.size)
+        write_ova(draft_of(appliance, out.stem, {disk.id: new}, {}), out, Silent())
 
 
 if __name__ == "__main__":
