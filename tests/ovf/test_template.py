@@ -28,6 +28,7 @@ def test_a_new_envelope_is_valid(shared: Path) -> None:
     assert schema.validate(document), schema.error_log
 
 
-def test_a_disk_name_is_plain() -> None:
-    with pytest.raises(UnsafeName):
-        write_envelope("x", "../x.img", 1, 1, "raw")
+def test_a_disk_name_stays_in_its_folder() -> None:
+    for name in ("../x.img", "a/../x", "\udc80.img", "a\nb"):
+        with pytest.raises(UnsafeName):
+            write_envelope("x", name, 1, 1, "raw")

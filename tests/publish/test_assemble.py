@@ -25,6 +25,7 @@ from regild.ovf.archive import open_appliance
 from regild.ovf.content import read_descriptor, strip_descriptor
 from regild.ovf.manifest import check_manifest, manifest_notes
 from regild.ovf.member import Member
+from regild.ovf.template import write_envelope
 from regild.publish.assemble import write_disk, write_folder, write_ova
 from regild.publish.draft import Bom, Draft, NewDisk, draft_of, draft_of_disk
 from regild.publish.stored import Copied, Written
@@ -223,16 +224,16 @@ def test_an_encoded_name_stays_the_same_file(tmp_path: Path) -> None:
 def test_a_bare_disk_gets_an_envelope_beside_it(tmp_path: Path) -> None:
     disk = NewDisk(Written(NEW), "qcow2", virtual_bytes=1 << 30)
     made = write_disk(
-        draft_of_disk("golden image.qcow2".replace(" ", "-"), disk, rich_descriptor(), Bom(BOM)),
-        tmp_path / "golden-image.qcow2",
+        draft_of_disk("golden image.qcow2", disk, rich_descriptor(), Bom(BOM)),
+        tmp_path / "golden image.qcow2",
         Silent(),
     )
     assert made.digest == sha256_of(NEW)
     assert [one.path.name for one in made.sidecars] == [
-        "golden-image.ovf",
+        "golden image.ovf",
         "golden-image.cdx.json",
     ]
-    with open_appliance(tmp_path / "golden-image.ovf") as appliance:
+    with open_appliance(tmp_path / "golden image.ovf") as appliance:
         found = read_descriptor(appliance.envelope_bytes)
         assert found is not None
         assert found.bindings[0].stored == sha256_of(NEW)
@@ -243,7 +244,7 @@ def test_a_bare_disk_gets_an_envelope_beside_it(tmp_path: Path) -> None:
         content = appliance.envelope_bytes
     again = draft_of_disk("next.qcow2", disk, rich_descriptor(), envelope=content)
     assert b'ovf:href="next.qcow2"' in again.base
-    assert strip_descriptor(content).replace(b"golden-image.qcow2", b"next.qcow2") == again.base
+    assert strip_descriptor(content).replace(b"golden image.qcow2", b"next.qcow2") == again.base
 
 
 def test_a_copied_file_keeps_its_holes(tmp_path: Path) -> None:
@@ -290,7 +291,13 @@ def test_virt_v2v_reads_a_new_ova(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not shutil.which("cot"), reason="COT is not installed")
 def test_cot_keeps_the_section_when_it_rewrites_the_package(tmp_path: Path) -> None:
-    made = write_ova(draft(tmp_path), tmp_path / "out.ova", Silent())
+    product = b"<ProductSection><Info>i</Info><Product>p</Product></ProductSection>"
+    end = b"</VirtualHardwareSection>"
+    plain = write_envelope("vm", "disk1.vmdk", 5, 10000, "vmdk-stream")
+    files = {"vm.ovf": plain.replace(end, end + product), "disk1.vmdk": b"12345"}
+    with open_appliance(make_ova(tmp_path / "in.ova", files)) as appliance:
+        drafted = draft_of(appliance, "out", {}, {"vm": descriptor()})
+    made = write_ova(drafted, tmp_path / "out.ova", Silent())
     rewritten = tmp_path / "cot.ova"
     subprocess.run(["cot", "-f", "edit-product", made.path, "-o", rewritten, "-v", "1"], check=True)
     with open_appliance(made.path) as before, open_appliance(rewritten) as after:

@@ -66,6 +66,7 @@ SECTIONS: Final = frozenset(
 """Sections of DSP0243 that change nothing in how a disk is read; EncryptionSection does."""
 
 MAX_NAME: Final = 1024
+_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _WRITTEN_NAME = re.compile(r"[A-Za-z0-9._~+=-]+\Z")
 
 
@@ -114,7 +115,7 @@ def check_name(name: str, where: str) -> str:
         or name.startswith("/")
         or "\\" in name
         or any(part in ("", "..", ".") for part in parts)
-        or any(ord(letter) < 0x20 or letter == "\x7f" for letter in name)
+        or _UNWRITABLE.search(name)
     ):
         raise UnsafeName(where=where, why=f"{name[:80]!r}")
     return name

@@ -52,7 +52,7 @@ def patch_sizes(
         if file_id in files:
             edits.append(set_attribute(content, element, ovf, "size", str(files[file_id])))
         if file_id in (hrefs or {}):
-            href = names.check_written_name((hrefs or {})[file_id], where)
+            href = names.check_name((hrefs or {})[file_id], where)
             edits.append(set_attribute(content, element, ovf, "href", href))
     for element in disks_of(root):
         patch = (disks or {}).get(element.value("diskId", ovf))

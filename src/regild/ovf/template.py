@@ -63,9 +63,9 @@ def write_envelope(
 ) -> bytes:
     """The .ovf of one virtual system with one disk; `disk_format` is a key of `FORMATS`.
 
-    Raises: UnsafeName when the disk's file name is not plain.
+    Raises: UnsafeName when the disk's file name leads elsewhere or is no text.
     """
-    names.check_written_name(href, name)
+    names.check_name(href, name)
     shown = escape(name)
     items = b"\n".join(_item(item) for item in _ITEMS)
     return b"""<?xml version="1.0" encoding="UTF-8"?>
