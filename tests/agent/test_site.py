@@ -2,18 +2,19 @@ from pathlib import Path
 
 import pytest
 
-from regild.agent.site import Site, read_site, with_options
+from regild.agent.site import Site, policy_of, read_site, with_options
 from regild.errors import MissingFile, UsageError
+from regild.feeds.policy import Mirror
 
 TOML = """
+cache = "/var/cache/regild"
 [plan]
 mode = "security"
 hold = ["nginx"]
 [feeds]
 allow = ["10.0.0.1"]
 offline = "mirror"
-cache = "/var/cache/regild"
-[feeds.mirror]
+[feeds.mirrors]
 "http://deb.example/debian" = "http://mirror.example/debian"
 """
 
@@ -28,8 +29,10 @@ def test_a_site_says_what_it_wants(tmp_path: Path) -> None:
     site = read_site(told(tmp_path))
     assert site.plan.mode == "security"
     assert site.plan.hold == ("nginx",)
-    assert site.feeds.mirror == {"http://deb.example/debian": "http://mirror.example/debian"}
-    assert site.feeds.offline == tmp_path / "mirror"
+    assert site.feeds.mirrors == (
+        Mirror("http://deb.example/debian", "http://mirror.example/debian"),
+    )
+    assert site.feeds.offline == str(tmp_path / "mirror")
     assert site.cache == Path("/var/cache/regild")
 
 
@@ -56,7 +59,14 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[plan]\nmod = 'full'", "[plan]\nmode = 'everything'", "x = ", "\xff", "[feeds]\nallow = 3"],
+    [
+        "[plan]\nmod = 'full'",
+        "[plan]\nmode = 'everything'",
+        "x = ",
+        "\xff",
+        "[feeds]\nallow = 3",
+        "[feed]",
+    ],
 )
 def test_a_wrong_file_is_refused_with_its_name(tmp_path: Path, text: str) -> None:
     path = tmp_path / "regild.toml"
@@ -78,9 +88,9 @@ def test_the_command_line_beats_the_file_and_adds_to_its_lists(tmp_path: Path) -
     assert site.plan.mode == "full"
     assert site.plan.hold == ("nginx", "vim")
     assert site.feeds.allow == ("10.0.0.1", "10.0.0.2")
-    assert site.feeds.mirror["http://a.example"] == "http://b.example/?x=1"
-    assert len(site.feeds.mirror) == 2
-    assert site.feeds.offline == Path("/srv")
+    assert site.feeds.mirrors[0] == Mirror("http://a.example", "http://b.example/?x=1")
+    assert len(site.feeds.mirrors) == 2
+    assert site.feeds.offline == "/srv"
     assert site.cache == Path("/tmp/cache")
 
 
@@ -88,3 +98,10 @@ def test_the_command_line_beats_the_file_and_adds_to_its_lists(tmp_path: Path) -
 def test_a_wrong_option_is_a_usage_error(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         with_options(Site(), **wrong)  # type: ignore[arg-type]
+
+
+def test_the_machines_own_sources_count_as_allowed_but_not_offline() -> None:
+    site = with_options(Site(), allow=["10.0.0.1"])
+    assert policy_of(site).allow[0] == "10.0.0.1"
+    offline = with_options(site, offline=Path("/srv"))
+    assert policy_of(offline) == offline.feeds

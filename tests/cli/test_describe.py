@@ -39,7 +39,7 @@ def test_a_person_reads_a_table_and_progress_stays_off_stdout(regild: Regild, ov
     said = regild("describe", ova)
     assert said.code == 0
     assert "openssl  3.0.11-1~deb12u2  amd64" in said.out
-    assert "read golden.ova" in said.err
+    assert "Reading golden.ova" in said.err
 
 
 @pytest.mark.parametrize("form", ["raw", "vmdk", "qcow2", "folder", "ovf"])

@@ -21,7 +21,7 @@ def describe(path: Path, progress: Progress) -> tuple[DescribeAnswer, ...]:
     with open_image(path) as image:
         answers = []
         for system in image.systems:
-            progress.step(f"read {path.name} {system.id}".rstrip())
+            progress.step(f"Reading {path.name} {system.id}".rstrip())
             with open_system(image, system) as inspected:
                 answers.append(answer_of(inspected))
         return tuple(answers)
@@ -47,7 +47,7 @@ def diff(old: Path, new: Path, progress: Progress) -> DiffAnswer:
 
 def _content(path: Path, progress: Progress) -> Content:
     """What the one system of an image holds."""
-    progress.step(f"read {path.name}")
+    progress.step(f"Reading {path.name}")
     with open_image(path) as image, open_system(image, image.only_system) as inspected:
         return inspected.content
 

@@ -45,10 +45,10 @@ def inscribe(
     Raises: UsageError, TargetExists, DigestMismatch, UnsupportedError for several systems; as
     `open_image`, `open_system` and the writers of `publish`.
     """
-    _check_target(path, out, force)
+    check_target(path, out, force)
     with open_image(path) as image:
         require_manifest(image, progress)
-        progress.step(f"read {path.name}")
+        progress.step(f"Reading {path.name}")
         with open_system(image, image.only_system) as inspected:
             created = _created(path)
             descriptor = new_descriptor(inspected, created, _virtual(inspected, progress))
@@ -77,7 +77,7 @@ def new_descriptor(inspected: Inspected, created: str, virtual: Mapping[str, Dig
     )
 
 
-def _check_target(path: Path, out: Path, force: bool) -> None:
+def check_target(path: Path, out: Path, force: bool) -> None:
     """The input is never written to, and nothing is replaced unasked."""
     if not out.exists():
         return
@@ -98,7 +98,7 @@ def _created(path: Path) -> str:
 def _virtual(inspected: Inspected, progress: Progress) -> dict[str, Digest]:
     digests = {}
     for one in inspected.disks:
-        progress.step(f"hash the virtual disk {one.stored.id}".rstrip(), one.disk.size)
+        progress.step(f"Hashing the virtual disk {one.stored.id}".rstrip(), one.disk.size)
         digests[one.stored.id] = virtual_digest(one.disk, progress)
     return digests
 
@@ -121,18 +121,18 @@ def _write(
         if out.suffix == SIDECAR:
             return _write_sidecar(inspected, descriptor, bom, out, force, progress)
         draft = _disk_draft(inspected, descriptor, bom, out.name)
-        _check_beside(out, (draft.envelope_name, *draft.sidecars), force)
+        check_beside(out, (draft.envelope_name, *draft.sidecars), force)
         return write_disk(draft, out, progress)
     draft = draft_of(appliance, out.stem, {}, {inspected.system.id: descriptor}, bom)
     for note in draft.notes:
         progress.note(note)
     if appliance.form == "ova" or out.suffix == ".ova":
-        _check_beside(out, draft.sidecars, force)
+        check_beside(out, draft.sidecars, force)
         return write_ova(draft, out, progress)
     return write_folder(draft, out, progress, replace=force)
 
 
-def _check_beside(out: Path, names: Iterable[str], force: bool) -> None:
+def check_beside(out: Path, names: Iterable[str], force: bool) -> None:
     """What comes to stand beside the result replaces nothing unasked either."""
     for name in names:
         if not force and out.with_name(name).exists():
@@ -162,8 +162,8 @@ def _write_sidecar(
     if out.name != wanted.name or not out.parent.samefile(disk.path.parent):
         raise UsageError(what=f"the envelope of {disk.path} belongs beside it, as {wanted}")
     draft = _disk_draft(inspected, descriptor, bom, disk.name)
-    _check_beside(out, draft.sidecars, force)
-    progress.step(f"hash {disk.name}", disk.bytes)
+    check_beside(out, draft.sidecars, force)
+    progress.step(f"Hashing {disk.name}", disk.bytes)
     content = draft.envelope({disk.name: digest_file(disk.path, progress.advance)})
     beside = []
     for name, text in draft.sidecars.items():
@@ -179,11 +179,13 @@ def _answer(inspected: Inspected, published: Published) -> DescribeAnswer:
     return replace(
         answer_of(inspected),
         descriptor=DescriptorState("verified", "it was written just now, beside hashed bytes"),
-        output=_output(published),
-        bom=_output(bom) if bom else None,
+        output=output_of(published),
+        bom=output_of(bom) if bom else None,
     )
 
 
-def _output(published: Published) -> Output:
+def output_of(published: Published) -> Output:
+    """A written file as it stands in an answer."""
+    """What was written, as an answer tells it."""
     digest = hex_of(published.digest) if published.digest else ""
     return Output(str(published.path), digest, published.bytes)

@@ -1,16 +1,17 @@
 """What this site wants: `regild.toml` and the command line, which beats it.
 
+    cache = "/var/cache/regild"
     [plan]
     mode = "security"
     hold = ["nginx"]
     [feeds]
-    allow = ["mirror.example"]
+    allow = ["mirror.example", "10.0.0.0/8"]
     offline = "/srv/mirror"
-    cache = "/var/cache/regild"
-    [feeds.mirror]
+    [feeds.mirrors]
     "http://deb.example/debian" = "http://mirror.example/debian"
 
-An unknown key is an error, because a misspelled wish is worse than none.
+An unknown key is an error, because a misspelled wish is worse than none. `[feeds]` is read by
+`regild.feeds.policy`.
 """
 
 from __future__ import annotations
@@ -24,12 +25,15 @@ from typing import get_args
 import msgspec
 
 from regild.errors import UsageError
+from regild.feeds import policy
+from regild.feeds.policy import SitePolicy
 from regild.host.files import read_limited
 from regild.model.plan import Mode
 
 FILE = "regild.toml"
 MAX_BYTES = 1 << 20
 MODES: tuple[str, ...] = get_args(Mode)
+PARTS = ("cache", "plan", "feeds")
 
 
 class PlanWishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,28 +43,20 @@ class PlanWishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hold: tuple[str, ...] = ()
 
 
-class FeedWishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[feeds]`: where packages come from."""
-
-    allow: tuple[str, ...] = ()
-    """Hosts that may be private, local or link-local."""
-    mirror: dict[str, str] = {}
-    offline: Path | None = None
-    cache: Path | None = None
-
-
-class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Site(msgspec.Struct, frozen=True):
     """Everything that a site says, with defaults for what it does not."""
 
     plan: PlanWishes = PlanWishes()
-    feeds: FeedWishes = FeedWishes()
+    feeds: SitePolicy = SitePolicy()
+    kept: Path | None = None
+    """The `cache` that it names."""
 
     @property
     def cache(self) -> Path:
         """Where indexes and packages are kept: as told, or the user's cache (XDG base directory
         0.8)."""
-        if self.feeds.cache is not None:
-            return self.feeds.cache
+        if self.kept is not None:
+            return self.kept
         told = os.environ.get("XDG_CACHE_HOME", "")
         return (Path(told) if told.startswith("/") else Path.home() / ".cache") / "regild"
 
@@ -77,15 +73,16 @@ def read_site(path: Path | None = None) -> Site:
         return Site()
     try:
         told = tomllib.loads(read_limited(file, MAX_BYTES).decode())
-        site = msgspec.convert(told, Site, dec_hook=lambda kind, value: kind(value))
-    except (ValueError, TypeError) as error:  # of TOML, UTF-8, msgspec and Path
+        plan = msgspec.convert(told.get("plan", {}), PlanWishes)
+        cache = msgspec.convert(told.get("cache"), str | None)
+    except (ValueError, RecursionError) as error:  # of TOML, UTF-8 and msgspec
         raise UsageError(what=f"{file}: {error}") from error
-    feeds = msgspec.structs.replace(
-        site.feeds,
-        offline=file.parent / site.feeds.offline if site.feeds.offline else None,
-        cache=file.parent / site.feeds.cache if site.feeds.cache else None,
-    )
-    return msgspec.structs.replace(site, feeds=feeds)
+    unknown = sorted(set(told) - set(PARTS))
+    if unknown:
+        raise UsageError(
+            what=f"{file}: {unknown[0]} is not a setting; there are {', '.join(PARTS)}"
+        )
+    return Site(plan, policy.read_policy(file), file.parent / cache if cache else None)
 
 
 def with_options(
@@ -107,19 +104,13 @@ def with_options(
     plan = msgspec.structs.replace(
         site.plan, mode=mode or site.plan.mode, hold=(*site.plan.hold, *hold)
     )
-    feeds = msgspec.structs.replace(
-        site.feeds,
-        allow=(*site.feeds.allow, *allow),
-        mirror={**site.feeds.mirror, **dict(map(_mirror, mirror))},
-        offline=offline or site.feeds.offline,
-        cache=cache or site.feeds.cache,
-    )
-    return msgspec.structs.replace(site, plan=plan, feeds=feeds)
+    feeds = policy.with_options(site.feeds, mirror, allow, offline)
+    return Site(plan, feeds, cache or site.kept)
 
 
-def _mirror(told: str) -> tuple[str, str]:
-    """FROM and TO of `--mirror FROM=TO`; TO may itself hold an equals sign."""
-    origin, sign, mirror = told.partition("=")
-    if not (origin and sign and mirror):
-        raise UsageError(what=f"--mirror is FROM=TO, not {told}")
-    return origin, mirror
+def policy_of(site: Site) -> SitePolicy:
+    """Which addresses of an image may be read: what the site says, and the sources that the
+    machine's own apt is configured with."""
+    if site.feeds.offline:
+        return site.feeds
+    return policy.with_options(site.feeds, allow=policy.machine_sources())

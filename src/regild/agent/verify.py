@@ -116,7 +116,7 @@ def _stored_digests(image: Image, progress: Progress) -> dict[str, Digest]:
     if not image.envelope_bytes:
         return {}
     (disk,) = image.only_system.disks
-    progress.step(f"hash {disk.name}", disk.bytes)
+    progress.step(f"Hashing {disk.name}", disk.bytes)
     return {disk.id: digest_file(disk.path, progress.advance)}
 
 
@@ -128,7 +128,7 @@ def _checked(
     if descriptor is None:
         state = believe(None, Evidence(packaged=image.appliance is not None), broken)
         return SystemState(system.id, state.state, state.why), ()
-    progress.step(f"read {image.path.name} {system.id}".rstrip())
+    progress.step(f"Reading {image.path.name} {system.id}".rstrip())
     with open_system(image, system) as inspected:
         virtual = _virtual_digests(inspected, progress) if deep else {}
         seen = evidence_of(image, inspected.disks, inspected.content, stored, virtual)
@@ -151,7 +151,7 @@ def _virtual_digests(inspected: Inspected, progress: Progress) -> dict[str, Dige
     """The digest of each virtual disk by diskId."""
     digests = {}
     for one in inspected.disks:
-        progress.step(f"hash the virtual disk {one.stored.id}".rstrip(), one.disk.size)
+        progress.step(f"Hashing the virtual disk {one.stored.id}".rstrip(), one.disk.size)
         digests[one.stored.id] = virtual_digest(one.disk, progress)
     return digests
 
