@@ -101,7 +101,7 @@ def test_every_field_of_the_values_is_said_in_the_sample() -> None:
         check(value)
 
 
-def test_taking_it_out_gives_the_original_bytes() -> None:
+def test_r8_taking_it_out_gives_the_original_bytes() -> None:
     for original in (
         envelope(),
         envelope().replace(b"\n", b"\r\n"),
@@ -123,7 +123,7 @@ def test_an_embedded_bill_of_materials_is_taken_out_with_it() -> None:
     assert strip_descriptor(insert_descriptor(added, rich_descriptor())) == original
 
 
-def test_a_second_one_takes_the_place_of_the_first() -> None:
+def test_w9_a_second_one_takes_the_place_of_the_first() -> None:
     once = insert_descriptor(envelope(), rich_descriptor())
     assert insert_descriptor(once, rich_descriptor()) == once
     other = insert_descriptor(once, Descriptor(content=Content(platform=Platform(id="x"))))

@@ -96,7 +96,7 @@ def test_a_new_ova_holds_the_new_disk_and_everything_else_as_it_was(tmp_path: Pa
     )
 
 
-def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+def test_w6_a_signature_of_the_old_manifest_is_left_out_and_said(tmp_path: Path) -> None:
     made = write_ova(draft(tmp_path), tmp_path / "out.ova", Silent())
     assert made.notes == (
         "vm.cert is left out: it signs the old manifest",
@@ -110,7 +110,7 @@ def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
     assert first.digest == second.digest
 
 
-def test_a_bill_of_materials_lies_beside_or_inside(tmp_path: Path) -> None:
+def test_w8_a_bill_of_materials_lies_beside_or_inside(tmp_path: Path) -> None:
     beside = write_ova(draft(tmp_path, Bom(BOM)), tmp_path / "out.ova", Silent())
     assert (tmp_path / "out.cdx.json").read_bytes() == BOM
     assert [one.path.name for one in beside.sidecars] == ["out.cdx.json"]
