@@ -207,6 +207,13 @@ class BadSignature(IntegrityError):
     )
 
 
+class WrongRelease(IntegrityError):
+    """A signed statement speaks of something else than what was asked for."""
+
+    sentence = "{where} is not the release that was asked for: {why}"
+    hint = "the mirror may be mixed up, or someone shows another release's files in its place"
+
+
 class Expired(IntegrityError):
     """A signed statement is past its validity."""
 
@@ -238,6 +245,14 @@ class FeedUnreachable(PlanError):
     retryable = True
     sentence = "the repository {where} cannot be read: {why}"
     hint = "check the network and the proxy, or use --mirror FROM=TO or --offline DIR"
+
+
+class NotOffered(FeedUnreachable):
+    """A package repository answers, and does not have a file."""
+
+    retryable = False
+    sentence = "the repository does not have {where}: {why}"
+    hint = "the mirror may be incomplete or in the middle of an update; try another one"
 
 
 class Unsolvable(PlanError):

@@ -1,0 +1,62 @@
+"""The package files of a plan: fetched into a cache by digest, each checked before it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from regild.errors import DigestMismatch, NotOffered
+from regild.feeds.policy import SitePolicy, decide, reach_of
+from regild.host.fetch import Fetcher
+from regild.host.files import digest_file, open_new, translated
+from regild.model.digest import Digest, hex_of
+from regild.model.plan import Archive
+from regild.model.progress import Progress
+
+AT_ONCE = 4
+FOLDER = "archives"
+
+
+def fetch_archives(
+    archives: Iterable[Archive], policy: SitePolicy, cache: Path, progress: Progress
+) -> dict[Digest, Path]:
+    """Every archive as a file of the cache, by its digest; `progress` is told bytes.
+
+    Raises: FeedUnreachable, NotOffered, SourceRefused, DigestMismatch, DiskFull.
+    """
+    folder = cache / FOLDER
+    with translated(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    wanted = {one.digest: one for one in archives}
+    with Fetcher(reach_of(policy)) as fetcher, ThreadPoolExecutor(AT_ONCE) as pool:
+        fetched = pool.map(
+            lambda one: _fetched(one, folder, policy, fetcher, progress), wanted.values()
+        )
+        return dict(zip(wanted, fetched, strict=True))
+
+
+def _fetched(
+    archive: Archive, folder: Path, policy: SitePolicy, fetcher: Fetcher, progress: Progress
+) -> Path:
+    """One archive: from the cache if it is whole there, else from its source."""
+    path = folder / f"{hex_of(archive.digest)}.deb"
+    if path.is_file() and digest_file(path) == archive.digest:
+        progress.advance(archive.bytes)
+        return path
+    for place in decide(archive.uri, policy):
+        with open_new(path) as file:
+            arrived = fetcher.fetch(
+                place.url,
+                file,
+                archive.bytes,
+                approved=place.approved,
+                advance=progress.advance,
+            )
+            if arrived is None:
+                continue
+            if (arrived.bytes, arrived.digest) != (archive.bytes, archive.digest):
+                why = f"{archive.digest} was promised and {arrived.digest} came"
+                raise DigestMismatch(where=archive.uri, why=why)
+        return path
+    raise NotOffered(where=archive.uri, why="it is in the index and not on the server")

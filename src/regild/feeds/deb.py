@@ -1,0 +1,134 @@
+"""Inside a .deb: its control file and single files, read as a stream within limits.
+
+A .deb is an ar archive of two tar archives, control and data, each compressed in its own way.
+Source: deb(5) of dpkg; ar(5).
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+from regild.errors import Malformed, TooLarge, Truncated
+from regild.host.files import translated
+
+AR_MAGIC = b"!<arch>\n"
+HEADER_BYTES = 60
+MEMBERS_MAX = 16
+CONTROL_BYTES_MAX = 4 << 20
+FILE_BYTES_MAX = 64 << 20
+UNPACKED_BYTES_MAX = 16 << 30
+"""The largest packages of Debian unpack to about 5 GB."""
+
+FOREIGN = (tarfile.TarError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, EOFError, ValueError)
+
+
+def read_control(path: Path) -> str:
+    """The text of a package's control file.
+
+    Raises: Malformed, Truncated, TooLarge, MissingFile.
+    """
+    for name, file in _members(path, "control.tar"):
+        if name in ("control", "./control"):
+            return _read_limited(file, CONTROL_BYTES_MAX, path).decode(errors="replace")
+    raise Malformed(where=str(path), why="it has no control file")
+
+
+def read_files(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """The regular files of a package whose path (`./usr/...` as `/usr/...`) is wanted.
+
+    Raises: as `read_control`.
+    """
+    for name, file in _members(path, "data.tar"):
+        place = "/" + name.removeprefix("./").lstrip("/")
+        if wanted(place):
+            yield place, _read_limited(file, FILE_BYTES_MAX, path)
+
+
+def _members(path: Path, part: str) -> Iterator[tuple[str, IO[bytes]]]:
+    """The regular files of one of the two archives."""
+    with translated(path), path.open("rb") as deb, _opened_part(deb, part, path) as unpacked:
+        try:
+            with tarfile.open(fileobj=unpacked, mode="r|") as archive:
+                for member in archive:
+                    if member.isfile() and (file := archive.extractfile(member)) is not None:
+                        yield member.name, file
+        except FOREIGN as error:
+            raise Malformed(where=str(path), why=f"its {part} cannot be read: {error}") from error
+
+
+@contextmanager
+def _opened_part(deb: IO[bytes], part: str, path: Path) -> Iterator[Any]:
+    """The stream of one archive, unpacked."""
+    if deb.read(len(AR_MAGIC)) != AR_MAGIC:
+        raise Malformed(where=str(path), why="it is not a Debian package")
+    for _ in range(MEMBERS_MAX):
+        header = deb.read(HEADER_BYTES)
+        if len(header) < HEADER_BYTES:
+            break
+        name = header[:16].decode("ascii", "replace").strip().rstrip("/")
+        digits = header[48:58].strip()
+        if header[58:60] != b"`\n" or not digits.isdigit():
+            raise Malformed(where=str(path), why="its archive is damaged")
+        size = int(digits)
+        if name.startswith(part):
+            with _unpacked(cast(IO[bytes], _Slice(deb, size, path)), name[len(part) :], path) as it:
+                yield it
+            return
+        deb.seek(size + size % 2, 1)
+    raise Malformed(where=str(path), why=f"it has no {part}")
+
+
+@contextmanager
+def _unpacked(file: IO[bytes], ending: str, path: Path) -> Iterator[IO[bytes]]:
+    """A stream without its compression, bounded."""
+    if ending == ".zst":
+        from backports.zstd import ZstdFile
+
+        with ZstdFile(file) as inner:
+            yield _bounded(cast(IO[bytes], inner), path)
+    elif ending == ".xz":
+        with lzma.LZMAFile(file) as inner:
+            yield _bounded(inner, path)
+    elif ending == ".gz":
+        with gzip.GzipFile(fileobj=file) as inner:
+            yield _bounded(cast(IO[bytes], inner), path)
+    elif ending == "":
+        yield file
+    else:
+        raise Malformed(where=str(path), why=f"it is compressed as {ending}, which is unknown")
+
+
+def _bounded(file: IO[bytes], path: Path) -> IO[bytes]:
+    return cast(IO[bytes], _Slice(file, UNPACKED_BYTES_MAX, path, is_limit=True))
+
+
+class _Slice:
+    """Up to a number of bytes of a stream; over a limit it is an error, else the end."""
+
+    def __init__(self, file: IO[bytes], left: int, path: Path, is_limit: bool = False) -> None:
+        self._file, self._left, self._path, self._is_limit = file, left, path, is_limit
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, none at the end."""
+        wanted = self._left if size < 0 else min(size, self._left)
+        if wanted == 0 and self._is_limit and size != 0:
+            raise TooLarge(where=str(self._path), why="it unpacks to more than is believable")
+        content = self._file.read(wanted)
+        if not content and wanted and not self._is_limit:
+            raise Truncated(where=str(self._path), why=f"{wanted} bytes are missing")
+        self._left -= len(content)
+        return content
+
+
+def _read_limited(file: IO[bytes], limit: int, path: Path) -> bytes:
+    content = file.read(limit + 1)
+    if len(content) > limit:
+        raise TooLarge(where=str(path), why=f"a file in it is over {limit} bytes")
+    return content
