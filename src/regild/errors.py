@@ -22,7 +22,6 @@ happen once, in `regild.cli`.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, ClassVar
 
 
@@ -395,18 +394,3 @@ class Busy(HostError):
     retryable = True
     sentence = "{where} is in use: {why}"
     hint = "wait for the other run to end"
-
-
-def sentence_of(error: RegildError) -> str:
-    """The error and its hint as one line each, for a person."""
-    return f"{error}\n{error.advice}" if error.hint else str(error)
-
-
-def tool_missing(tool: str, purpose: str, package: str) -> ToolMissing:
-    """The error for a program that is not installed, naming the Debian package that holds it."""
-    return ToolMissing(where=tool, why=purpose, package=package)
-
-
-def file_missing(path: Path, why: str = "there is no such file") -> MissingFile:
-    """The error for a path that does not exist."""
-    return MissingFile(where=str(path), why=why)

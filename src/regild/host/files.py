@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from regild.errors import DiskFull, NotPermitted, TooLarge, file_missing
+from regild.errors import DiskFull, MissingFile, NotPermitted, TooLarge
 from regild.model.digest import Digest
 
 CHUNK_BYTES = 1 << 20
@@ -120,7 +120,8 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise file_missing(Path(error.filename or path)) from error
+        where = str(error.filename or path)
+        raise MissingFile(where=where, why="there is no such file") from error
     except PermissionError as error:
         raise NotPermitted(where=str(error.filename or path), why="permission denied") from error
     except OSError as error:

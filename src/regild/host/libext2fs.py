@@ -27,7 +27,7 @@ from ctypes import (
 )
 from typing import Any, Protocol
 
-from regild.errors import Malformed, tool_missing
+from regild.errors import Malformed, ToolMissing
 
 MAGIC_IO_CHANNEL = 2133571333
 MAGIC_IO_MANAGER = 2133571335
@@ -36,8 +36,7 @@ SHORT_READ = 2133571377
 FLAG_RW = 0x01
 FLAG_64BITS = 0x20000
 FALLOCATE_FORCE_INIT = 0x2
-SCAN_SKIP_MISSING = 0x0001  # EXT2_SF_SKIP_MISSING_ITABLE
-DIRENT_BYTES_MAX = 255
+DIRENT_ABORT = 2
 
 OPEN = CFUNCTYPE(c_long, c_char_p, c_int, POINTER(c_void_p))
 CHANNEL = CFUNCTYPE(c_long, c_void_p)
@@ -211,8 +210,11 @@ class Library:
         room = ctypes.create_string_buffer(raw, len(raw))
         self.fs_call("ext2fs_write_new_inode", number, room)
 
-    def read_names(self, directory: int) -> list[tuple[bytes, int]]:
-        """The names in a directory with their inode numbers, without `.` and `..`."""
+    def read_names(self, directory: int, most: int) -> list[tuple[bytes, int]]:
+        """The names in a directory with their inode numbers, without `.` and `..`.
+
+        It stops one after `most`.
+        """
         found: list[tuple[bytes, int]] = []
 
         def take(_dir: int, kind: int, entry: int, *_rest: object) -> int:
@@ -220,7 +222,7 @@ class Library:
                 number = c_uint32.from_address(entry).value
                 length = ctypes.c_uint8.from_address(entry + 6).value
                 found.append((ctypes.string_at(entry + 8, length), number))
-            return 0
+            return DIRENT_ABORT if len(found) > most else 0
 
         self.fs_call("ext2fs_dir_iterate2", directory, 0, None, ENTRY(take), None)
         return found
@@ -348,7 +350,8 @@ def _load() -> ctypes.CDLL:
         library = ctypes.CDLL("libext2fs.so.2")
         speech = ctypes.CDLL("libcom_err.so.2")
     except OSError as error:
-        raise tool_missing("libext2fs", "to change ext4 filesystems", "libext2fs2") from error
+        why = "to change ext4 filesystems"
+        raise ToolMissing(where="libext2fs", why=why, package="libext2fs2") from error
     library.initialize_ext2_error_table()
     speech.error_message.restype = c_char_p
     speech.error_message.argtypes = (c_long,)

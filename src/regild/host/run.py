@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from regild.errors import CommandFailed, tool_missing
+from regild.errors import CommandFailed, ToolMissing
 
 log = logging.getLogger("regild.run")
 
@@ -69,7 +69,7 @@ def find_tool(name: str, purpose: str) -> Path:
     """
     found = shutil.which(name, path=ENVIRONMENT["PATH"])
     if found is None:
-        raise tool_missing(name, purpose, PACKAGES.get(name, name))
+        raise ToolMissing(where=name, why=purpose, package=PACKAGES.get(name, name))
     return Path(found)
 
 
