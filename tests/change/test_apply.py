@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from regild.change.apply import Changed
-from regild.change.extract import VolumeDevice
+from regild.change.extract import open_part
 from regild.errors import GuestCommandFailed, GuestCommandHung, GuestFull, RecordRefused
 from regild.host.scratch import Scratch
 from regild.image.disk import open_disk
-from regild.image.ext import ExtVolume, Inode
+from regild.image.ext import Inode
 from regild.image.overlay import Overlay
 from tests.change.guests import Guest, build_deb, guest_of
 
@@ -41,7 +41,7 @@ class Result:
     def __init__(self, guest: Guest, changed: Changed) -> None:
         self._disk = open_disk(guest.disk.path, guest.disk.offset, guest.disk.bytes)
         self.overlay = Overlay.open(Path(changed.overlay), self._disk.__enter__())
-        self.volume = ExtVolume(VolumeDevice(self.overlay, guest.parts[0].offset), "result")
+        self.volume = open_part(self.overlay, guest.parts[0])
         self.paths = dict(self.volume.walk())
 
     def content(self, path: str) -> bytes:

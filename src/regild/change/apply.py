@@ -15,8 +15,8 @@ from typing import Any
 from regild.change.gate import check_links, check_places, check_room, explain_record
 from regild.change.owners import Owners
 from regild.change.script import compile_plan
-from regild.change.tree import Part
-from regild.errors import DiskFull, UnsupportedFilesystem
+from regild.change.tree import Part, check_parts
+from regild.errors import DiskFull
 from regild.host.namespace import View
 from regild.host.scratch import Scratch
 from regild.host.stage import run_stage
@@ -71,7 +71,7 @@ def apply_plan(
     Raises: ToolMissing, NotPermitted, UnsupportedFilesystem, ChangeError and its kinds,
     IntegrityError when the result does not read back, DiskFull.
     """
-    _check_parts(parts)
+    parts = check_parts(parts)
     job = scratch.make_guest()
     with disk.path.open("rb") as file:
         place = {"disk": file.fileno(), "where": str(disk.path), "parts": to_json(parts, indent=0)}
@@ -130,15 +130,6 @@ def _run_in_memory_first(stages: _Stages, request: dict[str, Any], plan: Plan) -
         except DiskFull as error:
             stages.progress.note(f"{error}; starting again on the disk")
     return stages.run("run", {**request, "memory_bytes": 0}, confined=False)
-
-
-def _check_parts(parts: tuple[Part, ...]) -> None:
-    """The root must be a filesystem that this carrier can take out and write back."""
-    root = next((part for part in parts if part.mount == "/"), None)
-    if root is None or not root.writable:
-        kind = root.filesystem if root else "no"
-        why = f"its root is on {kind} filesystem, and offline changes need ext2, ext3 or ext4"
-        raise UnsupportedFilesystem(where="the guest", why=why)
 
 
 def _judge(job: Path, parts: tuple[Part, ...]) -> tuple[Explained, ...]:

@@ -11,13 +11,17 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from regild.change.tree import Part
-from regild.errors import DiskFull, Malformed, UnsupportedFilesystem
+from regild.change.record import OVERLAY_ATTRIBUTE
+from regild.change.tree import Part, below, within
+from regild.errors import DiskFull, Malformed, TooLarge, UnsupportedFilesystem
 from regild.image.disk import Disk, disk_of
-from regild.image.ext import ExtVolume, Inode
+from regild.image.ext import ROOT, ExtVolume, Inode
+from regild.image.overlay import Overlay
+from regild.image.region import Region
 from regild.image.window import Window
 from regild.model.json import from_json
 from regild.model.progress import Progress
@@ -25,26 +29,10 @@ from regild.model.progress import Progress
 LOST_MAX = 10_000
 
 
-class VolumeDevice:
-    """A volume of a disk as libext2fs wants it."""
-
-    def __init__(self, disk: Any, offset: int) -> None:
-        self._disk, self._offset = disk, offset
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes."""
-        content: bytes = self._disk.read(self._offset + offset, length)
-        return content
-
-    def write(self, offset: int, content: bytes) -> None:
-        """Put some bytes; the disk must be an overlay."""
-        self._disk.write(self._offset + offset, content)
-
-
 def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """The stage: extract every writable part below `tree` from the disk in file descriptor `disk`.
 
-    Raises: Malformed, UnsupportedFilesystem, DiskFull.
+    Raises: Malformed, TooLarge, UnsupportedFilesystem, DiskFull.
     """
     parts = from_json(tuple[Part, ...], request["parts"])
     tree = Path(request["tree"])
@@ -52,30 +40,58 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     disk = disk_of(Window(request["disk"], request["where"], request["offset"], request["bytes"]))
     progress.step("Taking the guest's files out", None)
     lost: list[list[str]] = []
-    with _room_checked(tree):
-        for part in sorted(
-            parts, key=lambda part: part.mount.count("/") if part.mount != "/" else 0
-        ):
-            if part.writable:
-                lost += _extract_part(disk, part, tree, progress)
+    for part in parts:
+        if part.writable:
+            lost += _extract_part(disk, part, parts, tree, progress)
     return {"lost": lost[:LOST_MAX], "bytes_read": disk.bytes_read}
 
 
-def _extract_part(disk: Disk, part: Part, tree: Path, progress: Progress) -> list[list[str]]:
+def open_part(disk: Disk | Overlay, part: Part, writable: bool = False) -> ExtVolume:
+    """Open one of the guest's filesystems, which sees nothing of the disk but its own volume."""
+    where = part.volume or part.mount
+    return ExtVolume(Region(disk, part.offset, part.bytes, where), where, writable)
+
+
+def _extract_part(
+    disk: Disk, part: Part, parts: tuple[Part, ...], tree: Path, progress: Progress
+) -> list[list[str]]:
     """Take one filesystem out below its mount point."""
-    volume = ExtVolume(VolumeDevice(disk, part.offset), part.volume or part.mount)
+    _check_mount_point(tree, part)
+    volume = open_part(disk, part)
     try:
-        return _Extraction(volume, part, tree, progress).run()
+        with _translated(volume.where):
+            return _Extraction(volume, part, parts, tree, progress).run()
     finally:
         volume.close()
+
+
+def _check_mount_point(tree: Path, part: Part) -> None:
+    """Refuse a mount point that leads over a link, or that the filesystem above does not have."""
+    place = str(tree)
+    for name in part.mount.strip("/").split("/"):
+        place = f"{place}/{name}" if name else place
+        if not os.path.lexists(place) or not stat.S_ISDIR(os.lstat(place).st_mode):
+            raise Malformed(where=part.mount, why="it is mounted where the guest has no folder")
 
 
 class _Extraction:
     """One filesystem on its way into a folder: folders, files, links, and last what they wear."""
 
-    def __init__(self, volume: ExtVolume, part: Part, tree: Path, progress: Progress) -> None:
+    def __init__(
+        self,
+        volume: ExtVolume,
+        part: Part,
+        parts: tuple[Part, ...],
+        tree: Path,
+        progress: Progress,
+    ) -> None:
         self.volume, self.part, self.progress = volume, part, progress
         self.base = str(tree) + ("" if part.mount == "/" else part.mount)
+        self.hiding = tuple(
+            within(part, other.mount) + "/"
+            for other in parts
+            if other != part and below(part.mount, other.mount)
+        )
         self.lost: list[list[str]] = []
 
     def run(self) -> list[list[str]]:
@@ -85,34 +101,45 @@ class _Extraction:
         for path, inode in self.volume.walk():
             paths.setdefault(inode.number, []).append(path)
             inodes[inode.number] = inode
-        by_kind: dict[int, list[Inode]] = {}
-        for inode in inodes.values():
-            by_kind.setdefault(stat.S_IFMT(inode.mode), []).append(inode)
-        folders = [(paths[i.number], i) for i in by_kind.pop(stat.S_IFDIR, [])]
-        folders.sort(key=lambda row: row[0][0].count("/"))
-        for names, _ in folders:
-            self._make_folder(names)
+        by_kind = self._sort(inodes, paths)
+        folders = [(paths[i.number][0], i) for i in by_kind.pop(stat.S_IFDIR, [])]
+        folders.sort(key=lambda row: row[0].count("/"))
+        for name, _ in folders:
+            os.mkdir(self.base + name, 0o700)
         self._make_files(by_kind.pop(stat.S_IFREG, []), paths)
         # Links come after everything that is written through a path, so that none is followed.
         links = by_kind.pop(stat.S_IFLNK, [])
         for inode in [*(i for rest in by_kind.values() for i in rest), *links]:
             self._make_special(paths[inode.number], inode)
-        for names, inode in reversed(folders):
-            self._dress(names[0], inode)
-        self._dress("", self.volume.read_inode(2))
+        for name, inode in reversed(folders):
+            self._dress(name, inode)
+        self._dress("", self.volume.read_inode(ROOT))
         return self.lost
 
-    def _make_folder(self, names: list[str]) -> None:
-        if len(names) > 1:
-            raise Malformed(where=self.volume.where, why=f"the folder {names[0]!r} has two names")
-        with contextlib.suppress(FileExistsError):  # the mount point of another part
-            os.mkdir(self.base + names[0], 0o700)
+    def _sort(
+        self, inodes: dict[int, Inode], paths: dict[int, list[str]]
+    ) -> dict[int, list[Inode]]:
+        """Inodes by type, without names that another filesystem hides."""
+        by_kind: dict[int, list[Inode]] = {}
+        for inode in inodes.values():
+            names = paths[inode.number]
+            if not stat.S_ISDIR(inode.mode) and inode.links != len(names):
+                why = f"{names[0]!r} has {len(names)} names and counts {inode.links}"
+                raise Malformed(where=self.volume.where, why=why)
+            if self.hiding:
+                paths[inode.number] = names = [n for n in names if not n.startswith(self.hiding)]
+            if names:
+                by_kind.setdefault(stat.S_IFMT(inode.mode), []).append(inode)
+        return by_kind
 
     def _make_files(self, files: list[Inode], paths: dict[int, list[str]]) -> None:
         """Write regular files in the order in which their data lie on the disk."""
-        placed = []
+        placed, left = [], self.volume.blocks * self.volume.block_bytes
         for inode in files:
             runs = self.volume.read_runs(inode)
+            left -= sum(run.length for run in runs)
+            if left < 0:
+                raise Malformed(where=self.volume.where, why="its files share blocks")
             placed.append((runs[0].physical if runs else 0, inode))
         placed.sort(key=lambda row: row[0])
         for _, inode in placed:
@@ -166,18 +193,24 @@ class _Extraction:
         os.utime(path, ns=(inode.mtime_ns, inode.mtime_ns), follow_symlinks=False)
 
     def _set_attribute(self, path: str, name: str, attribute: str, value: bytes) -> None:
+        """Set what a name space allows; overlayfs would take marks of its own for orders."""
         try:
+            if attribute.startswith(OVERLAY_ATTRIBUTE):
+                raise PermissionError
             os.setxattr(path, attribute, value, follow_symlinks=False)
         except OSError:
             self.lost.append([self.part.mount.rstrip("/") + name, attribute])
 
 
 @contextlib.contextmanager
-def _room_checked(folder: Path) -> Any:
-    """Say plainly when this machine's disk is full."""
+def _translated(where: str) -> Iterator[None]:
+    """What the system says to a hostile filesystem's wishes, in regild's errors."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(where=str(folder), why="the guest's files need more") from error
-        raise
+            raise DiskFull(where="the job's folder", why="the guest's files need more") from error
+        if error.errno in (errno.EFBIG, errno.ENAMETOOLONG, errno.EMLINK):
+            why = f"{error.strerror} ({error.filename or 'a file'})"
+            raise TooLarge(where=where, why=why) from error
+        raise Malformed(where=where, why=f"{error.filename}: {error.strerror}") from error

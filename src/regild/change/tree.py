@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from regild.errors import UnsafeName, UnsupportedFilesystem
 from regild.model.content import Value
 
 
@@ -26,6 +29,31 @@ class Part(Value, frozen=True):
     def writable(self) -> bool:
         """Whether regild can take this filesystem out and write it back."""
         return self.filesystem in ("ext2", "ext3", "ext4")
+
+
+def check_parts(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The guest's filesystems, parents before children, when they can be worked on.
+
+    Mount points come from the guest's own fstab; a slash at the end is let go.
+
+    Raises: UnsafeName for one that leads elsewhere, UnsupportedFilesystem for two at one place or
+    a root that this carrier cannot take out and write back.
+    """
+    found: dict[str, Part] = {}
+    for part in parts:
+        mount = "/" + part.mount.strip("/")
+        inside = [] if mount == "/" else mount[1:].split("/")
+        if not part.mount.startswith("/") or {"", ".", ".."} & set(inside) or "\0" in mount:
+            raise UnsafeName(where=part.mount, why="the guest mounts a volume there")
+        if mount in found:
+            raise UnsupportedFilesystem(where=mount, why="two volumes are mounted there")
+        found[mount] = msgspec.structs.replace(part, mount=mount)
+    root = found.get("/")
+    if root is None or not root.writable:
+        kind = root.filesystem if root else "no"
+        why = f"its root is on {kind} filesystem, and offline changes need ext2, ext3 or ext4"
+        raise UnsupportedFilesystem(where="the guest", why=why)
+    return tuple(found[mount] for mount in sorted(found, key=lambda m: m.rstrip("/").count("/")))
 
 
 def part_of(parts: tuple[Part, ...], path: str) -> Part:

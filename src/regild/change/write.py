@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from regild.change.extract import VolumeDevice
+from regild.change.extract import open_part
 from regild.change.filecheck import check_filesystem
 from regild.change.record import KINDS, canonical_acl
 from regild.change.tree import Part, part_of, within
@@ -65,8 +65,7 @@ def _write_part(
     progress: Progress,
 ) -> None:
     """Write one filesystem's entries, then let go of what is free in it."""
-    device = VolumeDevice(overlay, part.offset)
-    volume = ExtVolume(device, part.volume or part.mount, writable=True)
+    volume = open_part(overlay, part, writable=True)
     writing = _Writing(Writeback(volume), part, content, now_ns, progress)
     writing.run(entries)
     writing.writeback.flush()
@@ -177,7 +176,7 @@ class _Writing:
 
 def _check_part(overlay: Overlay, part: Part, entries: list[Entry], job: Path) -> None:
     """Open the filesystem afresh, compare every path with the record, and have e2fsck look."""
-    volume = ExtVolume(VolumeDevice(overlay, part.offset), part.volume or part.mount)
+    volume = open_part(overlay, part)
     try:
         writeback = Writeback(volume)
         for entry in entries:

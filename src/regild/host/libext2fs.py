@@ -227,12 +227,6 @@ class Library:
         self.fs_call("ext2fs_dir_iterate2", directory, 0, None, ENTRY(take), None)
         return found
 
-    def read_inline(self, number: int, length: int) -> bytes:
-        """The content of a file that is kept inside its inode."""
-        room, size = ctypes.create_string_buffer(length + 1), c_size_t(length + 1)
-        self.fs_call("ext2fs_inline_data_get", number, None, room, byref(size))
-        return room.raw[: min(length, size.value)]
-
     def read_bitmap(self, first: int, count: int) -> bytes:
         """The block bitmap (read before) from a block on, lowest bit first; padded with ones."""
         room = ctypes.create_string_buffer(b"\xff" * (-(-count // 8)), -(-count // 8))
@@ -376,7 +370,6 @@ def _declare(library: ctypes.CDLL) -> None:
         ("ext2fs_write_new_inode", fs, number, place),
         ("ext2fs_new_inode", fs, number, c_int, place, place),
         ("ext2fs_dir_iterate2", fs, number, c_int, place, ENTRY, place),
-        ("ext2fs_inline_data_get", fs, number, place, place, place),
         ("ext2fs_lookup", fs, number, text, c_int, place, place),
         ("ext2fs_mkdir", fs, number, number, text),
         ("ext2fs_symlink", fs, number, number, text, text),

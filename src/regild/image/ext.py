@@ -15,22 +15,24 @@ from typing import Protocol
 
 from regild.errors import Malformed, TooLarge, UnsupportedFilesystem
 from regild.host.libext2fs import Library
+from regild.image.ext_map import BlockMap
 
 ROOT = 2
 JOURNAL = 8
 FIRST_ORDINARY = 11
 
 ENCRYPTED, EXTENTS, INLINE = 0x800, 0x80000, 0x10000000
-IMMUTABLE, APPEND_ONLY = 0x10, 0x20
+
+INLINE_ATTRIBUTE = "system.data"
+"""Where a file that is kept inside its inode goes on: content, not an attribute."""
 
 ENTRIES_MAX = 8_000_000
 """Names in one filesystem; a distribution with a desktop has under a million."""
-NAME_BYTES_MAX = 255
-PATH_BYTES_MAX = 4095
+PATH_BYTES_MAX = 3072
+"""Of PATH_MAX (4096, limits.h) the rest is left to the folder that a tree is taken out into."""
 DEPTH_MAX = 200
-EXTENT_DEPTH_MAX = 5
-"""EXT4_MAX_EXTENT_DEPTH."""
-RUNS_MAX = 1 << 22
+FILE_BYTES_MAX = 1 << 44
+"""16 TiB: what ext4 can hold in a file with blocks of 4 KiB."""
 
 REFUSED_INCOMPATIBLE = {
     0x0004: "its journal must be replayed first; it was not shut down cleanly",
@@ -38,6 +40,8 @@ REFUSED_INCOMPATIBLE = {
     0x0100: "it uses multiple mount protection",
 }
 REFUSED_FOR_WRITING = {
+    0x4000: "its files may share blocks",
+    0x8000: "it holds files that are sealed (fs-verity)",
     0x0100: "it keeps quotas",
     0x0200: "it allocates in clusters (bigalloc)",
     0x2000: "it keeps project quotas",
@@ -47,6 +51,10 @@ REFUSED_FOR_WRITING = {
 
 class Device(Protocol):
     """A filesystem's bytes, offsets counted from its first byte."""
+
+    @property
+    def size(self) -> int:
+        """Bytes there are; the filesystem may be shorter."""
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes."""
@@ -112,14 +120,13 @@ class ExtVolume:
 
     def __init__(self, device: Device, where: str, writable: bool = False) -> None:
         self.device, self.where = device, where
-        self._check_features(device.read(1024, 1024), writable)
+        head = device.read(1024, 1024)
+        self._check_features(head, writable)
+        self._check_size(head)
         self.library = Library(device, where, writable)
         self.block_bytes = self.library.block_bytes
-        head = self.library.read_superblock()
         self.inode_bytes = int.from_bytes(head[88:90], "little") or 128
-        self.blocks = int.from_bytes(head[4:8], "little")
-        if struct.unpack_from("<I", head, 96)[0] & 0x80:
-            self.blocks |= int.from_bytes(head[0x150:0x154], "little") << 32
+        self.blocks = _blocks(head)
         self.first_block = int.from_bytes(head[20:24], "little")
         self.has_extents = bool(struct.unpack_from("<I", head, 96)[0] & 0x40)
 
@@ -140,32 +147,42 @@ class ExtVolume:
         """One inode."""
         return parse_inode(number, self.library.read_inode(number, self.inode_bytes))
 
-    def read_names(self, directory: int) -> list[tuple[str, int]]:
-        """The names in a directory; a name that no system would accept is refused.
+    def read_names(self, folder: Inode) -> list[tuple[str, int]]:
+        """The names in a folder; one that no system would accept, or that is there twice, is
+        refused.
 
-        Raises: Malformed.
+        Raises: Malformed, TooLarge.
         """
-        found = []
-        for name, number in self.library.read_names(directory):
+        self.read_runs(folder)  # the library follows the same map without asking where it leads
+        rows = self.library.read_names(folder.number, ENTRIES_MAX)
+        if len(rows) > ENTRIES_MAX:
+            raise TooLarge(where=self.where, why=f"a folder holds more than {ENTRIES_MAX} names")
+        found: dict[str, int] = {}
+        for name, number in rows:
             if not name or name in (b".", b"..") or b"/" in name or b"\0" in name:
-                raise Malformed(where=self.where, why=f"a directory holds the name {name!r}")
-            found.append((name.decode(errors="surrogateescape"), number))
-        return found
+                raise Malformed(where=self.where, why=f"a folder holds the name {name!r}")
+            found[name.decode(errors="surrogateescape")] = number
+        if len(found) != len(rows):
+            raise Malformed(where=self.where, why="a folder holds a name twice")
+        return list(found.items())
 
     def read_runs(self, inode: Inode) -> list[Run]:
         """Where a file's data lie, in file order; holes and unwritten extents are left out.
 
-        Raises: Malformed for extents outside of the volume or in a circle.
+        Raises: Malformed for what lies off the volume, overlaps, or leads in a circle.
         """
+        size = self.block_bytes
+        if inode.size > FILE_BYTES_MAX:
+            why = f"inode {inode.number} claims {inode.size} bytes"
+            raise Malformed(where=self.where, why=why)
         if inode.flags & INLINE:
             return []
-        rows = self._extents(inode) if inode.flags & EXTENTS else self._mapped(inode)
-        size, runs = self.block_bytes, list[Run]()
-        for logical, physical, count in sorted(rows):
-            if physical < 1 or physical + count > self.blocks:
-                raise Malformed(where=self.where, why=f"inode {inode.number} lies off the volume")
-            runs.append(Run(logical * size, physical * size, count * size))
-        return runs
+        found = BlockMap(self.where, inode.number, self.blocks, self._read_block)
+        if inode.flags & EXTENTS:
+            rows = found.read_extents(inode.block)
+        else:
+            rows = found.read_numbers(inode.block, size)
+        return [Run(row[0] * size, row[1] * size, row[2] * size) for row in rows]
 
     def read_content(self, inode: Inode, piece_bytes: int = 1 << 20) -> Iterator[tuple[int, bytes]]:
         """A file's content as (offset, bytes), holes left out, nothing beyond its size."""
@@ -186,6 +203,8 @@ class ExtVolume:
             target = inode.block[: inode.size]
         else:
             target = b"".join(piece for _, piece in self.read_content(inode))
+        if not target or b"\0" in target or len(target) != inode.size:
+            raise Malformed(where=self.where, why=f"link {inode.number} points nowhere")
         return target.decode(errors="surrogateescape")
 
     def read_attributes(self, inode: Inode) -> dict[str, bytes]:
@@ -193,7 +212,7 @@ class ExtVolume:
         if not inode.has_attributes:
             return {}
         found = self.library.read_attributes(inode.number)
-        found.pop("system.data", None)  # inline file content, not an attribute
+        found.pop(INLINE_ATTRIBUTE, None)
         return found
 
     def walk(self) -> Iterator[tuple[str, Inode]]:
@@ -203,10 +222,12 @@ class ExtVolume:
         TooLarge.
         """
         inodes = {inode.number: inode for inode in self.read_inodes()}
+        if ROOT not in inodes or not stat.S_ISDIR(inodes[ROOT].mode):
+            raise Malformed(where=self.where, why="it has no root folder")
         seen, waiting, count = {ROOT}, [("", ROOT)], 0
         while waiting:
             folder, number = waiting.pop()
-            for name, child in sorted(self.read_names(number)):
+            for name, child in sorted(self.read_names(inodes[number])):
                 path, inode = f"{folder}/{name}", inodes.get(child)
                 count += 1
                 self._check_path(path, count)
@@ -229,8 +250,12 @@ class ExtVolume:
     def _check_path(self, path: str, count: int) -> None:
         if count > ENTRIES_MAX:
             raise TooLarge(where=self.where, why=f"it holds more than {ENTRIES_MAX} names")
-        if len(path) > PATH_BYTES_MAX or path.count("/") > DEPTH_MAX:
-            raise TooLarge(where=self.where, why=f"a path is {len(path)} long")
+        if path.count("/") > DEPTH_MAX or len(path) > PATH_BYTES_MAX // 4:
+            length = len(path.encode(errors="surrogateescape"))
+            if length > PATH_BYTES_MAX or path.count("/") > DEPTH_MAX:
+                raise TooLarge(
+                    where=self.where, why=f"a path of {length} bytes is too long or deep"
+                )
 
     def _check_features(self, head: bytes, writable: bool) -> None:
         """Refuse what cannot be read rightly, or what writing would make inconsistent."""
@@ -245,60 +270,33 @@ class ExtVolume:
         if writable and (not state & 1 or state & 2):
             raise UnsupportedFilesystem(where=self.where, why="it is marked as not clean")
 
-    def _extents(self, inode: Inode) -> list[tuple[int, int, int]]:
-        """The leaf extents of an inode: (logical block, physical block, count)."""
-        rows: list[tuple[int, int, int]] = []
-        nodes = [(inode.block, EXTENT_DEPTH_MAX)]
-        while nodes:
-            node, depth_max = nodes.pop()
-            magic, entries, _, depth = struct.unpack_from("<HHHH", node)
-            if magic != 0xF30A or depth > depth_max or 12 + 12 * entries > len(node):
-                raise Malformed(where=self.where, why=f"inode {inode.number} has a bad extent tree")
-            for place in range(12, 12 + 12 * entries, 12):
-                if depth:
-                    low, high = struct.unpack_from("<IH", node, place + 4)
-                    nodes.append((self._node(inode, low | high << 32), depth - 1))
-                else:
-                    logical, count, high, low = struct.unpack_from("<IHHI", node, place)
-                    if count <= 0x8000:  # longer ones are allocated but not written
-                        rows.append((logical, low | high << 32, count))
-            if len(rows) > RUNS_MAX or len(nodes) > RUNS_MAX:
-                raise TooLarge(where=self.where, why=f"inode {inode.number} is in too many pieces")
-        return rows
+    def _check_size(self, head: bytes) -> None:
+        """Refuse a filesystem that claims more blocks or inodes than its volume has room for."""
+        block_bytes = 1024 << min(int.from_bytes(head[24:28], "little"), 6)
+        inodes = int.from_bytes(head[:4], "little") * int.from_bytes(head[88:90], "little")
+        if _blocks(head) * block_bytes > self.device.size or inodes > self.device.size:
+            raise Malformed(where=self.where, why="it claims to be larger than its volume")
 
-    def _node(self, inode: Inode, block: int) -> bytes:
-        if not 0 < block < self.blocks:
-            raise Malformed(where=self.where, why=f"inode {inode.number} lies off the volume")
+    def _read_block(self, block: int) -> bytes:
         return self.device.read(block * self.block_bytes, self.block_bytes)
 
-    def _mapped(self, inode: Inode) -> list[tuple[int, int, int]]:
-        """The blocks of an inode of ext2 or ext3: direct, and through one to three levels."""
-        numbers, per_block = struct.unpack("<15I", inode.block), self.block_bytes // 4
-        rows: list[tuple[int, int, int]] = []
-        blocks_needed = -(-inode.size // self.block_bytes)
-
-        def descend(block: int, level: int, logical: int) -> None:
-            if block == 0 or logical >= blocks_needed:
-                return
-            if level == 0:
-                _append(rows, logical, block)
-                return
-            below = struct.unpack(f"<{per_block}I", self._node(inode, block))
-            for index, child in enumerate(below):
-                descend(child, level - 1, logical + index * per_block ** (level - 1))
-
-        for index in range(12):
-            descend(numbers[index], 0, index)
-        logical = 12
-        for level in (1, 2, 3):
-            descend(numbers[11 + level], level, logical)
-            logical += per_block**level
-        return rows
-
     def _inline(self, inode: Inode) -> bytes:
-        if inode.size > self.inode_bytes:
+        """What a file keeps inside its inode: in i_block, and the rest as an attribute.
+
+        Not ext2fs_inline_data_get, which fills a buffer by the attribute's length and not by its.
+        """
+        rest = self.library.read_attributes(inode.number).get(INLINE_ATTRIBUTE, b"")
+        content = inode.block + rest
+        if inode.size > len(content):
             raise Malformed(where=self.where, why=f"inode {inode.number} is inline and too long")
-        return self.library.read_inline(inode.number, inode.size)
+        return content[: inode.size]
+
+
+def _blocks(head: bytes) -> int:
+    """How many blocks a superblock claims, with the high half where there is one (64bit)."""
+    low = int.from_bytes(head[4:8], "little")
+    has_high = struct.unpack_from("<I", head, 96)[0] & 0x80
+    return low | int.from_bytes(head[0x150:0x154], "little") << 32 if has_high else low
 
 
 def parse_inode(number: int, raw: bytes) -> Inode:
@@ -325,14 +323,6 @@ def parse_inode(number: int, raw: bytes) -> Inode:
         acl_block=acl | acl_high << 32,
         raw=raw,
     )
-
-
-def _append(rows: list[tuple[int, int, int]], logical: int, block: int) -> None:
-    """Add one block, lengthening the run before it where it follows on."""
-    if rows and rows[-1][0] + rows[-1][2] == logical and rows[-1][1] + rows[-1][2] == block:
-        rows[-1] = (rows[-1][0], rows[-1][1], rows[-1][2] + 1)
-    else:
-        rows.append((logical, block, 1))
 
 
 def _clear_runs(bits: bytes) -> Iterator[tuple[int, int]]:

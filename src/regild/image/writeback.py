@@ -222,9 +222,10 @@ class Writeback:
         return self._names[folder]
 
     def _reread(self, folder: int) -> dict[str, int]:
-        if not stat.S_ISDIR(self.volume.read_inode(folder).mode):
+        inode = self.volume.read_inode(folder)
+        if not stat.S_ISDIR(inode.mode):
             return {}
-        self._names[folder] = dict(self.volume.read_names(folder))
+        self._names[folder] = dict(self.volume.read_names(inode))
         return self._names[folder]
 
     def _put(self, inode: Inode, fields: dict[int, bytes]) -> None:
