@@ -18,8 +18,10 @@ class Release(Value, frozen=True):
     source_version: str = ""
     installed_kib: int = 0
     """Installed-Size as the package states it."""
-    needs: str = ""
-    """Depends, Pre-Depends and Recommends, joined by commas."""
+    needs: tuple[str, ...] = ()
+    """Names in Pre-Depends, Depends and Recommends, alternatives included."""
+    provides: tuple[str, ...] = ()
+    """Names that it stands for besides its own."""
     suite: str = ""
     """Codename of the release that offers it, such as `bookworm-security`."""
     security: bool = False

@@ -146,20 +146,13 @@ def _why(move: Move, release: Release, releases: dict[Move, Release | None]) -> 
     if move.action == "upgrade":
         kind = "security update from" if release.security else "newer in"
         return f"{kind} {release.suite}"
+    provided = {move.name, *release.provides}
     wanting = sorted(
-        one.name
-        for one in releases.values()
-        if one is not None and one.name != move.name and _needs(one, move.name)
+        other.name
+        for one, other in releases.items()
+        if other is not None and one.name != move.name and provided & set(other.needs)
     )
     return f"needed by {', '.join(wanting[:3])}" if wanting else f"new in {release.suite}"
-
-
-def _needs(release: Release, name: str) -> bool:
-    """Whether a relation field names a package (deb822: name, optional :arch and (version))."""
-    for part in release.needs.replace("|", ",").split(","):
-        if part.strip().partition(" ")[0].partition(":")[0] == name:
-            return True
-    return False
 
 
 def _held_back(
