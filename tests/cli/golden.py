@@ -55,14 +55,16 @@ ENVELOPE_XML = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
-def filesystem(folder: Path, files: Mapping[str, str] = GUEST, size: int = DISK_BYTES) -> Path:
+def filesystem(
+    folder: Path, files: Mapping[str, str | bytes] = GUEST, size: int = DISK_BYTES
+) -> Path:
     """A raw disk that is one ext4 filesystem with these files."""
     tree = folder / "tree"
     tree.mkdir()
-    for path, text in files.items():
+    for path, content in files.items():
         place = tree / path.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text)
+        place.write_bytes(content.encode() if isinstance(content, str) else content)
     disk = folder / "root.raw"
     mke2fs = ["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-E", "root_owner=0:0"]
     subprocess.run([*mke2fs, "-d", str(tree), str(disk), f"{size >> 10}k"], check=True)

@@ -1,5 +1,6 @@
 """`regild diff` and `regild verify` as commands."""
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,14 @@ from tests.cli.schemas import valid
 Regild = Callable[..., Said]
 
 NEWER = golden.STATUS.replace("3.0.11-1~deb12u2", "3.0.17-1~deb12u3")
+CHANGELOG = b"""openssl (3.0.17-1~deb12u3) bookworm-security; urgency=medium
+
+  * Fix CVE-2025-0002 and CVE-2024-0001.
+
+openssl (3.0.11-1~deb12u2) bookworm; urgency=medium
+
+  * Fix CVE-2023-0003.
+"""
 ADDED = "\nPackage: zlib1g\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.2\n"
 
 
@@ -29,6 +38,19 @@ def test_what_changed_is_told_package_by_package(regild: Regild, ova: Path, newe
         ("install", "zlib1g", "", "1.2"),
     ]
     assert "2 upgrades, 1 install" in regild("diff", ova, newer).out
+
+
+def test_the_new_images_changelog_names_what_was_fixed(
+    regild: Regild, ova: Path, tmp_path: Path
+) -> None:
+    doc = "/usr/share/doc/libssl3/changelog.Debian.gz"
+    files = {**golden.GUEST, "/var/lib/dpkg/status": NEWER, doc: gzip.compress(CHANGELOG)}
+    newer = golden.filesystem(tmp_path, files)
+    changes = regild("diff", ova, newer, "--json").json["changes"]
+    assert {one["name"]: one["fixes"] for one in changes} == {
+        "libssl3": ["CVE-2024-0001", "CVE-2025-0002"],
+        "openssl": [],
+    }
 
 
 def test_the_same_image_in_two_forms_does_not_differ(regild: Regild, ova: Path, raw: Path) -> None:

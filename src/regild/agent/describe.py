@@ -1,15 +1,12 @@
-"""`describe` and `diff` as answers: every virtual system of an image, and two images compared."""
+"""`describe` as an answer: every virtual system of an image."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
-from regild.describe.compare import compare
-from regild.model.answers import DescribeAnswer, DiffAnswer, DiskAnswer
-from regild.model.content import Content, Unknown
+from regild.model.answers import DescribeAnswer, DiskAnswer
 from regild.model.progress import Progress
 
 
@@ -25,37 +22,6 @@ def describe(path: Path, progress: Progress) -> tuple[DescribeAnswer, ...]:
             with open_system(image, system) as inspected:
                 answers.append(answer_of(inspected))
         return tuple(answers)
-
-
-def diff(old: Path, new: Path, progress: Progress) -> DiffAnswer:
-    """What changed from one image to another, package by package.
-
-    Raises: as `open_image` and `open_system`; UnsupportedError for an image of several systems.
-    """
-    before, after = (_content(path, progress) for path in (old, new))
-    found = compare(before, after)
-    return DiffAnswer(
-        old=str(old),
-        new=str(new),
-        platform=found.platform,
-        changes=found.changes,
-        applications=found.applications,
-        sources=found.sources,
-        unknowns=(*_named(old, before), *_named(new, after)),
-    )
-
-
-def _content(path: Path, progress: Progress) -> Content:
-    """What the one system of an image holds."""
-    progress.step(f"Reading {path.name}")
-    with open_image(path) as image, open_system(image, image.only_system) as inspected:
-        return inspected.content
-
-
-def _named(path: Path, content: Content) -> Iterator[Unknown]:
-    """The unknowns of an image, under its name."""
-    for one in content.unknowns:
-        yield Unknown(f"{path.name}: {one.where}", one.why)
 
 
 def answer_of(inspected: Inspected) -> DescribeAnswer:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 
 from regild.feeds.deb import read_files
@@ -31,7 +30,7 @@ def find_changelog(package: Path) -> str | None:
     for ending in ("changelog.Debian.gz", "changelog.gz"):  # native packages have the second
         for path, content in sorted(found.items()):
             if path.endswith("/" + ending):
-                return _unzipped(content)
+                return unpack_changelog(content)
     return None
 
 
@@ -48,19 +47,7 @@ def read_cves(changelog: str, installed: str) -> tuple[str, ...]:
     return tuple(sorted(found, key=_by_year))
 
 
-def read_fixes(packages: Iterable[Path], installed: str) -> tuple[str, ...]:
-    """The CVE ids that the first of a source's packages with a changelog tells.
-
-    Raises: Malformed, Truncated, TooLarge.
-    """
-    for package in packages:
-        changelog = find_changelog(package)
-        if changelog is not None:
-            return read_cves(changelog, installed)
-    return ()
-
-
-def _unzipped(content: bytes) -> str:
+def unpack_changelog(content: bytes) -> str:
     """A changelog's text; one that is damaged or too long tells nothing."""
     unpacking = zlib.decompressobj(wbits=31)
     try:

@@ -18,7 +18,7 @@ def diff(
     debug: Debug = False,
 ) -> Outcome:
     """Say what changed between two images, package by package, with advisories where known."""
-    from regild.agent.describe import diff as diff_images
+    from regild.agent.diff import diff as diff_images
     from regild.cli.progress import open_progress
     from regild.cli.render import diff_text
 
