@@ -1,0 +1,154 @@
+"""The last step of a trip: the changed disk becomes an image in the form that was asked for."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from msgspec.structs import replace as replaced
+
+from regild import __version__
+from regild.agent.inscribe import check_beside, check_target, new_descriptor
+from regild.agent.inspect import Inspected
+from regild.describe.bom import write_cyclonedx
+from regild.errors import PublishError, UsageError
+from regild.image.convert import write_raw, write_through_qemu
+from regild.image.merkle import virtual_digest
+from regild.image.overlay import Overlay
+from regild.image.vmdk_stream import plan_stream
+from regild.model.appliance import Descriptor
+from regild.model.content import Content
+from regild.model.progress import Progress
+from regild.model.receipt import Receipt
+from regild.ovf.member import Member
+from regild.prove.receipt import write_receipt
+from regild.publish.assemble import Published, write_disk, write_folder, write_ova
+from regild.publish.draft import Bom, Draft, NewDisk, draft_of, draft_of_disk
+from regild.publish.stored import Copied, Stored
+
+DISK_FORMATS = {"vmdk": "vmdk-stream", "qcow2": "qcow2", "raw": "raw"}
+"""What `--format` means for a bare disk."""
+PACKAGES = {"ova": "ova", "ovf": "folder"}
+RECEIPT_SUFFIX = ".receipt.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What goes into the new image."""
+
+    inspected: Inspected
+    overlay: Overlay
+    observed: Content
+    receipt: Receipt
+    created: str
+
+
+def check_free(path: Path, output: Path, force: bool) -> None:
+    """Refuse to write over the image, or over anything unasked; the folder must be there.
+
+    Raises: UsageError, TargetExists, PublishError.
+    """
+    check_target(path, output, force)
+    if not output.parent.is_dir():
+        raise PublishError(where=str(output), why="its folder does not exist")
+
+
+def deliver(
+    delivery: Delivery,
+    output: Path,
+    form: str | None,
+    scratch: Path,
+    force: bool,
+    progress: Progress,
+) -> Published:
+    """Write the new image whole, with descriptor, bill of materials and receipt.
+
+    Raises: UsageError, TargetExists, PublishError, DiskFull, ToolMissing.
+    """
+    appliance = delivery.inspected.image.appliance
+    target = PACKAGES.get(form or "", form) or (appliance.form if appliance else "disk")
+    disk_format = DISK_FORMATS.get(form or "", delivery.inspected.boot.disk.format)
+    is_package = target in PACKAGES.values()
+    if is_package and disk_format not in ("vmdk-stream", "vmdk-sparse", "qcow2", "raw"):
+        disk_format = "vmdk-stream"
+    if is_package and appliance is None and form:
+        disk_format = "vmdk-stream"  # what every consumer of a package takes
+    with ExitStack() as stack:
+        stored = _new_disk(delivery, disk_format, scratch, stack, progress)
+        disk = NewDisk(stored, disk_format, delivery.overlay.size)
+        draft = _draft(delivery, disk, output, is_package, progress)
+        names = [*draft.sidecars, *(() if is_package else (draft.envelope_name,))]
+        check_beside(output, names, force)
+        if target == "ova":
+            return write_ova(draft, output, progress)
+        if target == "folder":
+            return write_folder(draft, output, progress, replace=force)
+        return write_disk(draft, output, progress)
+
+
+def _new_disk(
+    delivery: Delivery, form: str, scratch: Path, stack: ExitStack, progress: Progress
+) -> Stored:
+    """The changed disk in its format, ready to be written."""
+    overlay = delivery.overlay
+    progress.step("Packing the disk", overlay.size)
+    if form == "vmdk-stream":
+        name = delivery.inspected.boot.stored.name
+        return stack.enter_context(
+            plan_stream(overlay.base, overlay, progress=progress, scratch=scratch, name=name)
+        )
+    packed = scratch / f"disk.{form}"
+    if form == "raw":
+        with packed.open("xb") as file:
+            write_raw(overlay, file, progress)
+    else:
+        write_through_qemu(overlay, packed, form, scratch, progress)
+    stack.callback(packed.unlink)
+    return Copied((Member(packed.name, packed, 0, packed.stat().st_size),))
+
+
+def _draft(
+    delivery: Delivery, disk: NewDisk, output: Path, is_package: bool, progress: Progress
+) -> Draft:
+    """The new package or disk, with what goes beside it."""
+    inspected, image = delivery.inspected, delivery.inspected.image
+    descriptor = _descriptor(delivery, progress)
+    stem = output.name.rpartition(".")[0] or output.name
+    bill = write_cyclonedx(delivery.observed, stem, delivery.created, __version__)
+    if is_package and image.appliance is not None:
+        disks = {inspected.boot.stored.id: disk}
+        draft = draft_of(image.appliance, stem, disks, {inspected.system.id: descriptor}, Bom(bill))
+    elif image.appliance is not None and len(inspected.disks) > 1:
+        raise UsageError(what="an image with several disks cannot become one bare disk")
+    else:
+        name = f"{stem}-disk1.vmdk" if is_package else output.name
+        own = b"" if image.appliance is not None or is_package else image.envelope_bytes
+        draft = draft_of_disk(name, disk, descriptor, Bom(bill), envelope=own)
+    for note in draft.notes:
+        progress.note(note)
+    return _with_receipt(draft, f"{stem}{RECEIPT_SUFFIX}", delivery.receipt)
+
+
+def _with_receipt(draft: Draft, name: str, receipt: Receipt) -> Draft:
+    return replace(draft, sidecars={**draft.sidecars, name: write_receipt(receipt)})
+
+
+def _descriptor(delivery: Delivery, progress: Progress) -> Descriptor:
+    """The next generation's descriptor: what was observed, bound to the new bytes."""
+    inspected, overlay = delivery.inspected, delivery.overlay
+    progress.step("Digest of the virtual disk", overlay.size)
+    virtual = virtual_digest(overlay, progress)
+    before = new_descriptor(inspected, delivery.created, {})
+    bindings = tuple(
+        replaced(one, virtual=virtual) if one.disk == inspected.boot.stored.id else one
+        for one in before.bindings
+    )
+    promised = inspected.image.promised.get(inspected.boot.stored.name)
+    return replaced(
+        before,
+        content=delivery.observed,
+        bindings=bindings,
+        generation=before.generation + 1,
+        parent=promised or delivery.receipt.base,
+    )

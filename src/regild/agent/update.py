@@ -1,0 +1,197 @@
+"""One trip: an outdated image in, a proven, up-to-date one out.
+
+Plan, change on an overlay, describe again, compare with what the plan promised, write the new
+image with a new descriptor. The image is only read; the result appears when everything held.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from regild import __version__
+from regild.agent.deliver import Delivery, check_free, deliver
+from regild.agent.inscribe import output_of
+from regild.agent.inspect import Inspected, open_system
+from regild.agent.intake import open_image
+from regild.agent.planning import Planned, plan_system
+from regild.agent.site import Site
+from regild.agent.verify import require_manifest
+from regild.change.apply import Changed, DiskFile, apply_plan
+from regild.change.repository import write_repository
+from regild.change.tree import Part
+from regild.describe.reader import describe_guest, require_planning
+from regild.errors import ProveError, UnsupportedError
+from regild.host.namespace import find_id_map
+from regild.host.scratch import Scratch, default_folder, open_scratch
+from regild.image.overlay import Overlay
+from regild.image.tree import open_guest
+from regild.model.answers import UpdateAnswer
+from regild.model.content import Content
+from regild.model.digest import hex_of
+from regild.model.plan import Plan
+from regild.model.progress import Progress
+from regild.model.receipt import Receipt
+from regild.prove.check import check_content
+from regild.prove.receipt import make_receipt
+from regild.publish.assemble import Published
+
+CHECKS = (
+    "every changed path is accounted for by a package, dpkg's state, a trigger or a script",
+    "every changed path was read back from the image",
+    "e2fsck finds the changed filesystems clean",
+    "dpkg --audit finds nothing",
+    "the packages described again are those that the plan expects",
+)
+
+
+def update(
+    path: Path,
+    output: Path,
+    site: Site,
+    progress: Progress,
+    *,
+    form: str | None = None,
+    scratch: Path | None = None,
+    timeout_seconds: float = 1800,
+    force: bool = False,
+    keep_job: bool = False,
+) -> UpdateAnswer:
+    """Bring an image up to date and write the result to `output`.
+
+    `form` is `ova`, `ovf`, `vmdk`, `qcow2` or `raw`; without it the result has the image's own
+    form. Where there is nothing to do nothing is written.
+
+    Raises: every error of the rooms; ProveError when the result is not what was promised.
+    """
+    check_free(path, output, force)
+    with open_image(path) as image:
+        require_manifest(image, progress)
+        progress.step(f"Reading {path.name}")
+        with open_system(image, image.only_system) as inspected:
+            check_known(inspected)
+            planned = plan_system(inspected, site, progress)
+            if not planned.plan.steps:
+                return _answer(planned.plan, inspected.content, None, None)
+            folder = scratch or default_folder()
+            with _open_job(folder, inspected, planned.plan, keep_job) as job:
+                return _carry_out(
+                    inspected, planned, job, output, form, timeout_seconds, force, progress
+                )
+
+
+def check_known(inspected: Inspected) -> None:
+    """Go on only when the package database and every volume that the guest mounts were read.
+
+    Other unknowns are listed in the receipt.
+
+    Raises: NoPackageDatabase, UnsupportedError.
+    """
+    require_planning(inspected.content)
+    mounted = {mount.volume.name for mount in inspected.guest.mounts}
+    for unknown in inspected.guest.unknowns:
+        if unknown.where.startswith("/") or unknown.where in mounted:
+            raise UnsupportedError(where=unknown.where, why=unknown.why)
+
+
+def parts_of(inspected: Inspected) -> tuple[Part, ...]:
+    """The guest's filesystems as the change room wants them."""
+    spaces = {space.mount: space for space in inspected.guest.spaces}
+    parts = []
+    for mount in inspected.guest.mounts:
+        volume, space = mount.volume, spaces.get(mount.path)
+        place = mount.path, volume.offset, volume.bytes, mount.filesystem, f"UUID={volume.uuid}"
+        room = (
+            (space.free_blocks, space.reserved_blocks, space.free_inodes, space.block_bytes)
+            if space
+            else ()
+        )
+        parts.append(Part(*place, *room))
+    return tuple(parts)
+
+
+@contextmanager
+def _open_job(folder: Path, inspected: Inspected, plan: Plan, keep: bool) -> Iterator[Scratch]:
+    """The folder of this job: the same image and plan have the same one, so a rerun clears it."""
+    name = f"{inspected.image.path.stem[:40]}-{hex_of(plan.id)[:16]}"
+    with open_scratch(folder, name, find_id_map(), keep=keep) as job:
+        yield job
+
+
+def _carry_out(
+    inspected: Inspected,
+    planned: Planned,
+    job: Scratch,
+    output: Path,
+    form: str | None,
+    timeout_seconds: float,
+    force: bool,
+    progress: Progress,
+) -> UpdateAnswer:
+    """Everything after the plan."""
+    plan = planned.plan
+    changed = _change(inspected, planned, job, timeout_seconds, progress)
+    with Overlay.open(Path(changed.overlay), inspected.boot.disk) as overlay:
+        progress.step("Describing the result")
+        observed = _describe(overlay, inspected)
+        differences = check_content(plan.expected, observed)
+        if differences:
+            told = tuple(f"{one.what}: {one.expected} != {one.observed}" for one in differences)
+            raise ProveError(where="the result", differences=told)
+        tool = f"regild {__version__}"
+        receipt = make_receipt(plan, observed, carrier=changed.carrier, checks=CHECKS, tool=tool)
+        delivery = Delivery(inspected, overlay, observed, receipt, created_of(plan))
+        published = deliver(delivery, output, form, job.path, force, progress)
+    return _answer(plan, observed, receipt, published)
+
+
+def _change(
+    inspected: Inspected,
+    planned: Planned,
+    job: Scratch,
+    timeout_seconds: float,
+    progress: Progress,
+) -> Changed:
+    """Fetch the plan's packages and apply them to an overlay of the boot disk."""
+    repository = job.folder("repository")
+    packages = planned.fetch_packages(progress)
+    files = {digest: package.path for digest, package in packages.items()}
+    stanzas = {digest: package.control for digest, package in packages.items()}
+    write_repository(repository, planned.plan, files, stanzas)
+    stored = inspected.boot.stored
+    return apply_plan(
+        DiskFile(stored.path, stored.offset, stored.bytes),
+        parts_of(inspected),
+        planned.plan,
+        repository,
+        job,
+        now_ns=time.time_ns(),
+        timeout_seconds=timeout_seconds,
+        progress=progress,
+    )
+
+
+def _describe(overlay: Overlay, inspected: Inspected) -> Content:
+    """The content of the changed disk, read afresh."""
+    with open_guest(overlay, inspected.boot.stored.name) as guest:
+        return describe_guest(guest)
+
+
+def created_of(plan: Plan) -> str:
+    """When the newest input of a plan was made (RFC 3339, UTC): the same for equal inputs."""
+    return max((feed.date for feed in plan.feeds), default="") or "1970-01-01T00:00:00Z"
+
+
+def _answer(
+    plan: Plan, content: Content, receipt: Receipt | None, published: Published | None
+) -> UpdateAnswer:
+    return UpdateAnswer(
+        plan_id=plan.id,
+        upgraded=plan.steps if published else (),
+        skipped=plan.skipped,
+        unknowns=content.unknowns,
+        receipt=receipt,
+        output=output_of(published) if published else None,
+    )
