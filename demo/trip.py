@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.build import find_appliance
-from regild.errors import RegildError, sentence_of
+from regild.errors import RegildError
 from regild.host.files import digest_file
 from regild.model.digest import Digest, hex_of
 
@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".cache" / "demo"
 BEFORE, DESCRIBED, AFTER = "regild-demo.ova", "described.ova", "regild-demo-2.ova"
 NOTHING_TO_DO, ONLY_SKIPPED, CHANGES = 0, 11, 10
+COLUMNS = shutil.get_terminal_size((130, 40)).columns
 SHOWN_LINES = 18
 SHOWN_FIXES = 6
 
@@ -42,15 +43,11 @@ class Ended:
     output: str
     code: int
     seconds: float
-    cpu_seconds: float
     peak_bytes: int
 
     @property
     def cost(self) -> str:
-        return (
-            f"{self.seconds:.1f} s, {self.cpu_seconds:.1f} s of CPU, "
-            f"{self.peak_bytes / 1e6:.0f} MB of memory"
-        )
+        return f"{self.seconds:.1f} s, {self.peak_bytes / 1e6:.0f} MB of memory"
 
 
 def main() -> int:
@@ -61,7 +58,7 @@ def main() -> int:
         _lay_out(appliance)
         summary = _travel()
     except RegildError as error:
-        print(f"demo: {sentence_of(error)}", file=sys.stderr)
+        print(f"demo: {error}\n  hint: {error.advice}", file=sys.stderr)
         return error.exit_code
     except Stopped as stop:
         print(f"\ndemo: stopped: {stop}", file=sys.stderr)
@@ -137,7 +134,10 @@ def _run(argv: Sequence[str], env: dict[str, str] | None = None) -> Ended:
     """Run in the demo's folder; progress goes straight to the terminal."""
     begun = time.monotonic()
     process = subprocess.Popen(
-        argv, cwd=FOLDER, stdout=subprocess.PIPE, env={**os.environ, **(env or {})}
+        argv,
+        cwd=FOLDER,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "COLUMNS": str(COLUMNS), **(env or {})},
     )
     assert process.stdout is not None
     output = process.stdout.read()
@@ -148,7 +148,6 @@ def _run(argv: Sequence[str], env: dict[str, str] | None = None) -> Ended:
         output.decode(errors="replace"),
         process.returncode,
         time.monotonic() - begun,
-        usage.ru_utime + usage.ru_stime,
         usage.ru_maxrss * 1024,
     )
 
