@@ -24,7 +24,7 @@ def layers(tmp_path: Path) -> tuple[Path, Path]:
 
 def read(layers: tuple[Path, Path]) -> tuple[Record, bytes]:
     content = io.BytesIO()
-    return read_record(*layers, content), content.getvalue()
+    return read_record(*layers, content, 1 << 30), content.getvalue()
 
 
 def entries(layers: tuple[Path, Path]) -> dict[str, Entry]:

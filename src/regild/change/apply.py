@@ -8,6 +8,8 @@ folder, and nothing of a stage that failed is used.
 from __future__ import annotations
 
 import os
+import signal
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,10 @@ from regild.change.gate import check_links, check_places, check_room, explain_re
 from regild.change.owners import Owners
 from regild.change.script import compile_plan
 from regild.change.tree import Part, check_parts
-from regild.errors import DiskFull
+from regild.errors import CommandFailed, DiskFull, Malformed
 from regild.host.namespace import View
 from regild.host.scratch import Scratch
-from regild.host.stage import run_stage
+from regild.host.stage import run_stage, signal_of
 from regild.model.content import Value
 from regild.model.json import from_json, to_json
 from regild.model.plan import Plan
@@ -29,6 +31,9 @@ from regild.model.record import Explained, Record
 MEMORY_SHARE = 3
 """The upper directory may take a third of the memory that is available."""
 RECORD_BYTES_MAX = 1 << 30
+RECORD_SECONDS = 600
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+"""How the library of the filesystem ends on bytes that it did not expect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +81,19 @@ def apply_plan(
     with disk.path.open("rb") as file:
         place = {"disk": file.fileno(), "where": str(disk.path), "parts": to_json(parts, indent=0)}
         place |= {"offset": disk.offset, "bytes": disk.bytes}
-        stages = _Stages(scratch, file.fileno(), repository, progress)
-        stages.run("extract", {**place, "tree": str(job / "tree")})
+        stages = _Stages(scratch, disk.path, file.fileno(), repository, timeout_seconds, progress)
+        stages.read_or_write("extract", {**place, "tree": str(job / "tree")})
         request = {
             "job": str(job),
             "repository": str(repository),
             "commands": to_json(compile_plan(plan), indent=0),
             "packages": sorted({step.name for step in plan.steps}),
             "timeout_seconds": timeout_seconds,
+            "room_bytes": sum(part.bytes for part in parts if part.writable),
         }
         ran = _run_in_memory_first(stages, request, plan)
         explained = _judge(job, parts)
-        written = stages.run("write", {**place, "job": str(job), "now_ns": now_ns})
+        written = stages.read_or_write("write", {**place, "job": str(job), "now_ns": now_ns})
     return Changed(
         overlay=str(job / "overlay"),
         entries=ran["entries"],
@@ -103,11 +109,37 @@ class _Stages:
     """The stages of one job, each in its own name space with the same view."""
 
     scratch: Scratch
+    path: Path
     disk: int
     repository: Path
+    timeout_seconds: float
     progress: Progress
 
-    def run(self, name: str, request: dict[str, Any], confined: bool = True) -> dict[str, Any]:
+    def read_or_write(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
+        """A stage that works on the disk; where the disk makes it crash, that is said of it."""
+        try:
+            return self._run(name, request, keep=(self.disk,), timeout=self.timeout_seconds)
+        except CommandFailed as error:
+            if signal_of(error) in CRASHES:
+                why = f"reading its filesystem crashed: {error.why}"
+                raise Malformed(where=str(self.path), why=why) from error
+            raise
+
+    def run_guest(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The stage that runs the guest's commands; it may mount, and never sees the disk."""
+        # The commands have their own limit; as much again is for the record.
+        limit = 2 * self.timeout_seconds + RECORD_SECONDS
+        return self._run("run", request, confined=False, timeout=limit)
+
+    def _run(
+        self,
+        name: str,
+        request: dict[str, Any],
+        *,
+        timeout: float,
+        keep: tuple[int, ...] = (),
+        confined: bool = True,
+    ) -> dict[str, Any]:
         answer: dict[str, Any] = run_stage(
             f"regild.change.{name}",
             request,
@@ -115,8 +147,9 @@ class _Stages:
             view=View(readable=(self.repository,), writable=(self.scratch.guest,)),
             log=self.scratch.path / "stages.log",
             progress=self.progress,
-            keep=(self.disk,),
+            keep=keep,
             confined=confined,
+            timeout_seconds=timeout,
         )
         return answer
 
@@ -126,10 +159,10 @@ def _run_in_memory_first(stages: _Stages, request: dict[str, Any], plan: Plan) -
     memory_bytes = _memory_bytes(plan)
     if memory_bytes:
         try:
-            return stages.run("run", {**request, "memory_bytes": memory_bytes}, confined=False)
+            return stages.run_guest({**request, "memory_bytes": memory_bytes})
         except DiskFull as error:
             stages.progress.note(f"{error}; starting again on the disk")
-    return stages.run("run", {**request, "memory_bytes": 0}, confined=False)
+    return stages.run_guest({**request, "memory_bytes": 0})
 
 
 def _judge(job: Path, parts: tuple[Part, ...]) -> tuple[Explained, ...]:
@@ -143,7 +176,14 @@ def _judge(job: Path, parts: tuple[Part, ...]) -> tuple[Explained, ...]:
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
+    """A file that a stage left; the folder is the guest root's, so nothing else is followed."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise Malformed(where=path.name, why=error.strerror or "it cannot be read") from error
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise Malformed(where=path.name, why="it is not a file")
         return file.read(RECORD_BYTES_MAX)
 
 

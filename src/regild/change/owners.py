@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from regild.errors import TooLarge
+from regild.errors import RecordRefused, TooLarge
 from regild.model.content import Value
 from regild.model.record import Record
 
 DATABASE = "var/lib/dpkg/info"
+LIST = ".list"
 LIST_BYTES_MAX = 32 << 20
 ALL_BYTES_MAX = 1 << 30
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "triggers", "conffiles", "config")
@@ -42,50 +44,50 @@ class Owners(Value, frozen=True):
 def read_owners(merged: Path, tree: Path, record: Record, packages: Iterable[str]) -> Owners:
     """Look the record's paths up in the package database of the merged tree and the old tree.
 
-    Raises: TooLarge when the database is beyond reason.
+    Raises: TooLarge when the database is beyond reason, RecordRefused.
     """
     wanted, planned = {entry.path for entry in record.entries}, set(packages)
     links = {f"/{name}" for name in MERGED if (tree / name).is_symlink()}
-    found: dict[str, str] = {}
-    for root in (tree, merged):
-        budget = ALL_BYTES_MAX
-        for name, text in _read_files(root, (".list",)):
-            budget -= len(text)
-            if budget < 0:
-                raise TooLarge(where=DATABASE, why=f"it is over {ALL_BYTES_MAX} bytes")
-            package = name.removesuffix(".list")
-            for line in text.splitlines():
-                path = _real(line, links)
-                if path in wanted and (path not in found or _bare(package) in planned):
-                    found[path] = package
-    return Owners(found, _read_scripts(merged, tree, planned, links), sorted(planned))
-
-
-def _read_scripts(merged: Path, tree: Path, packages: set[str], links: set[str]) -> dict[str, str]:
-    """Every path that stands in the maintainer scripts of the planned packages."""
-    found: dict[str, str] = {}
     endings = tuple(f".{name}" for name in SCRIPTS)
+    found: dict[str, str] = {}
+    spoken_of: dict[str, str] = {}
     for root in (tree, merged):
-        for name, text in _read_files(root, endings):
-            package = name.rpartition(".")[0]
-            if _bare(package) not in packages:
-                continue
-            for match in PATH.finditer(text):
-                path = _real(match.group().rstrip("/."), links)
-                if path.count("/") >= 2:
-                    found.setdefault(path, package)
-    return found
+        for package, ending, text in _read_database(root, planned, endings):
+            if ending == LIST:
+                for line in text.splitlines():
+                    path = _real(line, links)
+                    if path in wanted and (path not in found or _bare(package) in planned):
+                        found[path] = package
+            else:
+                for match in PATH.finditer(text):
+                    path = _real(match.group().rstrip("/."), links)
+                    if path.count("/") >= 2:
+                        spoken_of.setdefault(path, package)
+    return Owners(found, spoken_of, sorted(planned))
 
 
-def _read_files(root: Path, endings: tuple[str, ...]) -> Iterable[tuple[str, str]]:
-    """The database's files with one of these endings; links are not followed."""
+def _read_database(
+    root: Path, planned: set[str], endings: tuple[str, ...]
+) -> Iterator[tuple[str, str, str]]:
+    """Every package's list of files, and the planned packages' scripts, as (package, ending, text).
+
+    Links are not followed.
+
+    Raises: TooLarge, RecordRefused for what is no file.
+    """
     folder = _open_folder(root, DATABASE)
     if folder is None:
         return
+    budget = ALL_BYTES_MAX
     try:
         for name in sorted(os.listdir(folder)):
-            if name.endswith(endings):
-                yield name, _read_at(folder, name)
+            package, ending = os.path.splitext(name)
+            if ending == LIST or (ending in endings and _bare(package) in planned):
+                text = _read_at(folder, name)
+                budget -= len(text)
+                if budget < 0:
+                    raise TooLarge(where=DATABASE, why=f"it is over {ALL_BYTES_MAX} bytes")
+                yield package, ending, text
     finally:
         os.close(folder)
 
@@ -105,9 +107,20 @@ def _open_folder(root: Path, path: str) -> int | None:
 
 
 def _read_at(folder: int, name: str) -> str:
-    handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    """A file of the database; what a script put there instead (link, pipe, folder) is refused."""
+    where = f"/{DATABASE}/{name}"
+    try:
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    except OSError as error:
+        raise RecordRefused(where=where, why=f"it cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise RecordRefused(where=where, why="it is not a file")
     with os.fdopen(handle, "rb") as file:
-        return file.read(LIST_BYTES_MAX).decode(errors="surrogateescape")
+        content = file.read(LIST_BYTES_MAX + 1)
+    if len(content) > LIST_BYTES_MAX:
+        raise TooLarge(where=where, why=f"it is over {LIST_BYTES_MAX} bytes")
+    return content.decode(errors="surrogateescape")
 
 
 def _bare(package: str) -> str:

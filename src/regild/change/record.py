@@ -12,17 +12,23 @@ import hashlib
 import os
 import stat
 import struct
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+import msgspec
+
 from regild.change.seal import is_kept
-from regild.errors import RecordRefused, TooLarge
+from regild.errors import GuestFull, RecordRefused, TooLarge
 from regild.model.digest import Digest
 from regild.model.record import Attribute, Entry, Inode, Kind, Record
 
-ENTRIES_MAX = 2_000_000
-CONTENT_BYTES_MAX = 64 << 30
+ENTRIES_MAX = 1_000_000
+"""Changed paths; a new release of a whole desktop touches under 400,000."""
+DEPTH_MAX = 200
+PATH_BYTES_MAX = 3072
+"""As in `regild.image.ext`: what is written must be readable again."""
 PIECE_BYTES = 1 << 20
 
 KINDS: dict[int, Kind] = {
@@ -36,35 +42,58 @@ KINDS: dict[int, Kind] = {
 }
 
 OVERLAY_ATTRIBUTE = "user.overlay."
+OVERLAY_REFUSED = tuple(OVERLAY_ATTRIBUTE + name for name in ("overlay.", "redirect", "metacopy"))
+"""What a script planted (overlayfs sets it apart so), and what hides content elsewhere."""
 ACCESS_LIST = "system.posix_acl_"
 NOTHING = Inode(kind="absent")
 
 
-def read_record(upper: Path, lower: Path, content: IO[bytes]) -> Record:
+def read_record(upper: Path, lower: Path, content: IO[bytes], room_bytes: int) -> Record:
     """Compare the upper directory with the tree below it; new contents are appended to `content`.
 
-    Raises: RecordRefused for what overlayfs should never leave, TooLarge.
+    Files may be `room_bytes` together: what is larger than the guest's filesystems is not read.
+
+    Raises: RecordRefused for what overlayfs should never leave, GuestFull, TooLarge.
     """
-    reading = _Reading(str(upper), str(lower), content)
+    reading = _Reading(str(upper), str(lower), content, room_bytes)
     reading.compare_folder("")
-    entries = tuple(sorted(reading.entries, key=lambda entry: entry.path))
+    entries = tuple(sorted(reading.finish(), key=lambda entry: entry.path))
     return Record(entries, reading.written, Digest("sha256:" + reading.digest.hexdigest()))
 
 
 class _Reading:
     """One pass over an upper directory."""
 
-    def __init__(self, upper: str, lower: str, content: IO[bytes]) -> None:
+    def __init__(self, upper: str, lower: str, content: IO[bytes], room_bytes: int) -> None:
         self.upper, self.lower, self.content = upper, lower, content
+        self.room_bytes = room_bytes
         self.entries: list[Entry] = []
         self.written, self.digest = 0, hashlib.sha256()
         self._places: dict[str, int] = {}
         self._first_names: dict[int, str] = {}
+        self._names: defaultdict[int, set[str]] = defaultdict(set)
+
+    def finish(self) -> list[Entry]:
+        """The entries, with links counted as the image will have them.
+
+        A file may have further names in folders that are left out.
+        """
+        counts = {path: len(names) for names in self._names.values() for path in names}
+        for number, entry in enumerate(self.entries):
+            links = counts.get(entry.path, entry.becomes.links)
+            if links != entry.becomes.links:
+                becomes = msgspec.structs.replace(entry.becomes, links=links)
+                self.entries[number] = msgspec.structs.replace(entry, becomes=becomes)
+        return self.entries
 
     def compare_folder(self, path: str) -> None:
         """Take in everything that the upper directory has below a folder."""
+        if path.count("/") > DEPTH_MAX or len(os.fsencode(path)) > PATH_BYTES_MAX:
+            raise RecordRefused(where=path, why="its path is too long or too deep")
         for name in sorted(os.listdir(self.upper + path)):
             child = f"{path}/{name}"
+            if is_kept(child):
+                continue
             status = os.lstat(self.upper + child)
             if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
                 self._take_gone(child)
@@ -101,11 +130,17 @@ class _Reading:
             for gone, inside in self._lower_tree(path):
                 if gone != path:
                     self._add(gone, inside, NOTHING)
-        first = self._first_names.get(status.st_ino) if status.st_nlink > 1 else None
+        first = None
+        if status.st_nlink > 1:
+            self._names[status.st_ino].add(path)
+            first = self._first_names.setdefault(status.st_ino, path)
+        if first in (None, path) and stat.S_ISREG(status.st_mode):
+            self.room_bytes -= status.st_size
+            if self.room_bytes < 0:
+                why = f"{path} of {status.st_size >> 20} MiB does not fit"
+                raise GuestFull(where="as a whole", why=why)
         becomes = _inode(self.upper + path, status)
-        if first is None and status.st_nlink > 1 and not is_kept(path):
-            self._first_names[status.st_ino] = path
-        self._add(path, was, becomes, link_to=first or "")
+        self._add(path, was, becomes, link_to="" if first in (None, path) else first)
 
     def _add(
         self, path: str, was: Inode, becomes: Inode, opaque: bool = False, link_to: str = ""
@@ -114,10 +149,10 @@ class _Reading:
         if is_kept(path) or (_same(was, becomes) and not link_to):
             return
         place = None
-        if becomes.kind == "file" and becomes.digest != was.digest and not link_to:
+        # A file with several names may need a new inode, also where its content stays.
+        is_new = becomes.digest != was.digest or becomes.links > 1 or was.links > 1
+        if becomes.kind == "file" and is_new and not link_to:
             place = self._store(path, becomes)
-        elif becomes.kind == "file" and (becomes.links > 1 or was.links > 1) and not link_to:
-            place = self._store(path, becomes)  # a new inode may be needed for it
         self.entries.append(Entry(path, was, becomes, place, link_to, opaque))
 
     def _store(self, path: str, becomes: Inode) -> int:
@@ -134,8 +169,6 @@ class _Reading:
             self.written += len(piece)
         if "sha256:" + check.hexdigest() != key:
             raise RecordRefused(where=path, why="it changed while it was recorded")
-        if self.written > CONTENT_BYTES_MAX:
-            raise TooLarge(where="the change", why=f"it is over {CONTENT_BYTES_MAX} bytes")
         return begin
 
     def _lower_inode(self, path: str) -> Inode:
@@ -178,26 +211,15 @@ def _inode(path: str, status: os.stat_result, group: bool = False) -> Inode:
 
 def _same(was: Inode, becomes: Inode) -> bool:
     """Equal but for the number that only tells old hard links apart."""
-    return (was.kind, was.mode, was.uid, was.gid, was.mtime_ns, was.bytes, was.digest) == (
-        becomes.kind,
-        becomes.mode,
-        becomes.uid,
-        becomes.gid,
-        becomes.mtime_ns,
-        becomes.bytes,
-        becomes.digest,
-    ) and (was.target, was.device, was.links, was.attributes) == (
-        becomes.target,
-        becomes.device,
-        becomes.links,
-        becomes.attributes,
-    )
+    return msgspec.structs.replace(was, group=becomes.group) == becomes
 
 
 def _attributes(path: str) -> tuple[Attribute, ...]:
     """A path's extended attributes but overlayfs' own, access lists in canonical form."""
     found = []
     for name in sorted(os.listxattr(path, follow_symlinks=False)):
+        if name.startswith(OVERLAY_REFUSED):
+            raise RecordRefused(where=path, why=f"it carries overlayfs' own attribute {name}")
         if not name.startswith(OVERLAY_ATTRIBUTE):
             value = os.getxattr(path, name, follow_symlinks=False)
             found.append(Attribute(name, canonical_acl(value) if ACCESS_LIST in name else value))

@@ -14,7 +14,7 @@ from typing import Any
 
 from regild.change.owners import read_owners
 from regild.change.record import read_record
-from regild.change.sandbox import sandbox_line
+from regild.change.sandbox import make_memory_folders, sandbox_line
 from regild.change.script import ENVIRONMENT, GuestCommand
 from regild.errors import (
     ChangeError,
@@ -24,38 +24,45 @@ from regild.errors import (
     GuestCommandHung,
     HostError,
 )
-from regild.host.run import Finished, run
+from regild.host.run import OUTPUT_BYTES_MAX, TIMED_OUT, Finished, run
 from regild.model.json import from_json, to_json
 from regild.model.progress import Progress
 
 POLICY = "#!/bin/sh\n# Nothing is started while an image is changed offline.\nexit 101\n"
 """invoke-rc.d(8): a policy-rc.d that ends with 101 forbids every action."""
 
-TAIL_LINES = 12
+TAIL_LINES = 5
+TAIL_BYTES = 1000
+SAID_BYTES = 4000
+MEMORY_BYTES = 512 << 20
+"""What the guest's /run, /tmp and /dev/shm may hold together."""
+RESERVE_BYTES = 256 << 20
+"""What the guest must leave free on this machine's disk."""
+END_SECONDS = 60
 
 
 def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """The stage: run `commands` over `tree` in the job's folder, leave the record there.
 
     The job's folder holds `tree`, `repository` the plan's package files; `record.json`,
-    `owners.json` and `content` appear in it. Commands have `timeout_seconds` together.
+    `owners.json` and `content` appear in it. Commands have `timeout_seconds` together; new
+    contents may be `room_bytes` together.
 
-    Raises: GuestCommandFailed, GuestCommandHung, RecordRefused, HostError.
+    Raises: GuestCommandFailed, GuestCommandHung, GuestFull, RecordRefused, TooLarge, DiskFull,
+    HostError.
     """
-    job = Path(request["job"])
+    job, memory_bytes = Path(request["job"]), request["memory_bytes"]
     commands = from_json(tuple[GuestCommand, ...], request["commands"])
-    upper = _mount_overlay(job, request["memory_bytes"])
-    sandbox = sandbox_line(
-        job / "merged", Path(request["repository"]), _make_state(job / "apt"), ENVIRONMENT
-    )
+    upper = _mount_overlay(job, memory_bytes)
+    guest = _Guest(job, Path(request["repository"]), request["timeout_seconds"])
     try:
-        said = _run_commands(job, sandbox, commands, request["timeout_seconds"], progress)
-    except GuestCommandFailed as error:
-        _check_memory(job / "upper", request["memory_bytes"])
-        raise error
+        said = [guest.run(command, progress) for command in commands]
+    except GuestCommandFailed:
+        _check_memory(job / "upper", memory_bytes)
+        raise
     progress.step("Recording what changed", None)
     with (job / "content").open("wb") as content:
-        record = read_record(upper, job / "tree", content)
+        record = read_record(upper, job / "tree", content, request["room_bytes"])
     owners = read_owners(job / "merged", job / "tree", record, request["packages"])
     (job / "owners.json").write_text(to_json(owners, indent=0))
     (job / "record.json").write_text(to_json(record, indent=0))
@@ -64,18 +71,20 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 def _mount_overlay(job: Path, memory_bytes: int) -> Path:
     """Mount the overlay at `merged`; its upper directory is in memory where that fits."""
-    _inject(job / "inject")
     fast = job / "upper"
-    fast.mkdir(exist_ok=True)
-    (job / "guest.log").unlink(missing_ok=True)
+    folders = [job / name for name in ("inject", "upper", "apt", "memory", "merged")]
+    left = [*folders, job / "guest.log"]
+    run(["rm", "-rf", "--", *left], purpose="to remove what a first try in memory left")
+    for folder in folders:
+        folder.mkdir()
+    _inject(job / "inject")
+    _mount_memory(job / "memory", MEMORY_BYTES, "nosuid,nodev,")
     if memory_bytes:
-        options = f"size={memory_bytes},mode=0700"
-        run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", fast], purpose="to work in memory")
+        _mount_memory(fast, memory_bytes)
         if not _keeps_attributes(fast):
             run(["umount", fast], purpose="to leave memory")
     for name in ("changed", "work"):
         (fast / name).mkdir(mode=0o755)
-    (job / "merged").mkdir(exist_ok=True)
     layers = "lowerdir=inject:tree,upperdir=upper/changed,workdir=upper/work,userxattr"
     line = ["mount", "-t", "overlay", "-o", layers, "overlay", "merged"]
     try:
@@ -88,6 +97,11 @@ def _mount_overlay(job: Path, memory_bytes: int) -> Path:
     os.chmod(fast / "changed", status.st_mode & 0o7777)
     os.utime(fast / "changed", ns=(status.st_mtime_ns, status.st_mtime_ns))
     return fast / "changed"
+
+
+def _mount_memory(folder: Path, size: int, options: str = "") -> None:
+    options += f"size={size},mode=0700"
+    run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], purpose="to work in memory")
 
 
 def _make_state(folder: Path) -> Path:
@@ -117,45 +131,86 @@ def _keeps_attributes(folder: Path) -> bool:
 
 def _check_memory(upper: Path, memory_bytes: int) -> None:
     """Tell a guest that failed because our memory was full from one that failed by itself."""
-    free = os.statvfs(upper)
-    if memory_bytes and free.f_bavail * free.f_frsize < memory_bytes // 64:
+    if memory_bytes and _free_bytes(upper) < memory_bytes // 64:
         raise DiskFull(where="memory", why="the change is larger than was thought")
 
 
-def _run_commands(
-    job: Path,
-    sandbox: list[str],
-    commands: tuple[GuestCommand, ...],
-    timeout_seconds: float,
-    progress: Progress,
-) -> list[str]:
-    """Run one command after another in the sandbox; everything they say is kept in guest.log."""
-    until, said = time.monotonic() + timeout_seconds, []
-    with (job / "guest.log").open("ab", buffering=0) as log:
-        for command in commands:
-            progress.step(f"In the guest: {command.what}", None)
+def _free_bytes(folder: Path) -> int:
+    free = os.statvfs(folder)
+    return free.f_bavail * free.f_frsize
+
+
+class _Guest:
+    """The guest's commands, one after another; everything they say is kept in guest.log."""
+
+    def __init__(self, job: Path, repository: Path, timeout_seconds: float) -> None:
+        self.job, self.repository, self.limit_seconds = job, repository, timeout_seconds
+        self.state = _make_state(job / "apt")
+        self.until = time.monotonic() + timeout_seconds
+        self.count = 0
+
+    def run(self, command: GuestCommand, progress: Progress) -> str:
+        """Run one command in the sandbox to the end of all that it started; its last words."""
+        progress.step(f"In the guest: {command.what}", None)
+        self.count += 1
+        memory = make_memory_folders(self.job / "memory" / str(self.count))
+        sandbox = sandbox_line(
+            self.job / "merged", self.repository, self.state, memory, ENVIRONMENT
+        )
+        path = self.job / "guest.log"
+        with path.open("ab", buffering=0) as log:
             log.write(f"# {' '.join(command.argv)}\n".encode())
             begin = log.tell()
-            left = max(until - time.monotonic(), 1)
-            finished = run(
-                [*sandbox, *command.argv],
-                purpose="to run the guest's programs apart",
-                output=log,
-                timeout_seconds=left,
-                check=False,
-            )
-            text = _text_from(job / "guest.log", begin)
-            _check_command(command, finished, text, timeout_seconds, job / "guest.log")
-            said.append(text[-4000:])
-    return said
+            try:
+                finished = run(
+                    [*sandbox, *command.argv],
+                    purpose="to run the guest's programs apart",
+                    output=log,
+                    timeout_seconds=max(self.until - time.monotonic(), 1),
+                    watch=self._check_disk,
+                    check=False,
+                )
+            except CommandFailed as error:
+                raise GuestCommandFailed(where=command.what, why=error.why) from error
+            finally:
+                _await_end()
+        text = _text_from(path, begin)
+        _check_command(command, finished, text, self.limit_seconds)
+        return text[-SAID_BYTES:]
+
+    def _check_disk(self) -> None:
+        """End a guest that fills this machine's disk while something is left for the others."""
+        if _free_bytes(self.job) < RESERVE_BYTES:
+            why = f"the guest's commands left less than {RESERVE_BYTES >> 20} MiB free"
+            raise DiskFull(where="the job's folder", why=why)
+
+
+def _await_end() -> None:
+    """Wait until nothing that a command started is alive, so that nobody writes any more.
+
+    bubblewrap reports a command's end before the kernel has ended what it left behind; as the
+    first process of the name space we inherit that.
+
+    Raises: HostError when something outlives it.
+    """
+    until = time.monotonic() + END_SECONDS
+    while time.monotonic() < until:
+        try:
+            ended, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not ended:
+            time.sleep(0.01)
+    raise HostError(where="guest commands apart", why="something of the guest would not end")
 
 
 def _check_command(
-    command: GuestCommand, finished: Finished, text: str, limit_seconds: float, log: Path
+    command: GuestCommand, finished: Finished, text: str, limit_seconds: float
 ) -> None:
     """Turn a command's end into an error where it was not a good one."""
-    tail = "\n".join(text.strip().splitlines()[-TAIL_LINES:]) or "it said nothing"
-    if finished.code == 124:
+    tail = "; ".join(line.strip() for line in text.strip().splitlines()[-TAIL_LINES:])
+    tail = tail[-TAIL_BYTES:] or "it said nothing"
+    if finished.code == TIMED_OUT:
         why = f"{limit_seconds:.0f} seconds had passed; it last said: {tail}"
         raise GuestCommandHung(where=command.what, why=why)
     if finished.code != 0:
@@ -170,11 +225,11 @@ def _reason(text: str) -> str:
     lines = text.splitlines()
     for number, line in enumerate(lines):
         if line.startswith("dpkg: error processing"):
-            return " ".join(part.strip() for part in lines[number : number + 2])
+            return " ".join(part.strip() for part in lines[number : number + 2])[:TAIL_BYTES]
     return ""
 
 
 def _text_from(log: Path, begin: int) -> str:
     with log.open("rb") as file:
         file.seek(begin)
-        return file.read(16 << 20).decode(errors="replace")
+        return file.read(OUTPUT_BYTES_MAX).decode(errors="replace")

@@ -23,17 +23,23 @@ CAPABILITIES = (
     "CAP_SYS_CHROOT",
 )
 
+MEMORY_FOLDERS = {"run": "/run", "tmp": "/tmp", "shm": "/dev/shm"}
+
 
 def sandbox_line(
-    merged: Path, repository: Path, state: Path, environment: Mapping[str, str]
+    merged: Path, repository: Path, state: Path, memory: Path, environment: Mapping[str, str]
 ) -> list[str]:
     """The bubblewrap command line before the guest's own: what it sees and may do.
 
     `state` is where apt keeps its lists from one command to the next, outside of the image.
+    `memory` is a folder of bounded size for all that a running system keeps in memory;
+    bubblewrap's own would each hold half of the machine's.
     """
-    line = ["bwrap", "--bind", str(merged), "/"]
-    line += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/run", "--tmpfs", "/tmp"]
-    line += ["--ro-bind", str(repository), PLACE, "--bind", str(state), STATE, "--dir", "/run/lock"]
+    line = ["bwrap", "--bind", str(merged), "/", "--dev", "/dev", "--proc", "/proc"]
+    for name, place in MEMORY_FOLDERS.items():
+        line += ["--bind", str(memory / name), place]
+    line += ["--remount-ro", "/dev", "--dir", "/run/lock"]
+    line += ["--ro-bind", str(repository), PLACE, "--bind", str(state), STATE]
     line += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
     line += ["--unshare-cgroup-try", "--hostname", "regild", "--die-with-parent", "--new-session"]
     line += ["--cap-drop", "ALL"]
@@ -43,3 +49,11 @@ def sandbox_line(
     for name, value in environment.items():
         line += ["--setenv", name, value]
     return [*line, "--chdir", "/", "--"]
+
+
+def make_memory_folders(memory: Path) -> Path:
+    """The folders in memory for one command, new and empty."""
+    for name in MEMORY_FOLDERS:
+        (memory / name).mkdir(parents=True)
+        (memory / name).chmod(0o755 if name == "run" else 0o1777)
+    return memory

@@ -49,7 +49,7 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     with Overlay.create(job / "overlay", base) as overlay:
         for part in parts:
             entries = [entry for entry in record.entries if part_of(parts, entry.path) == part]
-            if entries:
+            if entries and part.writable:  # of others only the mount point may be on record
                 _write_part(overlay, part, entries, content, now_ns, progress)
                 _check_part(overlay, part, entries, job)
         overlay.flush()
@@ -103,9 +103,13 @@ class _Writing:
 
     def run(self, entries: list[Entry]) -> None:
         """Bring every path of the record from what it was to what it becomes."""
+        renewed = set()
         for entry in sorted(entries, key=lambda entry: entry.path.count("/"), reverse=True):
-            if entry.was.kind != "absent" and self._must_go(entry):
+            if entry.was.kind == "absent":
+                renewed.add(entry.path)
+            elif self._must_go(entry):
                 self.writeback.remove(self._place(entry))
+                renewed.add(entry.path)
         folders = [entry for entry in entries if entry.becomes.kind == "directory"]
         others = [entry for entry in entries if entry.becomes.kind not in ("directory", "absent")]
         for entry in sorted(folders, key=lambda entry: entry.path.count("/")):
@@ -115,7 +119,7 @@ class _Writing:
             self._write(entry)
         for entry in [*others, *sorted(folders, key=lambda entry: -entry.path.count("/"))]:
             if not entry.link_to:
-                self._dress(entry)
+                self._dress(entry, entry.path in renewed)
 
     def _must_go(self, entry: Entry) -> bool:
         """Whether the old file at a path cannot become the new one in its own inode."""
@@ -129,7 +133,8 @@ class _Writing:
         if was.links > 1 or becomes.links > 1:
             return True
         number = self._find(entry)
-        return number is not None and not self.writeback.keeps_place(number)
+        has_content = entry.content_at is not None
+        return number is not None and has_content and not self.writeback.keeps_place(number)
 
     def _write(self, entry: Entry) -> None:
         """Make what is new, or fill an old file anew."""
@@ -148,14 +153,13 @@ class _Writing:
             self.writeback.write_content(number, size, self._pieces(entry.content_at, size))
             self.progress.advance(size)
 
-    def _dress(self, entry: Entry) -> None:
+    def _dress(self, entry: Entry, is_new: bool) -> None:
+        """Give an inode its attributes, owner, mode and times."""
         number = self._find(entry)
         if number is None:
             raise IntegrityError(where=entry.path, why="it was written and is not there")
-        was = {row.name: row.value for row in entry.was.attributes}
+        was = {} if is_new else {row.name: row.value for row in entry.was.attributes}
         wanted = {row.name: row.value for row in entry.becomes.attributes}
-        if entry.was.kind == "absent" or self._must_go(entry):
-            was = {}
         self.writeback.write_attributes(number, was, wanted)
         self.writeback.write_metadata(number, entry.becomes, self.now_ns)
 

@@ -1,8 +1,9 @@
 """The first program of a new name space: takes its id map, builds its root, runs one command.
 
 Run as `python enter.py READY GO VIEW COMMAND...` by `regild.host.namespace`, which writes the id
-map between the two pipes. VIEW is JSON: `binds` (rows of source, place, writable) and `links` (rows
-of place, target). It imports nothing of regild, so that it starts fast and holds little.
+map between the two pipes. VIEW is JSON: `binds` (rows of source, place, writable), `links` (rows of
+place, target) and `memory` (bytes of address space for each process, or null). It imports nothing
+of regild, so that it starts fast and holds little.
 
 The sources are opened before the ids change, because until then the caller's own folders can be
 passed through; afterwards nothing of the machine is visible but the binds.
@@ -11,9 +12,12 @@ Source: user_namespaces(7), pid_namespaces(7), mount_setattr(2), pivot_root(2), 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
+import resource
+import select
 import signal
 import stat
 import sys
@@ -51,6 +55,12 @@ DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 NOT_ALLOWED = 125
 """Exit status when the name space itself cannot be made (the command's own are passed on)."""
+SIGNALLED = 128
+"""Added to the number of the signal that ended the command, as a shell does."""
+
+TASKS = 4096
+"""Processes and threads that all inside may be together; apt with java and initramfs needs 50."""
+NOBODY = 65534
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -58,7 +68,9 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 def main(argv: list[str]) -> int:
     """Enter new name spaces and run the command as their first process; its status is ours."""
     ready, go, view, command = int(argv[1]), int(argv[2]), json.loads(argv[3]), argv[4:]
+    parent = os.getppid()
     try:
+        _limit(view["memory"])
         _check(LIBC.unshare(EVERYTHING), "unshare")
         os.write(ready, b"1")
         if os.read(go, 1) != b"1":
@@ -67,12 +79,33 @@ def main(argv: list[str]) -> int:
         os.close(go)
         sources = [os.open(row[0], os.O_PATH) for row in view["binds"]]
         devices = [os.open(f"/dev/{name}", os.O_PATH) for name in DEVICES]
-        _become_root()
+        _become_root(parent)
         _build(view, sources, devices)
     except OSError as error:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return NOT_ALLOWED
     return _run_first(command)
+
+
+def _limit(memory: int | None) -> None:
+    """Bound what all inside may take together: a guest's scripts fork and allocate as they like.
+
+    The kernel holds a user name space to the process limit of its maker, unless that is the
+    machine's root (user_namespaces(7), create_user_ns): so the real id is another one by then. It
+    counts the maker's own processes too, hence on top of all that there are.
+    """
+    with open("/proc/loadavg") as load:
+        tasks = int(load.read().split()[3].partition("/")[2]) + TASKS
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    tasks = tasks if hard == resource.RLIM_INFINITY else min(tasks, hard)
+    resource.setrlimit(resource.RLIMIT_NPROC, (tasks, tasks))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if memory is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    with open("/proc/self/oom_score_adj", "w") as score:
+        score.write("1000")  # when memory runs out, the kernel ends these before anything else
+    if os.getuid() == 0:
+        os.setresuid(NOBODY, 0, 0)
 
 
 def _build(view: dict[str, list[list[str]]], sources: list[int], devices: list[int]) -> None:
@@ -108,20 +141,25 @@ def _bind(source: int, place: str, writable: bool) -> None:
         _check(done, f"mount_setattr {place}")
 
 
-def _become_root() -> None:
+def _become_root(parent: int) -> None:
     """Take id 0 of the map; ending with the caller is asked for last, as ids clear it."""
     os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before it could be asked for
+        sys.exit(NOT_ALLOWED)
 
 
 def _run_first(command: list[str]) -> int:
     """Run the command as process 1 of the new pid name space: when it ends, all others do."""
+    alive_in, alive_out = os.pipe()
     child = os.fork()
     if child == 0:
         try:
+            os.close(alive_out)
             LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            _check_alive(alive_in)
             _pivot()
             os.execv(command[0], command)
         except OSError as error:
@@ -129,7 +167,15 @@ def _run_first(command: list[str]) -> int:
         finally:
             os._exit(NOT_ALLOWED)
     _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status) & 0xFF
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else SIGNALLED - code
+
+
+def _check_alive(pipe: int) -> None:
+    """Stop when the parent has ended already; its number cannot be seen from in here."""
+    if select.select([pipe], [], [], 0)[0]:
+        os._exit(NOT_ALLOWED)
+    os.close(pipe)
 
 
 def _pivot() -> None:
@@ -141,6 +187,9 @@ def _pivot() -> None:
     os.chdir("/")
     _check(LIBC.umount2(b"/old", MNT_DETACH), "umount old root")
     os.rmdir("/old")
+    # Further name spaces are how most holes of the kernel are reached; nobody in here needs one.
+    with contextlib.suppress(OSError), open("/proc/sys/user/max_user_namespaces", "w") as most:
+        most.write("0")
 
 
 def _mount(source: bytes, place: bytes, kind: bytes, flags: int, options: bytes = b"") -> None:

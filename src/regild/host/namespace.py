@@ -91,18 +91,20 @@ def open_namespace(
     *,
     errors: IO[bytes],
     keep: Sequence[int] = (),
+    memory_bytes: int | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a command as root of new name spaces; it is ended, with all it started, on leaving.
 
     Standard input and output are pipes, standard error goes to `errors`; the file descriptors in
-    `keep` stay open under their numbers.
+    `keep` stay open under their numbers. No process gets more address space than `memory_bytes`.
+    The exit status is the command's, 128 and a signal's number, or `enter.NOT_ALLOWED`.
 
     Raises: NotPermitted when the kernel or its settings forbid user name spaces.
     """
     ready_in, ready_out = os.pipe()
     go_in, go_out = os.pipe()
     program = [sys.executable, "-I", enter.__file__, str(ready_out), str(go_in)]
-    line = [*program, json.dumps(view.rows()), *map(str, argv)]
+    line = [*program, json.dumps({**view.rows(), "memory": memory_bytes}), *map(str, argv)]
     log.debug("%s", shlex.join(map(str, argv)))
     process = subprocess.Popen(
         line,

@@ -6,14 +6,16 @@ and exit status; a failure becomes one typed error with the tail of what the com
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import selectors
 import shlex
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -43,6 +45,12 @@ ENVIRONMENT = {
 """What every command sees: nothing of the user's own environment, so that runs are alike."""
 
 TAIL_BYTES = 4096
+OUTPUT_BYTES_MAX = 64 << 20
+"""What a command may say; the longest measured, apt-get over a full upgrade, is under 1 MiB."""
+TIMED_OUT = 124
+"""Exit status in place of a command's own when its time was up, as timeout(1) has it."""
+PIPE_BYTES = 1 << 16
+TICK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,33 +90,74 @@ def run(
     cwd: Path | None = None,
     timeout_seconds: float | None = None,
     output: IO[bytes] | None = None,
+    output_bytes: int = OUTPUT_BYTES_MAX,
+    watch: Callable[[], None] | None = None,
     pass_fds: Sequence[int] = (),
     check: bool = True,
 ) -> Finished:
     """Run a command to its end and return what it said; on time-out its whole group is ended.
 
     `purpose` completes the sentence "X is needed ...". With `output`, standard output and error
-    both go to that file.
+    both go to that file. `watch` is called every second or more often; what it raises ends the
+    command.
 
-    Raises: ToolMissing, CommandFailed (also on time-out, with code 124) unless `check` is false.
+    Raises: ToolMissing; CommandFailed when it says more than `output_bytes`, and, unless `check`
+    is false, when it fails or is out of time (code 124).
     """
     line = [str(find_tool(str(argv[0]), purpose)), *map(str, argv[1:])]
     begun = time.monotonic()
-    process = subprocess.Popen(
-        [*_ending_with_us(), *line],
-        stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-        stdout=output or subprocess.PIPE,
-        stderr=subprocess.STDOUT if output else subprocess.PIPE,
-        env={**ENVIRONMENT, **(env or {})},
-        cwd=cwd,
-        pass_fds=tuple(pass_fds),
-        start_new_session=True,
+    said, complained = _Said(output, output_bytes), _Said(None, output_bytes)
+    with contextlib.ExitStack() as opened:
+        process = subprocess.Popen(
+            [*_ending_with_us(), *line],
+            stdin=_filled(stdin, opened) if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if output else subprocess.PIPE,
+            env={**ENVIRONMENT, **(env or {})},
+            cwd=cwd,
+            pass_fds=tuple(pass_fds),
+            start_new_session=True,
+            bufsize=0,
+        )
+        streams = {process.stdout: said, process.stderr: complained}
+        code = _finish(process, streams, timeout_seconds, watch or _watch_nothing)
+    finished = Finished(
+        tuple(line), code, said.content, complained.content, time.monotonic() - begun
     )
-    finished = _finish(process, line, stdin, timeout_seconds, begun)
     log.debug("%s  # %d, %.2f s", shlex.join(line), finished.code, finished.seconds)
+    if said.is_full or complained.is_full:
+        why = f"it said more than {output_bytes} bytes"
+        raise CommandFailed(where=str(argv[0]), why=why, code=code)
     if check and finished.code != 0:
         raise CommandFailed(where=str(argv[0]), why=finished.tail, code=finished.code)
     return finished
+
+
+class _Said:
+    """What a command says on one stream, up to a limit: kept, or passed on to a file."""
+
+    def __init__(self, file: IO[bytes] | None, limit: int) -> None:
+        self._file, self._left, self._kept = file, limit, bytearray()
+
+    @property
+    def content(self) -> bytes:
+        """What was kept; nothing where it went to a file."""
+        return bytes(self._kept)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there was more than the limit."""
+        return self._left < 0
+
+    def take(self, content: bytes) -> None:
+        """Take some more in."""
+        if self._left > 0:
+            piece = content[: self._left]
+            if self._file is not None:
+                self._file.write(piece)
+            else:
+                self._kept += piece
+        self._left -= len(content)
 
 
 def _ending_with_us() -> list[str]:
@@ -117,26 +166,86 @@ def _ending_with_us() -> list[str]:
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
+def _filled(content: bytes, opened: contextlib.ExitStack) -> int:
+    """A file without a name that holds what a command reads: no pipe that could fill up."""
+    file = opened.enter_context(os.fdopen(os.memfd_create("stdin"), "wb"))
+    file.write(content)
+    file.seek(0)
+    return file.fileno()
+
+
+def _watch_nothing() -> None:
+    """Nothing to look at while a command runs."""
+
+
 def _finish(
     process: subprocess.Popen[bytes],
-    line: Sequence[str],
-    stdin: bytes | None,
+    streams: Mapping[IO[bytes] | None, _Said],
     timeout_seconds: float | None,
-    begun: float,
-) -> Finished:
+    watch: Callable[[], None],
+) -> int:
     """Wait for a process; end its whole group when time is up or we are interrupted."""
     try:
-        out, err = process.communicate(stdin, timeout=timeout_seconds)
-        code = process.returncode
-    except subprocess.TimeoutExpired:
-        end_group(process)
-        out, err = process.communicate()
-        code = 124
+        until = time.monotonic() + timeout_seconds if timeout_seconds is not None else None
+        is_done = _listen(process, streams, until, watch)
+        if not is_done:
+            end_group(process)
+        code = process.wait()
     except BaseException:
         end_group(process)
         process.wait()
         raise
-    return Finished(tuple(line), code, out or b"", err or b"", time.monotonic() - begun)
+    finally:
+        for stream in streams:
+            if stream is not None:
+                stream.close()
+    return code if is_done else TIMED_OUT
+
+
+def _listen(
+    process: subprocess.Popen[bytes],
+    streams: Mapping[IO[bytes] | None, _Said],
+    until: float | None,
+    watch: Callable[[], None],
+) -> bool:
+    """Take in what a process says until it has ended; False when its time was up before.
+
+    Whatever it started may hold the pipes open after its end; that is not waited for.
+    """
+    with selectors.DefaultSelector() as listening:
+        for stream, said in streams.items():
+            if stream is not None:
+                listening.register(stream, selectors.EVENT_READ, said)
+        ended_at = None
+        while True:
+            if ended_at is None and process.poll() is not None:
+                ended_at = time.monotonic()
+            heard = _hear(listening, process, 0 if ended_at else TICK_SECONDS)
+            now = time.monotonic()
+            if ended_at is not None and (not heard or now - ended_at > TICK_SECONDS):
+                return True
+            if ended_at is None and until is not None and now > until:
+                return False
+            watch()
+
+
+def _hear(
+    listening: selectors.BaseSelector, process: subprocess.Popen[bytes], seconds: float
+) -> bool:
+    """Take in what there is within some seconds; with all pipes closed, await the process."""
+    if not listening.get_map():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        return False
+    ready = listening.select(seconds)
+    for key, _ in ready:
+        content = os.read(key.fd, PIPE_BYTES)
+        key.data.take(content)
+        if not content:
+            listening.unregister(key.fileobj)
+        elif key.data.is_full:
+            end_group(process)
+    return bool(ready)
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:

@@ -9,19 +9,32 @@ sees only the folders and file descriptors that it is given.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import json
 import os
-import shutil
+import signal
+import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from regild import errors
-from regild.errors import GuestCommandHung, HostError, RegildError
+from regild.errors import (
+    CommandFailed,
+    DiskFull,
+    GuestCommandHung,
+    HostError,
+    NotPermitted,
+    RegildError,
+    TooLarge,
+    Unforeseen,
+)
+from regild.host.enter import NOT_ALLOWED, SIGNALLED
 from regild.host.namespace import IdMap, View, open_namespace
 from regild.host.run import end_group, find_tool
 from regild.model.progress import Progress
@@ -37,6 +50,8 @@ CAPABILITIES = (
 
 LINE_BYTES_MAX = 64 << 20
 LOG_TAIL_BYTES = 2000
+MEMORY_BYTES_MAX = 4 << 30
+"""Address space of a confined stage: reading eight million names and inodes stays below it."""
 
 
 def run_stage(
@@ -53,25 +68,48 @@ def run_stage(
 ) -> Any:
     """Run `main` of the module `name` apart, and return what it returns (JSON values).
 
-    `confined` leaves the stage only the capabilities that file ownership takes; without it, it
-    may mount inside its name space. What it says on standard error goes to the file `log`.
+    `confined` leaves the stage only the capabilities that file ownership takes, and bounds its
+    memory; without it, it may mount inside its name space. What it says on standard error goes to
+    the file `log`. The answer is checked for its form only: whoever takes over a stage can say
+    anything in it.
 
-    Raises: whatever RegildError the stage raised; HostError when it ended without an answer;
-    GuestCommandHung when `timeout_seconds` pass.
+    Raises: whatever RegildError the stage raised; CommandFailed when a signal ended it (the code
+    is 128 and the signal's number), HostError when it ended otherwise without an answer;
+    NotPermitted when there can be no name space; GuestCommandHung when `timeout_seconds` pass.
     """
     argv: list[str | Path] = [sys.executable, "-I", "-m", "regild.host.stage", name]
     if confined:
         argv = [*_confinement(), *argv]
+    title = f"the stage {name.rpartition('.')[2]}"
     with (
         log.open("ab") as errors_file,
-        open_namespace(argv, ids, view, errors=errors_file, keep=keep) as process,
-        _deadline(process, timeout_seconds, name),
+        open_namespace(
+            argv,
+            ids,
+            view,
+            errors=errors_file,
+            keep=keep,
+            memory_bytes=MEMORY_BYTES_MAX if confined else None,
+        ) as process,
+        _deadline(process, timeout_seconds, title),
     ):
+        begin = errors_file.tell()
         assert process.stdin is not None and process.stdout is not None  # noqa: S101 - pipes by construction
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(json.dumps(request).encode())
             process.stdin.close()
-        return _follow(process.stdout, name, log, progress)
+        for told in _read_lines(process.stdout, title):
+            if "result" in told:
+                return told["result"]
+            if "error" in told:
+                raise _rebuild(told, title)
+            _pass_on(told, progress)
+        raise _without_answer(process, title, _last_line(log, begin))
+
+
+def signal_of(error: CommandFailed) -> int:
+    """The number of the signal that ended a stage or command; 0 when none did."""
+    return error.code - SIGNALLED if error.code > SIGNALLED else 0
 
 
 def _confinement() -> list[str | Path]:
@@ -81,41 +119,73 @@ def _confinement() -> list[str | Path]:
     return [found, "--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--cap-drop", "ALL", *granted]
 
 
-def _follow(lines: IO[bytes], name: str, log: Path, progress: Progress) -> Any:
-    """Pass on what the stage tells until it has answered."""
+def _read_lines(lines: IO[bytes], title: str) -> Iterator[dict[str, Any]]:
+    """What the stage tells, line by line.
+
+    Raises: HostError when it is not what a stage says.
+    """
     while line := lines.readline(LINE_BYTES_MAX):
-        told = json.loads(line)
-        if "step" in told:
-            progress.step(told["step"], told["total"])
-        elif "advance" in told:
-            progress.advance(told["advance"])
-        elif "note" in told:
-            progress.note(told["note"])
-        elif "error" in told:
-            raise _rebuild(told["error"], told["facts"])
-        elif "result" in told:
-            return told["result"]
-    raise HostError(where=f"the stage {name.rpartition('.')[2]}", why=_tail(log))
+        if not line.endswith(b"\n"):
+            return  # it was ended in the middle
+        try:
+            told = json.loads(line)
+        except (ValueError, RecursionError):
+            told = None
+        if not isinstance(told, dict):
+            raise HostError(where=title, why="it answered in a form that no stage has")
+        yield told
 
 
-def _rebuild(kind: str, facts: dict[str, Any]) -> RegildError:
-    """The error that a stage told of."""
-    found = getattr(errors, kind, RegildError)
-    made: RegildError = found(**{key: _tupled(value) for key, value in facts.items()})
-    return made
+def _pass_on(told: dict[str, Any], progress: Progress) -> None:
+    """Give a stage's progress to whoever watches ours."""
+    if "step" in told:
+        total = told.get("total")
+        progress.step(str(told["step"]), total if isinstance(total, int) else None)
+    elif isinstance(told.get("advance"), int):
+        progress.advance(told["advance"])
+    elif "note" in told:
+        progress.note(str(told["note"]))
+
+
+def _rebuild(told: dict[str, Any], title: str) -> RegildError:
+    """The error that a stage told of, if it is one of ours."""
+    found, facts = vars(errors).get(str(told["error"])), told.get("facts")
+    if isinstance(found, type) and issubclass(found, RegildError) and isinstance(facts, dict):
+        with contextlib.suppress(TypeError):
+            return found(**{key: _tupled(value) for key, value in facts.items()})
+    return HostError(where=title, why="it told of an error that does not exist")
 
 
 def _tupled(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _tail(log: Path) -> str:
-    said = log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace").strip()
-    return f"it ended without an answer: {said or 'it said nothing'}"
+def _without_answer(process: subprocess.Popen[bytes], title: str, said: str) -> HostError:
+    """Why a stage ended without an answer, as far as its exit status and last words tell."""
+    code = process.wait()
+    if code == NOT_ALLOWED:
+        return NotPermitted(where="name spaces of their own for a guest's bytes", why=said)
+    if code > SIGNALLED:
+        number = code - SIGNALLED
+        known = signal.strsignal(number) if number < signal.NSIG else None
+        why = f"signal {number} ended it ({known or 'unknown'})"
+        return CommandFailed(where=title, why=why, code=code)
+    return HostError(where=title, why=f"it ended with {code} and without an answer: {said}")
+
+
+def _last_line(log: Path, begin: int) -> str:
+    """The last thing that a stage said on standard error."""
+    with log.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(begin, size - LOG_TAIL_BYTES))
+        lines = file.read(LOG_TAIL_BYTES).decode(errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else "it said nothing"
 
 
 @contextlib.contextmanager
-def _deadline(process: Any, seconds: float | None, name: str) -> Iterator[None]:
+def _deadline(
+    process: subprocess.Popen[bytes], seconds: float | None, title: str
+) -> Iterator[None]:
     """End the stage when its time is up, and say that this was the reason."""
     if seconds is None:
         yield
@@ -132,9 +202,8 @@ def _deadline(process: Any, seconds: float | None, name: str) -> Iterator[None]:
         yield
     except HostError as error:
         if up.is_set():
-            what = f"stage {name.rpartition('.')[2]}"
             why = f"it was ended after {seconds:.0f} seconds"
-            raise GuestCommandHung(where=what, why=why) from error
+            raise GuestCommandHung(where=title, why=why) from error
         raise
     finally:
         timer.cancel()
@@ -163,8 +232,13 @@ class _Teller:
 
     def tell(self, **facts: Any) -> None:
         """Send one line."""
-        self._out.write(json.dumps(facts) + "\n")
+        self._out.write(json.dumps(facts, default=str) + "\n")
         self._out.flush()
+
+    def finish(self, **facts: Any) -> None:
+        """Send the outcome, after what is still gathered."""
+        self.tell(advance=self._gathered)
+        self.tell(**facts)
 
 
 def main(name: str) -> int:
@@ -176,15 +250,27 @@ def main(name: str) -> int:
     try:
         result = importlib.import_module(name).main(request, teller)
     except RegildError as error:
-        teller.tell(error=type(error).__name__, facts=error.facts())
-        return 1
-    teller.tell(result=result)
-    return 0
+        failed = error
+    except MemoryError:
+        failed = TooLarge(where=f"the stage {name.rpartition('.')[2]}", why="it needs more memory")
+    except Exception as error:
+        traceback.print_exc()
+        failed = _unforeseen(error, name)
+    else:
+        teller.finish(result=result)
+        return 0
+    teller.finish(error=type(failed).__name__, facts=failed.facts())
+    return 1
 
 
-def free_bytes(folder: Path) -> int:
-    """Room left in a folder's filesystem."""
-    return shutil.disk_usage(folder).free
+def _unforeseen(error: Exception, name: str) -> RegildError:
+    """One sentence for what nobody translated: the system's own words, or a bug."""
+    if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return DiskFull(where=str(error.filename or "the job's folder"), why="no space left")
+        why = f"{error.filename or 'a file'}: {error.strerror}"
+        return HostError(where=f"the stage {name.rpartition('.')[2]}", why=why)
+    return Unforeseen(what=f"{type(error).__name__} in {name}: {error}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@ contract."""
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,10 +13,21 @@ from regild.errors import Malformed
 
 T = TypeVar("T")
 
+_HALF = re.compile(rb"\\ud[c-f][0-9a-f]{2}")
+"""What may be half of a pair: msgspec refuses it, the standard library keeps it."""
+
 
 def to_json(value: Any, indent: int = 2) -> str:
-    """A value as JSON text for people and programs, keys in the order of their declaration."""
-    encoded = msgspec.json.encode(value)
+    r"""A value as JSON text for people and programs, keys in the order of their declaration.
+
+    A file name of a guest may hold bytes that are not UTF-8 (surrogate escapes, PEP 383). They
+    stand as `\udcXX` in the text, which RFC 8259 (8.2) allows and `from_json` takes back.
+    """
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        plain, tight = msgspec.to_builtins(value), None if indent else (",", ":")
+        return json.dumps(plain, indent=indent or None, separators=tight)
     return (msgspec.json.format(encoded, indent=indent) if indent else encoded).decode()
 
 
@@ -24,8 +37,10 @@ def from_json(kind: type[T], text: str | bytes, where: str = "JSON") -> T:
     Raises: Malformed when the text is not JSON or does not fit the type.
     """
     try:
+        if _HALF.search(text if isinstance(text, bytes) else text.encode()):
+            return msgspec.convert(json.loads(text), kind)
         return msgspec.json.decode(text, type=kind)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, msgspec.ValidationError, ValueError, RecursionError) as error:
         raise Malformed(where=where, why=str(error)) from error
 
 
