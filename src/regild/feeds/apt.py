@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -41,7 +40,7 @@ from regild.host.files import translated
 from regild.model.content import Content, Source
 from regild.model.digest import sha256_of
 from regild.model.plan import FeedState
-from regild.model.progress import Progress
+from regild.model.progress import Progress, Shared
 
 INDEX_LIMIT = 2 << 30
 """Unpacked bytes of one index; Debian's largest has 60 million."""
@@ -72,7 +71,7 @@ def refresh(
         cache.mkdir(parents=True, exist_ok=True)
     progress.step("Reading the image's repositories")
     with fetcher or Fetcher(reach_of(policy)) as reader, ThreadPoolExecutor(THREADS) as threads:
-        desk = _Desk(content, policy, Cache(cache), now, _Locked(progress), reader)
+        desk = _Desk(content, policy, Cache(cache), now, Shared(progress), reader)
         return Available(tuple(threads.map(desk.repository, sources)), cache / "lists")
 
 
@@ -137,7 +136,7 @@ class _Desk:
         policy: SitePolicy,
         cache: Cache,
         now: datetime,
-        progress: _Locked,
+        progress: Progress,
         fetcher: Fetcher,
     ) -> None:
         self._keyrings = content.planning.keyrings
@@ -278,18 +277,3 @@ def index_paths(source: Source, release: ReleaseFile) -> Iterator[str]:
 
 def _moment(time: datetime | None) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%SZ}" if time else ""
-
-
-class _Locked:
-    """Progress that several threads tell."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress, self._lock = progress, threading.Lock()
-
-    def advance(self, amount: int) -> None:
-        with self._lock:
-            self._progress.advance(amount)
-
-    def note(self, text: str) -> None:
-        with self._lock:
-            self._progress.note(text)

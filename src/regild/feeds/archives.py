@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from regild.errors import DigestMismatch, NotOffered
+from regild.errors import NotOffered, Truncated
+from regild.feeds.cache import check_digest
 from regild.feeds.policy import SitePolicy, decide, reach_of
-from regild.host.fetch import Fetcher
+from regild.host.fetch import Arrived, Fetcher
 from regild.host.files import digest_file, open_new, translated
 from regild.model.digest import Digest, hex_of
 from regild.model.plan import Archive
-from regild.model.progress import Progress
+from regild.model.progress import Progress, Shared
 
 AT_ONCE = 4
 FOLDER = "archives"
@@ -23,15 +24,17 @@ def fetch_archives(
 ) -> dict[Digest, Path]:
     """Every archive as a file of the cache, by its digest; `progress` is told bytes.
 
-    Raises: FeedUnreachable, NotOffered, SourceRefused, DigestMismatch, DiskFull.
+    Raises: FeedUnreachable, NotOffered, SourceRefused, DigestMismatch, Truncated, TooLarge,
+    DiskFull.
     """
     folder = cache / FOLDER
     with translated(folder):
         folder.mkdir(parents=True, exist_ok=True)
     wanted = {one.digest: one for one in archives}
+    told = Shared(progress)
     with Fetcher(reach_of(policy)) as fetcher, ThreadPoolExecutor(AT_ONCE) as pool:
         fetched = pool.map(
-            lambda one: _fetched(one, folder, policy, fetcher, progress), wanted.values()
+            lambda one: _fetched(one, folder, policy, fetcher, told), wanted.values()
         )
         return dict(zip(wanted, fetched, strict=True))
 
@@ -44,19 +47,23 @@ def _fetched(
     if path.is_file() and digest_file(path) == archive.digest:
         progress.advance(archive.bytes)
         return path
-    for place in decide(archive.uri, policy):
-        with open_new(path) as file:
+    with open_new(path) as file:
+        for place in decide(archive.uri, policy):
             arrived = fetcher.fetch(
-                place.url,
-                file,
-                archive.bytes,
-                approved=place.approved,
-                advance=progress.advance,
+                place.url, file, archive.bytes, approved=place.approved, advance=progress.advance
             )
-            if arrived is None:
-                continue
-            if (arrived.bytes, arrived.digest) != (archive.bytes, archive.digest):
-                why = f"{archive.digest} was promised and {arrived.digest} came"
-                raise DigestMismatch(where=archive.uri, why=why)
-        return path
-    raise NotOffered(where=archive.uri, why="it is in the index and not on the server")
+            if arrived is not None:
+                _check(archive, arrived)
+                return path
+        raise NotOffered(where=archive.uri, why="it is in the index and not on the server")
+
+
+def _check(archive: Archive, arrived: Arrived) -> None:
+    """Compare what came with what the index promised.
+
+    Raises: Truncated, DigestMismatch.
+    """
+    if arrived.bytes < archive.bytes:
+        why = f"{archive.bytes} bytes were promised, {arrived.bytes} arrived"
+        raise Truncated(where=archive.uri, why=why)
+    check_digest(archive.uri, archive.digest, arrived.digest)

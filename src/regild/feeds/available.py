@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from regild.feeds.packages import Offer, PackageIndex
 from regild.feeds.release import ReleaseFile
@@ -23,7 +22,6 @@ from regild.model.plan import Archive, FeedState, Step
 from regild.model.release import Release
 from regild.model.versions import debian_key
 
-_KEPT = "".join(map(chr, range(0x21, 0x7F)))
 _ESCAPED = set('\\|{}[]<>"^~_=!@#$%^&*')
 """The signs that apt escapes in the name of a list (apt-pkg, URItoFileName)."""
 
@@ -147,7 +145,6 @@ class Available:
             (folder / list_name(f"{top}Release")).write_bytes(repository.text)
             for index in repository.indexes:
                 _link(index.packages.path, folder / list_name(top + index.path))
-        (folder / "partial").mkdir()
 
     @property
     def sources_text(self) -> str:
@@ -202,12 +199,16 @@ def release_address(source: Source) -> str:
 def list_name(uri: str) -> str:
     """The name of apt's copy of an address in its folder of lists."""
     scheme, _, rest = uri.partition(":")
-    plain = rest.removeprefix("//") if scheme != "file" else "/" + rest.lstrip("/")
+    if scheme in ("http", "https"):
+        host, slash, path = rest.removeprefix("//").partition("/")
+        plain = host.replace("[", "").replace("]", "") + slash + path
+    else:
+        plain = f"/{rest.lstrip('/')}"
     return "".join(_escaped(sign) for sign in plain).replace("/", "_")
 
 
 def _escaped(sign: str) -> str:
-    return quote(sign, safe="").lower() if sign in _ESCAPED or sign not in _KEPT else sign
+    return f"%{ord(sign):02x}" if sign in _ESCAPED or not "!" <= sign <= "~" else sign
 
 
 def _link(path: Path, name: Path) -> None:

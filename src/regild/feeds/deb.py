@@ -6,16 +6,14 @@ Source: deb(5) of dpkg; ar(5).
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from regild.errors import Malformed, TooLarge, Truncated
+from regild.feeds.decompress import UNPACKERS, Reader, open_unpacked
 from regild.host.files import translated
 
 AR_MAGIC = b"!<arch>\n"
@@ -26,7 +24,7 @@ FILE_BYTES_MAX = 64 << 20
 UNPACKED_BYTES_MAX = 16 << 30
 """The largest packages of Debian unpack to about 5 GB."""
 
-FOREIGN = (tarfile.TarError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, EOFError, ValueError)
+FOREIGN = (tarfile.TarError, EOFError, ValueError)
 
 
 def read_control(path: Path) -> str:
@@ -55,7 +53,7 @@ def _members(path: Path, part: str) -> Iterator[tuple[str, IO[bytes]]]:
     """The regular files of one of the two archives."""
     with translated(path), path.open("rb") as deb, _opened_part(deb, part, path) as unpacked:
         try:
-            with tarfile.open(fileobj=unpacked, mode="r|") as archive:
+            with tarfile.open(fileobj=cast(IO[bytes], unpacked), mode="r|") as archive:
                 for member in archive:
                     if member.isfile() and (file := archive.extractfile(member)) is not None:
                         yield member.name, file
@@ -64,7 +62,7 @@ def _members(path: Path, part: str) -> Iterator[tuple[str, IO[bytes]]]:
 
 
 @contextmanager
-def _opened_part(deb: IO[bytes], part: str, path: Path) -> Iterator[Any]:
+def _opened_part(deb: IO[bytes], part: str, path: Path) -> Iterator[Reader]:
     """The stream of one archive, unpacked."""
     if deb.read(len(AR_MAGIC)) != AR_MAGIC:
         raise Malformed(where=str(path), why="it is not a Debian package")
@@ -78,50 +76,31 @@ def _opened_part(deb: IO[bytes], part: str, path: Path) -> Iterator[Any]:
             raise Malformed(where=str(path), why="its archive is damaged")
         size = int(digits)
         if name.startswith(part):
-            with _unpacked(cast(IO[bytes], _Slice(deb, size, path)), name[len(part) :], path) as it:
-                yield it
+            member = cast(IO[bytes], _Slice(deb, size, path))
+            yield _unpacked(member, name[len(part) :], path)
             return
         deb.seek(size + size % 2, 1)
     raise Malformed(where=str(path), why=f"it has no {part}")
 
 
-@contextmanager
-def _unpacked(file: IO[bytes], ending: str, path: Path) -> Iterator[IO[bytes]]:
+def _unpacked(member: IO[bytes], ending: str, path: Path) -> Reader:
     """A stream without its compression, bounded."""
-    if ending == ".zst":
-        from backports.zstd import ZstdFile
-
-        with ZstdFile(file) as inner:
-            yield _bounded(cast(IO[bytes], inner), path)
-    elif ending == ".xz":
-        with lzma.LZMAFile(file) as inner:
-            yield _bounded(inner, path)
-    elif ending == ".gz":
-        with gzip.GzipFile(fileobj=file) as inner:
-            yield _bounded(cast(IO[bytes], inner), path)
-    elif ending == "":
-        yield file
-    else:
+    if ending not in UNPACKERS:
         raise Malformed(where=str(path), why=f"it is compressed as {ending}, which is unknown")
-
-
-def _bounded(file: IO[bytes], path: Path) -> IO[bytes]:
-    return cast(IO[bytes], _Slice(file, UNPACKED_BYTES_MAX, path, is_limit=True))
+    return open_unpacked(ending, member, str(path), UNPACKED_BYTES_MAX)
 
 
 class _Slice:
-    """Up to a number of bytes of a stream; over a limit it is an error, else the end."""
+    """One member of the archive as a stream of its own."""
 
-    def __init__(self, file: IO[bytes], left: int, path: Path, is_limit: bool = False) -> None:
-        self._file, self._left, self._path, self._is_limit = file, left, path, is_limit
+    def __init__(self, file: IO[bytes], left: int, path: Path) -> None:
+        self._file, self._left, self._path = file, left, path
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes, none at the end."""
         wanted = self._left if size < 0 else min(size, self._left)
-        if wanted == 0 and self._is_limit and size != 0:
-            raise TooLarge(where=str(self._path), why="it unpacks to more than is believable")
         content = self._file.read(wanted)
-        if not content and wanted and not self._is_limit:
+        if not content and wanted:
             raise Truncated(where=str(self._path), why=f"{wanted} bytes are missing")
         self._left -= len(content)
         return content

@@ -3,6 +3,7 @@ behind."""
 
 from __future__ import annotations
 
+import threading
 from typing import Protocol
 
 
@@ -30,3 +31,25 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Something worth a line of its own."""
+
+
+class Shared:
+    """Progress that several threads tell."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._lock = progress, threading.Lock()
+
+    def step(self, name: str, total: int | None = None) -> None:
+        """A new step begins."""
+        with self._lock:
+            self._progress.step(name, total)
+
+    def advance(self, amount: int) -> None:
+        """Some more is done."""
+        with self._lock:
+            self._progress.advance(amount)
+
+    def note(self, text: str) -> None:
+        """Something worth a line of its own."""
+        with self._lock:
+            self._progress.note(text)
