@@ -1,0 +1,153 @@
+"""`regild plan` on a real image and a real, signed repository in a folder."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.cli import golden
+from tests.cli.conftest import Said
+from tests.cli.schemas import valid
+from tests.cli.test_bad_input import refused
+from tests.feeds.repositories import KEYRING, Deb, Suite, certificate, publish
+
+Regild = Callable[..., Said]
+
+URI = "http://mirror.example/debian"
+OLD = Deb("tool", "1.0")
+NEW = Deb("tool", "1.1")
+YESTERDAY = datetime.now(UTC) - timedelta(days=1)
+SUITE = Suite((NEW,), date=YESTERDAY)
+
+
+def image(folder: Path, uri: str = URI, **more: str | bytes) -> Path:
+    """A guest with one old package and one source."""
+    files: dict[str, str | bytes] = {
+        "/etc/os-release": golden.OS_RELEASE,
+        "/etc/apt/sources.list": f"deb {uri} stable main\n",
+        "/var/lib/dpkg/status": OLD.status(),
+        "/var/lib/dpkg/arch": "amd64\n",
+        KEYRING: certificate(),
+    }
+    folder.mkdir(exist_ok=True)
+    return golden.filesystem(folder, {**files, **more})
+
+
+@pytest.fixture
+def golden_image(tmp_path: Path) -> Path:
+    return image(tmp_path / "image")
+
+
+@pytest.fixture(autouse=True)
+def no_cache_of_mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def offline(folder: Path, suite: Suite = SUITE) -> list[str]:
+    publish(folder / "mirror", suite)
+    return ["--offline", str(folder / "mirror")]
+
+
+def test_something_to_do_is_10(regild: Regild, golden_image: Path, tmp_path: Path) -> None:
+    before = golden_image.read_bytes()
+    said = regild("plan", golden_image, *offline(tmp_path), "--json")
+    assert said.code == 10, said.err
+    answer = valid("plan", said.json)
+    (step,) = answer["steps"]
+    assert (step["action"], step["name"], step["from"], step["to"]) == (
+        "upgrade",
+        "tool",
+        "1.0",
+        "1.1",
+    )
+    assert answer["basis"] == "disk"
+    assert [one["version"] for one in answer["expected"]] == ["1.1"]
+    assert golden_image.read_bytes() == before
+    again = regild("plan", golden_image, *offline(tmp_path), "--json")
+    assert again.json["id"] == answer["id"]
+
+
+def test_nothing_to_do_is_0(regild: Regild, golden_image: Path, tmp_path: Path) -> None:
+    suite = replace(SUITE, debs=(OLD,))
+    said = regild("plan", golden_image, *offline(tmp_path, suite))
+    assert said.code == 0, said.err
+    assert "up to date" in said.out
+
+
+def test_only_what_is_held_left_is_11(regild: Regild, golden_image: Path, tmp_path: Path) -> None:
+    said = regild("plan", golden_image, *offline(tmp_path), "--hold", "tool", "--json")
+    assert said.code == 11, said.err
+    answer = valid("plan", said.json)
+    assert answer["steps"] == []
+    assert answer["skipped"][0]["name"] == "tool"
+
+
+def test_what_could_not_be_read_beats_10(regild: Regild, tmp_path: Path) -> None:
+    whole = image(tmp_path / "image").read_bytes()
+    half = golden.partitioned(tmp_path / "image", whole, b"\x5a" * golden.MIB)
+    said = regild("plan", half, *offline(tmp_path), "--json")
+    assert said.code == 3, said.err
+    assert valid("plan", said.json)["steps"]
+    assert said.json["unknowns"]
+
+
+def test_a_wrong_repository_key(regild: Regild, golden_image: Path, tmp_path: Path) -> None:
+    other = offline(tmp_path, replace(SUITE, signers=("stranger",)))
+    refused(regild, 6, "BadSignature", "plan", golden_image, *other)
+
+
+def test_an_expired_release(regild: Regild, golden_image: Path, tmp_path: Path) -> None:
+    expired = offline(tmp_path, replace(SUITE, valid_until=YESTERDAY))
+    refused(regild, 6, "Expired", "plan", golden_image, *expired)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://127.0.0.1/debian",
+        "http://10.1.2.3/debian",
+        "http://169.254.169.254/latest",
+        "http://[::1]/debian",
+        "http://localhost/debian",
+        "file:/etc",
+    ],
+)
+def test_a_private_address_in_the_sources(regild: Regild, tmp_path: Path, uri: str) -> None:
+    path = image(tmp_path / "image", uri)
+    refused(regild, 7, "SourceRefused", "plan", path)
+
+
+def test_an_unreachable_mirror(regild: Regild, golden_image: Path) -> None:
+    mirror = f"{URI}=http://127.0.0.1:1/debian"
+    refused(regild, 7, "FeedUnreachable", "plan", golden_image, "--mirror", mirror)
+
+
+def test_a_folder_without_the_repository(
+    regild: Regild, golden_image: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    said = regild("plan", golden_image, "--offline", tmp_path / "empty")
+    assert said.code == 7, said.err
+
+
+def test_a_guest_without_a_package_database(regild: Regild, tmp_path: Path) -> None:
+    path = golden.filesystem(tmp_path, {"/etc/os-release": golden.OS_RELEASE})
+    refused(regild, 5, "NoPackageDatabase", "plan", path)
+
+
+def test_the_site_decides(regild: Regild, golden_image: Path, tmp_path: Path) -> None:
+    publish(tmp_path / "mirror", SUITE)
+    site = tmp_path / "site.toml"
+    site.write_text(
+        f'cache = "kept"\n[plan]\nhold = ["tool"]\n[feeds.mirrors]\n"{URI}" = "{tmp_path}/mirror"\n'
+    )
+    said = regild("plan", golden_image, "--config", site)
+    assert said.code == 11, said.err
+    assert (tmp_path / "kept").is_dir()
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("wrong", [["--mode", "all"], ["--mirror", "x"], ["--allow", "http//"]])
+def test_a_wrong_option_is_2(regild: Regild, golden_image: Path, wrong: list[str]) -> None:
+    refused(regild, 2, "UsageError", "plan", golden_image, *wrong)
