@@ -27,9 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".cache" / "demo"
 BEFORE, DESCRIBED, AFTER = "regild-demo.ova", "described.ova", "regild-demo-2.ova"
 NOTHING_TO_DO, ONLY_SKIPPED, CHANGES = 0, 11, 10
-COLUMNS = shutil.get_terminal_size((130, 40)).columns
 SHOWN_LINES = 18
-SHOWN_FIXES = 6
+SHOWN_FIXES = 3
 
 
 class Stopped(Exception):
@@ -63,6 +62,7 @@ def main() -> int:
     except Stopped as stop:
         print(f"\ndemo: stopped: {stop}", file=sys.stderr)
         return 1
+    print("\nAn outdated appliance went in, an up-to-date one came out.")
     rows = [*summary, ("Whole trip", f"{time.monotonic() - begun:.0f} s")]
     width = max(len(name) for name, _ in rows)
     print("\n" + "\n".join(f"  {name:<{width}}  {text}" for name, text in rows) + "\n")
@@ -87,22 +87,23 @@ def _travel() -> list[tuple[str, str]]:
         ["describe", BEFORE, "-o", DESCRIBED],
         short=True,
     )
-    plan = _show("What needs updating?", ["plan", BEFORE], codes=[CHANGES])
+    _show("What needs updating?", ["plan", BEFORE], codes=[CHANGES])
     update = _show("Bring it up to date.", ["update", BEFORE, "-o", AFTER])
     _show("Is the result what it says it is?", ["verify", AFTER])
     left = _show("What is left to do?", ["plan", AFTER], codes=[NOTHING_TO_DO, ONLY_SKIPPED])
     _show("What changed?", ["diff", BEFORE, AFTER])
-    planned = _ask(["plan", BEFORE], codes=[CHANGES])
+    answer, planned = _ask(["describe", BEFORE]), _ask(["plan", BEFORE], codes=[CHANGES])
     changes = _ask(["diff", BEFORE, AFTER])["changes"]
     return [
-        ("Appliance", f"{_before()}, inventory in {inventory.cost}"),
-        ("Plan", _planned(planned, plan)),
-        ("Update", f"{len(changes)} packages, {update.cost}"),
+        ("Before", _found(answer, inventory)),
+        ("Outdated", _outdated(planned)),
+        ("After", f"{len(changes)} packages updated in {update.cost}; nothing was booted"),
         ("Fixed", _fixes(planned["steps"])),
         ("Left", "nothing" if left.code == NOTHING_TO_DO else _skipped(planned)),
         ("Size", f"{_size(BEFORE)} before, {_size(AFTER)} after"),
         ("Input", _compare(untouched)),
-        *_other_tools(),
+        ("Accepted by", _other_tools()),
+        ("Result", str((FOLDER / AFTER).relative_to(ROOT))),
     ]
 
 
@@ -124,20 +125,21 @@ def _show(
 
 
 def _ask(argv: Sequence[str], codes: Sequence[int] = (0,)) -> Any:
-    ended = _run([_regild(), *argv, "--json"])
+    ended = _run([_regild(), *argv, "--json"], quiet=True)
     if ended.code not in codes:
         raise Stopped(f"regild {argv[0]} --json ended with {ended.code}")
     return json.loads(ended.output)
 
 
-def _run(argv: Sequence[str], env: dict[str, str] | None = None) -> Ended:
-    """Run in the demo's folder; progress goes straight to the terminal."""
+def _run(argv: Sequence[str], env: dict[str, str] | None = None, quiet: bool = False) -> Ended:
+    """Run in the demo's folder; unless `quiet`, progress goes straight to the terminal."""
     begun = time.monotonic()
     process = subprocess.Popen(
         argv,
         cwd=FOLDER,
         stdout=subprocess.PIPE,
-        env={**os.environ, "COLUMNS": str(COLUMNS), **(env or {})},
+        env={**os.environ, **(env or {})},
+        stderr=subprocess.DEVNULL if quiet else None,
     )
     assert process.stdout is not None
     output = process.stdout.read()
@@ -156,27 +158,23 @@ def _regild() -> str:
     return str(Path(sys.executable).with_name("regild"))
 
 
-def _before() -> str:
-    answer = _ask(["describe", BEFORE])
+def _found(answer: Any, inventory: Ended) -> str:
     platform, packages = answer["platform"], answer["packages"]
-    read = f"{answer['read_bytes'] / 1e6:.1f} MB read"
-    return f"{platform['name']} ({platform['version']}), {len(packages)} packages; {read}"
+    read = f"{answer['read_bytes'] / 1e6:.1f} MB of {_size(BEFORE)} read"
+    return f"{platform['name']}, {len(packages)} packages; {read}, {inventory.cost}"
 
 
-def _planned(plan: Any, ended: Ended) -> str:
-    steps = plan["steps"]
-    security = sum(1 for step in steps if step["security"])
-    return (
-        f"{len(steps)} updates, {security} of them from security; "
-        f"{plan['download_bytes'] / 1e6:.1f} MB to download; {ended.cost}"
-    )
+def _outdated(plan: Any) -> str:
+    security = sum(1 for step in plan["steps"] if step["security"])
+    download = f"{plan['download_bytes'] / 1e6:.1f} MB to download"
+    return f"{len(plan['steps'])} packages, {security} of them for security; {download}"
 
 
 def _fixes(steps: Any) -> str:
-    """The newest ids that the packages' changelogs mention, which is not a proof of each."""
-    ids = sorted({one for step in steps for one in step["fixes"]}, key=_order, reverse=True)
-    more = f" and {len(ids) - SHOWN_FIXES} more" if len(ids) > SHOWN_FIXES else ""
-    return f"{len(ids)} CVEs named in changelogs: {', '.join(ids[:SHOWN_FIXES])}{more}"
+    """The ids that the packages' changelogs mention, which is not a proof of each."""
+    ids = sorted({one for step in steps for one in step["fixes"]}, key=_order)
+    shown = ", ".join(ids[-SHOWN_FIXES:])
+    return f"{len(ids)} CVEs named in the packages' changelogs, {shown} among them"
 
 
 def _order(name: str) -> list[int]:
@@ -195,26 +193,25 @@ def _size(name: str) -> str:
 def _compare(untouched: Digest) -> str:
     if digest_file(FOLDER / BEFORE) != untouched:
         raise Stopped("the input is not what it was; it must never be written")
-    return f"untouched, still sha256 {hex_of(untouched)[:16]}..."
+    return f"untouched, sha256 {hex_of(untouched)} before and after"
 
 
-def _other_tools() -> list[tuple[str, str]]:
-    """What other people's programs say of the result; those that are installed."""
-    disk = ["qemu-img", "check", disk_inside(FOLDER / AFTER)]
-    package = ["virt-v2v", "-i", "ova", AFTER, "-o", "null", "--print-source"]
-    return [
-        ("qemu-img check", _verdict(disk)),
-        ("virt-v2v", _verdict(package, {"LIBGUESTFS_BACKEND": "direct"})),
-    ]
+def _other_tools() -> str:
+    """Other people's programs that were asked about the result; all of them accept it.
 
-
-def _verdict(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
-    if shutil.which(argv[0]) is None:
-        return "not installed, not asked"
-    ended = _run(argv, env)
-    if ended.code != 0:
-        raise Stopped(f"{argv[0]} does not accept the result: {ended.output.strip()[-400:]}")
-    return "accepts it"
+    Raises: Stopped when one does not.
+    """
+    asked = {
+        "qemu-img check": ["qemu-img", "check", disk_inside(FOLDER / AFTER)],
+        "virt-v2v": ["virt-v2v", "-i", "ova", AFTER, "-o", "null", "--print-source"],
+    }
+    installed = {name: argv for name, argv in asked.items() if shutil.which(argv[0])}
+    for name, argv in installed.items():
+        ended = _run(argv, {"LIBGUESTFS_BACKEND": "direct"})
+        if ended.code != 0:
+            raise Stopped(f"{name} does not accept the result: {ended.output.strip()[-400:]}")
+    absent = [f"{name} is not installed" for name in asked if name not in installed]
+    return ", ".join([*installed, *absent])
 
 
 def disk_inside(ova: Path) -> str:
