@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import glob
 import hashlib
 import os
 import secrets
@@ -22,48 +24,77 @@ def open_new(path: Path) -> Iterator[IO[bytes]]:
     """Write a file that appears under its name only when all of it is on the disk.
 
     The bytes go to a file without a name (open(2), O_TMPFILE) in the same folder, so that a
-    process that is killed leaves nothing behind; then sync, link, rename over `path`, sync the
-    folder. On any error `path` stays as it was.
+    process that is killed leaves nothing behind. It gets its name when it is whole; to replace
+    a file takes a hidden name for a moment, and the next writer removes one that was left. On any
+    error `path` stays as it was.
 
     Raises: DiskFull, NotPermitted.
     """
     with translated(path.parent):
-        handle, name = _nameless(path)
+        _sweep(path)
+        handle, hidden = _nameless(path)
         try:
             with os.fdopen(handle, "w+b") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-                name = name or _link(file.fileno(), path)
-            name.replace(path)
+                if hidden is not None or not _link(file.fileno(), path):
+                    hidden = hidden or _linked_aside(file.fileno(), path)
+                    hidden.replace(path)
         except BaseException:
-            if name is not None:
-                name.unlink(missing_ok=True)
+            if hidden is not None:
+                hidden.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
 
 
 def _nameless(path: Path) -> tuple[int, Path | None]:
-    """A new file without a name; with a hidden one where the filesystem knows no nameless files."""
+    """A new file without a name; with a hidden one where the filesystem knows no nameless files.
+
+    It is locked as long as it is open, which tells a living writer's from one that was left.
+    """
+    hidden = None
     try:
-        return os.open(path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666), None
+        handle = os.open(path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
             raise
         hidden = _hidden(path)
-        return os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666), hidden
+        handle = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    with contextlib.suppress(OSError):  # some network filesystems know no locks
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return handle, hidden
 
 
-def _link(handle: int, path: Path) -> Path:
-    """Give a finished nameless file a hidden name beside `path`."""
-    hidden = _hidden(path)
+def _link(handle: int, path: Path) -> bool:
+    """Give a finished nameless file its name; false when there is such a file already."""
     # Through a folder handle, because only then does Python call linkat(2) and follow the link.
     folder = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.link(str(handle), hidden, src_dir_fd=folder, follow_symlinks=True)
+        os.link(str(handle), path, src_dir_fd=folder, follow_symlinks=True)
+    except FileExistsError:
+        return False
     finally:
         os.close(folder)
+    return True
+
+
+def _linked_aside(handle: int, path: Path) -> Path:
+    """Give a finished nameless file a hidden name beside `path`, to replace that at once."""
+    while not _link(handle, hidden := _hidden(path)):
+        pass
     return hidden
+
+
+def _sweep(path: Path) -> None:
+    """Remove what writers of `path` that were killed have left beside it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 16}.part"):
+        with contextlib.suppress(FileNotFoundError, PermissionError), left.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue  # its writer is alive
+            left.unlink()
 
 
 def _hidden(path: Path) -> Path:

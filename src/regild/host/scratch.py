@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from regild.errors import Busy
+from regild.errors import Busy, HostError
 from regild.host.files import translated
 from regild.host.namespace import IdMap, View, open_namespace
 
@@ -37,14 +37,14 @@ class Scratch:
         made.mkdir(mode=0o755)
         return made
 
-    def clear(self) -> None:
-        """Remove everything but the lock and the logs; a guest's files by the guest's root."""
+    def clear(self, logs: bool = False) -> None:
+        """Remove everything but the lock and, unless `logs`, the logs."""
         if self.guest.exists():
-            _remove_inside(self)
+            _remove_guest(self)
         for path in self.path.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.suffix not in (".lock", ".log"):
+            elif path.suffix != ".lock" and (logs or path.suffix != ".log"):
                 path.unlink()
 
     def make_guest(self) -> Path:
@@ -64,15 +64,9 @@ def open_scratch(folder: Path, name: str, ids: IdMap, keep: bool = False) -> Ite
     Raises: Busy when another process has it, NotPermitted, DiskFull.
     """
     path = folder / name
-    with translated(path):
-        path.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with (path / "job.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise Busy(where=str(path), why="another regild works on the same image") from error
+    with _locked(path):
         scratch = Scratch(path, ids)
-        scratch.clear()
+        scratch.clear(logs=True)
         try:
             yield scratch
         except BaseException:
@@ -82,6 +76,46 @@ def open_scratch(folder: Path, name: str, ids: IdMap, keep: bool = False) -> Ite
         if not keep:
             scratch.clear()
             shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Have a job's folder for this process alone; nobody else may even look into it.
+
+    A guest's programs with the setuid bit lie below, and would give away the guest root's id.
+    """
+    lock = None
+    try:
+        with translated(path):
+            while lock is None:
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                path.chmod(0o700)
+                lock = _try_lock(path / "job.lock")
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _try_lock(path: Path) -> int | None:
+    """Take a lock; None where the folder went away in between, because its job was done.
+
+    Raises: Busy.
+    """
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        why = "another regild works on the same image"
+        raise Busy(where=str(path.parent), why=why) from error
+    if os.fstat(lock).st_nlink == 0:
+        os.close(lock)
+        return None
+    return lock
 
 
 def default_folder() -> Path:
@@ -106,16 +140,24 @@ def _keep_logs(scratch: Scratch) -> None:
     scratch.clear()
 
 
-def _remove_inside(scratch: Scratch) -> None:
-    """Remove the guest's folder as its owner, whose ids an ordinary user has only inside."""
-    view = View(writable=(scratch.path,))
-    argv = ["/usr/bin/rm", "-rf", "--one-file-system", str(scratch.guest)]
-    if os.geteuid() == 0:
-        shutil.rmtree(scratch.guest)
-        return
+def _remove_guest(scratch: Scratch) -> None:
+    """Remove the guest's folder; its content as the guest's root, who alone has the ids for it.
+
+    By rm(1), which no depth of folders stops.
+
+    Raises: HostError when something stays.
+    """
+    argv = ["/usr/bin/rm", "-rf", "--one-file-system", "--", str(scratch.guest)]
     log = scratch.path / "removal.log"
+    view = View(writable=(scratch.guest,))
     with (
         log.open("wb") as errors,
         open_namespace(argv, scratch.ids, view, errors=errors) as process,
     ):
         process.wait()
+    try:
+        scratch.guest.rmdir()  # inside it is where the view begins, and so cannot go
+    except OSError as error:
+        why = f"what a guest left there cannot be removed: {error.strerror}"
+        raise HostError(where=f"jobs in {scratch.path}", why=why) from error
+    log.unlink()
