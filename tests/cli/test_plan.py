@@ -120,7 +120,10 @@ def test_a_private_address_in_the_sources(regild: Regild, tmp_path: Path, uri: s
 
 def test_an_unreachable_mirror(regild: Regild, golden_image: Path) -> None:
     mirror = f"{URI}=http://127.0.0.1:1/debian"
-    refused(regild, 7, "FeedUnreachable", "plan", golden_image, "--mirror", mirror)
+    said = regild("plan", golden_image, "--mirror", mirror, "--json")
+    assert said.code == 7
+    failure = valid("error", said.json)["error"]
+    assert (failure["kind"], failure["retryable"]) == ("FeedUnreachable", True)
 
 
 def test_a_folder_without_the_repository(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -148,8 +149,13 @@ def reach_of(policy: SitePolicy) -> Reach:
 def machine_sources() -> tuple[str, ...]:
     """The addresses that the machine's own apt is configured with; none where there is no apt."""
     line = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
+    # Without lists and package states apt has nothing to load: 0.02 s instead of 0.7 s of CPU.
+    line += ["-o", "Dir::State::status=/dev/null"]
     try:
-        said = run(line, purpose="to know this machine's own sources", timeout_seconds=60).stdout
+        with tempfile.TemporaryDirectory(prefix="regild-lists-") as empty:
+            line += ["-o", f"Dir::State::lists={empty}"]
+            why = "to know this machine's own sources"
+            said = run(line, purpose=why, timeout_seconds=60).stdout
     except HostError:
         return ()
     found = said.decode(errors="replace").split()
