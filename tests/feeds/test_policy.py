@@ -13,6 +13,7 @@ from regild.feeds.policy import (
     Address,
     Mirror,
     SitePolicy,
+    _bases,
     decide,
     reach_of,
     read_policy,
@@ -143,3 +144,12 @@ def test_a_wrong_file_is_told_by_name(tmp_path: Path, text: str, said: str) -> N
 def test_a_wrong_mirror_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError):
         with_options(OPEN, mirrors=[text])
+
+
+def test_the_machines_own_sources_are_those_of_its_apt() -> None:
+    said = (
+        "'http://mirror.example/debian/dists/stable/InRelease' x 0 \n"
+        "'http://mirror.example/debian/dists/stable/main/binary-amd64/Packages.xz' x 0 \n"
+        "'https://flat.example/a/InRelease' x 0 \n'file:/srv/m/dists/x/InRelease' x 0 \nE: no\n"
+    )
+    assert sorted(_bases(said)) == ["http://mirror.example/debian/", "https://flat.example/a/"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -147,19 +146,26 @@ def reach_of(policy: SitePolicy) -> Reach:
 
 
 def machine_sources() -> tuple[str, ...]:
-    """The addresses that the machine's own apt is configured with; none where there is no apt."""
-    line = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
-    # Without lists and package states apt has nothing to load: 0.02 s instead of 0.7 s of CPU.
-    line += ["-o", "Dir::State::status=/dev/null"]
+    """The addresses that the machine's own apt is configured with; none where there is no apt.
+
+    apt is asked for what it would fetch, which it tells also where it has fetched nothing yet;
+    nothing is fetched.
+    """
+    line = ["apt-get", "update", "--print-uris"]
     try:
-        with tempfile.TemporaryDirectory(prefix="regild-lists-") as empty:
-            line += ["-o", f"Dir::State::lists={empty}"]
-            why = "to know this machine's own sources"
-            said = run(line, purpose=why, timeout_seconds=60).stdout
+        said = run(line, purpose="to know this machine's own sources", timeout_seconds=60).stdout
     except HostError:
         return ()
-    found = said.decode(errors="replace").split()
-    return tuple(sorted({uri for uri in found if uri.startswith(("http://", "https://"))}))
+    return tuple(sorted(set(_bases(said.decode(errors="replace")))))
+
+
+def _bases(said: str) -> Iterator[str]:
+    """The repositories' addresses among those of release files, one in quotes on each line."""
+    for line in said.splitlines():
+        uri = line.split("'")[1] if line.count("'") == 2 else ""
+        top, slash, name = uri.rpartition("/")
+        if name == "InRelease" and uri.startswith(("http://", "https://")):
+            yield top.partition("/dists/")[0] + slash
 
 
 def _split(uri: str) -> SplitResult:
