@@ -15,6 +15,7 @@ import typer
 from regild import __version__
 from regild.cli.commands.describe import describe
 from regild.cli.commands.diff import diff
+from regild.cli.commands.lint import lint
 from regild.cli.commands.plan import plan
 from regild.cli.commands.update import update
 from regild.cli.commands.verify import verify
@@ -46,7 +47,7 @@ def regild(
     """Keep golden virtual-machine images up to date while they are offline."""
 
 
-for command in (describe, plan, update, verify, diff):
+for command in (describe, plan, update, verify, diff, lint):
     app.command()(command)
 
 

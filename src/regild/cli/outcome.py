@@ -10,6 +10,7 @@ from regild.errors import RegildError
 
 DONE = 0
 UNREAD = 3
+FOUND = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Pure: an answer and a width in, text out. Everything that an image says passes `
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -15,6 +16,7 @@ from regild.model.answers import (
     DescribeAnswer,
     DiffAnswer,
     DiskAnswer,
+    LintAnswer,
     PlanAnswer,
     UpdateAnswer,
     VerifyAnswer,
@@ -134,6 +136,25 @@ def diff_text(answer: DiffAnswer, width: int) -> str:
         ),
         _unknowns(answer.unknowns, width),
     )
+
+
+def lint_text(answer: LintAnswer, width: int) -> str:
+    """What consumers would trip over, each rule with its places, its reason and its remedy."""
+    head = f"{answer.image}: {_many(len(answer.findings), 'finding', 'findings')}"
+    if answer.output:
+        head += f", {len(answer.fixed)} put right in {answer.output.path}"
+    blocks = [[plain(head)]]
+    for rule, group in itertools.groupby(answer.findings, key=lambda one: one.rule):
+        found = list(group)
+        every = len(found[0].targets) == len(answer.targets)
+        summary: list[tuple[str, object]] = [
+            ("At", [f"{one.where}: {one.detail}" for one in found]),
+            ("Trips", "every target" if every else ", ".join(found[0].targets)),
+            ("Why", found[0].why),
+            ("Fix", found[0].fix + (" (--fix does it)" if found[0].safe else "")),
+        ]
+        blocks.append([plain(f"{rule}: {found[0].what}"), *pairs(summary, width)])
+    return _blocks(*blocks, [plain(one) for one in answer.left_out])
 
 
 def platform_text(platform: Platform) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from regild.model.appliance import DescriptorState
 from regild.model.content import Application, Package, Platform, Source, Unknown, Value
 from regild.model.digest import Digest
+from regild.model.finding import Finding
 from regild.model.plan import Difference, Plan, Skipped, Step
 from regild.model.receipt import Receipt
 
@@ -141,6 +142,21 @@ class DiffAnswer(Value, frozen=True):
     unknowns: tuple[Unknown, ...] = ()
 
 
+class LintAnswer(Value, frozen=True):
+    """`regild lint`: what consumers would trip over."""
+
+    image: str
+    targets: tuple[str, ...]
+    """The consumers that were asked for."""
+    findings: tuple[Finding, ...] = ()
+    """With `--fix`: those of the new package."""
+    fixed: tuple[Finding, ...] = ()
+    """Findings of the old package that the new one does not have."""
+    left_out: tuple[str, ...] = ()
+    """What of the old package is not in the new one, one sentence each."""
+    output: Output | None = None
+
+
 class Failure(Value, frozen=True):
     """An error, as it stands in `--json` under `error`."""
 
@@ -165,6 +181,7 @@ ANSWERS: dict[str, type[Value]] = {
     "update": UpdateAnswer,
     "verify": VerifyAnswer,
     "diff": DiffAnswer,
+    "lint": LintAnswer,
     "error": ErrorAnswer,
 }
 """The answer of each command, and of any that fails."""

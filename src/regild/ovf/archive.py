@@ -58,7 +58,7 @@ class Appliance:
 
         Raises: MissingFile, UnsafeName, ExternalFile, Malformed.
         """
-        found = _find_parts(self.members, file, self.envelope_name)
+        found = find_parts(self.members, file, self.envelope_name)
         if not found:
             raise MissingFile(where=file.href, why=f"{self.envelope_name} refers to it")
         return found
@@ -68,7 +68,7 @@ class Appliance:
         return tuple(
             member.name
             for file in self.envelope.files
-            for member in _find_parts(self.members, file, self.envelope_name)
+            for member in find_parts(self.members, file, self.envelope_name)
         )
 
     def disk_member(self, disk: DiskReference) -> Member | None:
@@ -147,13 +147,17 @@ def _open_ova(path: Path, complete: bool) -> Appliance:
             if name in members:
                 raise Ambiguous(where=str(path), why=f"it holds {name[:80]!r} twice")
             members[name] = Member(name, path, place.offset, place.bytes)
-    envelope_name = _only_envelope([name for name in members if "/" not in name], str(path))
+    envelope_name = only_envelope([name for name in members if "/" not in name], str(path))
     if next(iter(members)) != envelope_name:
         warnings.append(f"{envelope_name} is not the first file of the archive")
     return _appliance(path, "ova", envelope_name, members, complete, warnings)
 
 
-def _only_envelope(found: list[str], where: str) -> str:
+def only_envelope(found: list[str], where: str) -> str:
+    """The one name of some that ends in .ovf.
+
+    Raises: Ambiguous, MissingFile.
+    """
     envelopes = [name for name in found if name.lower().endswith(".ovf")]
     if len(envelopes) > 1:
         raise Ambiguous(where=where, why=f"it holds {len(envelopes)} .ovf files, not one")
@@ -166,17 +170,17 @@ def _open_folder(path: Path, complete: bool) -> Appliance:
     with translated(path):
         if path.is_dir():
             inside = [child.name for child in path.iterdir() if not child.name.startswith("._")]
-            path = path / _only_envelope(sorted(inside), str(path))
-    members = {path.name: _file_member(path.parent, path.name)}
+            path = path / only_envelope(sorted(inside), str(path))
+    members = {path.name: file_member(path.parent, path.name)}
     stem = path.name.rpartition(".")[0] or path.name
     for name in (f"{stem}.mf", f"{stem}.cert"):
         if (path.parent / name).exists():
-            members[name] = _file_member(path.parent, name)
+            members[name] = file_member(path.parent, name)
     envelope = read_envelope(members[path.name].read(markup.MAX_BYTES), str(path))
     warnings: list[str] = []
     for file in envelope.files:
         try:
-            found = list(_folder_parts(path.parent, file, str(path)))
+            found = list(folder_parts(path.parent, file, str(path)))
         except RegildError as error:
             if complete:
                 raise
@@ -186,22 +190,28 @@ def _open_folder(path: Path, complete: bool) -> Appliance:
     return _appliance(path, "folder", path.name, members, complete, warnings)
 
 
-def _folder_parts(folder: Path, file: FileReference, where: str) -> Iterator[Member]:
-    """The files of a folder that a File means; nothing where they are absent."""
+def folder_parts(folder: Path, file: FileReference, where: str) -> Iterator[Member]:
+    """The files of a folder that a File means; nothing where they are absent.
+
+    Raises: UnsafeName, ExternalFile, Malformed.
+    """
     for name in names.check_href(file.href, where):
         number = 0
         while file.chunk_bytes and (folder / _chunk_name(name, number)).exists():
-            yield _file_member(folder, _chunk_name(name, number))
+            yield file_member(folder, _chunk_name(name, number))
             number += 1
         if not number and (folder / name).exists():
-            yield _file_member(folder, name)
+            yield file_member(folder, name)
             number = 1
         if number:
             return
 
 
-def _file_member(folder: Path, name: str) -> Member:
-    """A regular file inside a folder, never behind a link that leads out of it."""
+def file_member(folder: Path, name: str) -> Member:
+    """A regular file inside a folder, never behind a link that leads out of it.
+
+    Raises: UnsafeName, MissingFile, NotPermitted.
+    """
     with translated(folder / name):
         real = (folder / name).resolve(strict=True)
         if not real.is_relative_to(folder.resolve()):
@@ -253,7 +263,7 @@ def _appliance(
 
 def _check_file(members: Mapping[str, Member], file: FileReference, where: str) -> None:
     """A File is there and has the size that the envelope states (rule R4)."""
-    parts = _find_parts(members, file, where)
+    parts = find_parts(members, file, where)
     if not parts:
         raise MissingFile(where=file.href, why=f"{where} refers to it")
     held = sum(part.bytes for part in parts)
@@ -265,9 +275,13 @@ def _check_file(members: Mapping[str, Member], file: FileReference, where: str) 
     raise Malformed(where=file.href, why=why)
 
 
-def _find_parts(
+def find_parts(
     members: Mapping[str, Member], file: FileReference, where: str
 ) -> tuple[Member, ...]:
+    """The members of an archive that a File means; nothing where they are absent.
+
+    Raises: UnsafeName, ExternalFile, Malformed.
+    """
     for name in names.check_href(file.href, where):
         found: list[Member] = []
         while file.chunk_bytes and _chunk_name(name, len(found)) in members:

@@ -24,8 +24,13 @@ MTIME: Final = 946_684_800
 """2000-01-01: the same for every member, so that equal inputs give equal archives."""
 
 _REGULAR = (b"0", b"\0", b"7")
-_IGNORED = (b"5", b"g", b"K", b"V")
-"""Directories, global PAX headers, long link names and volume labels."""
+FOLDER: Final = b"5"
+PAX: Final = (b"x", b"X", b"g")
+"""Extension headers of POSIX 2001, for the next member or for all that follow."""
+GNU_NAMES: Final = (b"L", b"K")
+"""GNU's headers that hold the long name of the next member or link."""
+_IGNORED = (FOLDER, b"V")
+"""Directories and volume labels."""
 
 _OTHER_ARCHIVES: Final = (
     (b"\x1f\x8b", "gzip"),
@@ -40,6 +45,16 @@ _OTHER_ARCHIVES: Final = (
 class Place(NamedTuple):
     """A file inside an archive: its name, the offset of its first byte, and its length."""
 
+    name: str
+    offset: int
+    bytes: int
+
+
+class Entry(NamedTuple):
+    """A header of an archive, whatever it is for."""
+
+    kind: bytes
+    """The type flag: `0` a file, `5` a directory, `x` a PAX header, `L` a long name of GNU's."""
     name: str
     offset: int
     bytes: int
@@ -60,6 +75,18 @@ def read_places(file: BinaryIO, where: str) -> Iterator[Place]:
 
     Raises: NotAnArchive, Truncated, Malformed, TooLarge, UnsafeName for links and devices.
     """
+    for entry in read_entries(file, where):
+        if entry.kind in _REGULAR:
+            yield Place(entry.name, entry.offset, entry.bytes)
+        elif entry.kind not in (*PAX, *GNU_NAMES, *_IGNORED):
+            raise UnsafeName(where=where, why=f"{entry.name[:80]!r} is a link or a special file")
+
+
+def read_entries(file: BinaryIO, where: str) -> Iterator[Entry]:
+    """Every header of an archive, those that only speak of the next one too.
+
+    Raises: NotAnArchive, Truncated, Malformed, TooLarge, UnsafeName for a name that is no text.
+    """
     total = file.seek(0, os.SEEK_END)
     at, count, long_name, long_size = 0, 0, "", None
     while (head := _block(file, at, where)) is not None:
@@ -76,14 +103,12 @@ def read_places(file: BinaryIO, where: str) -> Iterator[Place]:
             long_name = _text(_extension(file, begin, size, where).rstrip(b"\0"), where)
         elif kind in (b"x", b"X"):
             long_name, long_size = _pax(_extension(file, begin, size, where), where)
-        elif kind in _REGULAR:
-            yield Place(long_name or _name(head, where), begin, size)
+        named = head[:100].split(b"\0", 1)[0].decode(errors="replace")
+        if kind not in (*PAX, *GNU_NAMES, *_IGNORED):
+            named = long_name or _name(head, where)
+        yield Entry(kind, named, begin, size)
+        if kind not in (b"L", *PAX, b"K"):
             long_name, long_size = "", None
-        elif kind in _IGNORED:
-            long_name, long_size = ("", None) if kind in (b"5", b"V") else (long_name, long_size)
-        else:
-            shown = long_name or _name(head, where)
-            raise UnsafeName(where=where, why=f"{shown[:80]!r} is a link or a special file")
 
 
 def _block(file: BinaryIO, at: int, where: str) -> bytes | None:

@@ -1,0 +1,1 @@
+"""What the consumers of OVF trip over: rules, what they find, and what can be put right safely."""
