@@ -19,6 +19,8 @@ class Request(Value, frozen=True):
     mode: Mode
     holds: tuple[str, ...] = ()
     """Names of installed packages that must stay as they are, besides the guest's own holds."""
+    forbidden: tuple[str, ...] = ()
+    """Names of packages that must not be installed."""
 
 
 class Move(Value, frozen=True, rename={"was": "from", "becomes": "to"}):
@@ -29,6 +31,8 @@ class Move(Value, frozen=True, rename={"was": "from", "becomes": "to"}):
     arch: str
     was: str = ""
     becomes: str = ""
+    origin: str = ""
+    """Where the version comes from, in the solver's words."""
 
 
 class Transaction(Value, frozen=True):

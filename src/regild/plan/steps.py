@@ -8,15 +8,15 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from regild.errors import PlanError
+from regild.errors import PlanError, Unsolvable
 from regild.model.content import Content, Package, Source
 from regild.model.digest import Digest, canonical, sha256_of
 from regild.model.plan import Basis, FeedState, Mode, Plan, Skipped, Step
 from regild.model.purl import debian_url
 from regild.model.release import Release
 from regild.model.versions import is_newer
-from regild.plan.policy import boot_chain, why_kept
-from regild.plan.solver import Move, Request, Solver, Transaction
+from regild.plan.policy import BOOT_CHAIN, boot_chain, why_kept
+from regild.plan.solver import Move, Request, Solver
 
 
 class Available(Protocol):
@@ -59,11 +59,10 @@ def make_plan(
     asked = frozenset(hold)
     holds = tuple(sorted({*boot_chain(content.packages), *hold}))
     request = Request(content.planning, available.sources, available.feeds, mode, holds)
-    transaction = solve(request, available.lists)
-    releases = {move: _release(move, available) for move in transaction.moves}
-    moves = sorted(transaction.moves, key=lambda move: (move.name, move.arch))
+    moves, kept = _solved(request, content, available, solve)
+    releases = {move: _release(move, available) for move in moves}
     steps = tuple(_step(move, releases) for move in moves)
-    kept = {*transaction.kept, *_held_back(content, holds, held, transaction, available)}
+    kept |= _held_back(content, {*holds, *held}, moves, available)
     skipped = tuple(_skipped(name, content, available, held, asked) for name in sorted(kept))
     return Plan(
         id=_identity(content.state, mode, holds, available.feeds, steps),
@@ -75,42 +74,79 @@ def make_plan(
         expected=expected_packages(content, steps),
         feeds=available.feeds,
         download_bytes=sum(step.archive.bytes for step in steps if step.archive),
-        disk_bytes=_growth(content, steps, releases),
+        disk_bytes=_growth(content, releases),
     )
+
+
+def _solved(
+    request: Request, content: Content, available: Available, solve: Solver
+) -> tuple[tuple[Move, ...], set[str]]:
+    """What changes, sorted, and the names of what is kept back.
+
+    Where the solver would bring in a new part of the boot chain, it is asked again without it.
+
+    Raises: Unsolvable.
+    """
+    for _ in range(ROUNDS_LIMIT):
+        transaction = solve(request, available.lists)
+        moves = tuple(_settled(move, content) for move in transaction.moves)
+        unwanted = {move.name for move in moves if BOOT_CHAIN.fullmatch(move.name)}
+        if not unwanted:
+            return tuple(sorted(moves, key=lambda one: (one.name, one.arch))), {*transaction.kept}
+        if unwanted <= {*request.forbidden, *request.holds}:
+            break
+        request = replace(
+            request,
+            forbidden=(*request.forbidden, *sorted(unwanted)),
+            holds=(*request.holds, *sorted(unwanted)),
+        )
+    why = f"it cannot be solved without touching {', '.join(sorted(unwanted)[:3])}"
+    raise Unsolvable(where="the image", why=why)
+
+
+def _settled(move: Move, content: Content) -> Move:
+    """A move with the architecture of what is installed: the solver names it for foreign ones
+    only."""
+    native = content.planning.architectures[:1]
+    if move.action != "remove" or move.arch:
+        return move
+    mine = [one.arch for one in content.packages if (one.type, one.name) == ("deb", move.name)]
+    arch = next((arch for arch in mine if arch in (*native, "all")), move.arch)
+    return replace(move, arch=arch)
 
 
 def expected_packages(content: Content, steps: tuple[Step, ...]) -> tuple[Package, ...]:
     """The package list after the steps: what describing the result must show."""
     packages = {(one.type, one.name, one.arch): one for one in content.packages}
+    native = content.planning.architectures[:1]
     for step in steps:
-        key = (step.type, step.name, step.arch)
-        if step.action == "remove":
-            _take_out(packages, step)
-            continue
-        before = packages.get(key)
-        purl = debian_url(step.name, step.becomes, step.arch, content.platform)
-        after = before or Package(
-            type=step.type, name=step.name, version="", arch=step.arch, auto=True, where=DPKG_STATUS
-        )
-        packages[key] = replace(
-            after,
-            version=step.becomes,
-            source=step.source,
-            source_version=step.source_version,
-            purl=purl,
-            state="installed",
-        )
+        # A package may become one for all architectures, or stop being one.
+        same = (step.arch, *native, "all") if step.arch in (*native, "all") else (step.arch,)
+        found = [packages.pop((step.type, step.name, arch), None) for arch in dict.fromkeys(same)]
+        if step.action != "remove":
+            before = next(filter(None, found), None)
+            packages[step.type, step.name, step.arch] = _installed(before, step, content)
     return tuple(packages[key] for key in sorted(packages))
 
 
+def _installed(before: Package | None, step: Step, content: Content) -> Package:
+    """A package after its step; a new one is there for another's sake, as apt marks it."""
+    start = before or Package(
+        type=step.type, name=step.name, version="", auto=True, where=DPKG_STATUS
+    )
+    return replace(
+        start,
+        version=step.becomes,
+        arch=step.arch,
+        source=step.source,
+        source_version=step.source_version,
+        purl=debian_url(step.name, step.becomes, step.arch, content.platform),
+        state="installed",
+    )
+
+
 DPKG_STATUS = "/var/lib/dpkg/status"
-
-
-def _take_out(packages: dict[tuple[str, str, str], Package], step: Step) -> None:
-    """Remove a package; a removal names no architecture where the package has only one."""
-    for key in [key for key in packages if key[:2] == (step.type, step.name)]:
-        if step.arch in ("", key[2]):
-            del packages[key]
+ROUNDS_LIMIT = 5
 
 
 def _release(move: Move, available: Available) -> Release | None:
@@ -156,17 +192,13 @@ def _why(move: Move, release: Release, releases: dict[Move, Release | None]) -> 
 
 
 def _held_back(
-    content: Content,
-    holds: tuple[str, ...],
-    held: frozenset[str],
-    transaction: Transaction,
-    available: Available,
+    content: Content, holds: set[str], moves: tuple[Move, ...], available: Available
 ) -> set[str]:
     """Held packages that have something newer, whether or not the solver says so."""
-    moving = {move.name for move in transaction.moves}
+    moving = {move.name for move in moves}
     found = set()
     for one in content.packages:
-        if one.type != "deb" or one.name in moving or one.name not in {*holds, *held}:
+        if one.type != "deb" or one.name in moving or one.name not in holds:
             continue
         newest = available.find_newest(one.name, one.arch)
         if newest is not None and is_newer("deb", newest.version, one.version):
@@ -187,24 +219,27 @@ def _skipped(
     return Skipped(name, why_kept(name, held, asked), arch, newest.version if newest else "")
 
 
-def _growth(content: Content, steps: tuple[Step, ...], releases: dict[Move, Release | None]) -> int:
+def _growth(content: Content, releases: dict[Move, Release | None]) -> int:
     """Bytes that the installed packages grow by, as they state it themselves."""
     sizes = _installed_sizes(content.planning.status)
     grown = 0
     for move, release in releases.items():
         grown += release.installed_kib if release else 0
-        grown -= sizes.get(move.name, 0) if move.was else 0
+        if move.was:
+            others = (arch for name, arch in sizes if name == move.name)
+            arch = move.arch if (move.name, move.arch) in sizes else next(others, "")
+            grown -= sizes.get((move.name, arch), 0)
     return grown * 1024
 
 
-def _installed_sizes(status: str) -> dict[str, int]:
-    """Installed-Size (KiB) by package name."""
-    found, name = {}, ""
-    for line in status.splitlines():
-        if line.startswith("Package: "):
-            name = line[9:].strip()
-        elif line.startswith("Installed-Size: ") and line[16:].strip().isdigit():
-            found[name] = int(line[16:])
+def _installed_sizes(status: str) -> dict[tuple[str, str], int]:
+    """Installed-Size (KiB) by package name and architecture."""
+    found = {}
+    for paragraph in status.split("\n\n"):
+        fields = dict(line.partition(": ")[::2] for line in paragraph.splitlines())
+        size = fields.get("Installed-Size", "").strip()
+        if size.isdecimal():
+            found[fields.get("Package", ""), fields.get("Architecture", "")] = int(size[:12])
     return found
 
 
