@@ -149,7 +149,7 @@ def test_a_plan_says_what_and_why() -> None:
     safe_and_narrow(text, 120)
     assert text.startswith("golden.ova: 1 change to make, 1 change is left out")
     assert "CVE-2024-0001" in text
-    assert "+1" in text
+    assert "+3" in text
     assert "boot chain" in text
     assert "2 MB" in text
 

@@ -24,7 +24,7 @@ from regild.model.answers import (
 from regild.model.content import Package, Platform, Source, Unknown
 from regild.model.plan import Skipped, Step
 
-FIXES_SHOWN = 3
+FIXES_SHOWN = 1
 
 
 def describe_text(answer: DescribeAnswer, width: int) -> str:
@@ -188,11 +188,15 @@ def _plan_sentence(answer: PlanAnswer) -> str:
 
 
 def _steps(steps: Sequence[Step], width: int) -> list[str]:
-    rows = [
-        (one.action, one.name, one.arch, one.was, one.becomes, one.why, _fixes(one.fixes))
-        for one in steps
-    ]
-    return table(["ACTION", "PACKAGE", "ARCH", "FROM", "TO", "WHY", "FIXES"], rows, width)
+    rows = [(one.name, one.was, one.becomes, _reason(one), _fixes(one.fixes)) for one in steps]
+    return table(["PACKAGE", "FROM", "TO", "WHY", "FIXES"], rows, width)
+
+
+def _reason(step: Step) -> str:
+    """Why a step is taken, short enough for a column; `--json` has it whole."""
+    if step.action == "upgrade":
+        return "security" if step.security else step.why
+    return f"{step.action}: {step.why}"
 
 
 def _skipped(skipped: Sequence[Skipped], width: int) -> list[str]:
