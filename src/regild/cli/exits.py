@@ -170,7 +170,7 @@ def _ready_streams() -> None:
             if handle != number:
                 os.dup2(handle, number)
                 os.close(handle)
-            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 - stays open
         stream = getattr(sys, name)
         if number and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -43,8 +43,9 @@ def describe(
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
-    """Say what is inside: platform, packages, applications, sources, and what could not be read.
+    """Say what is inside an image, and what could not be read.
 
+    Platform, packages, applications, update sources and how far its descriptor can be believed.
     Nothing is booted or mounted, and no root is needed. With -o, the same is written into the
     OVF as a content descriptor; the disk's bytes stay as they are.
     """

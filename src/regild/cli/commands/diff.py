@@ -17,7 +17,10 @@ def diff(
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
-    """Say what changed between two images, package by package, with advisories where known."""
+    """Say what changed from one image to another, package by package.
+
+    The CVE ids that an update fixed are those that the changelogs in the new image name.
+    """
     from regild.agent.diff import diff as diff_images
     from regild.cli.progress import open_progress
     from regild.cli.render import diff_text

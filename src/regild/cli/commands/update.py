@@ -47,8 +47,9 @@ def update(
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
-    """Plan, change offline, describe again, check, and write the new image with its descriptor.
+    """Bring an image up to date, check it, and write it anew.
 
+    Plan, change offline, describe again, compare with the plan, write with a new descriptor.
     IMAGE is never written to. OUT appears only when everything was proven.
     """
     from regild.agent.update import update as update_image

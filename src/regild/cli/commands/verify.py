@@ -19,7 +19,7 @@ def verify(
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
-    """Check the manifest's digests, and the descriptor against the disk.
+    """Check an image's digests, and its descriptor against the disk.
 
     Ends with 6 when something is not what it says it is.
     """
