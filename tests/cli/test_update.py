@@ -1,0 +1,89 @@
+"""`regild update` as far as it comes without a guest that can run: what is refused, and nothing to
+do."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.cli import golden
+from tests.cli.conftest import Said
+from tests.cli.schemas import valid
+from tests.cli.test_bad_input import refused
+from tests.cli.test_plan import OLD, SUITE, image, offline
+
+Regild = Callable[..., Said]
+
+
+@pytest.fixture(autouse=True)
+def no_cache_of_mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_nothing_to_do_writes_nothing(regild: Regild, tmp_path: Path) -> None:
+    disk = image(tmp_path / "image")
+    before = disk.read_bytes()
+    source = offline(tmp_path, replace(SUITE, debs=(OLD,)))
+    said = regild("update", disk, "-o", tmp_path / "new.raw", *source, "--json")
+    assert said.code == 0, said.err
+    answer = valid("update", said.json)
+    assert answer["upgraded"] == answer["differences"] == []
+    assert answer["output"] is None
+    assert not (tmp_path / "new.raw").exists()
+    assert disk.read_bytes() == before
+
+
+def test_out_is_needed(regild: Regild, ova: Path) -> None:
+    refused(regild, 2, "UsageError", "update", ova)
+
+
+def test_the_form_is_one_that_can_be_written(regild: Regild, ova: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new.ova"
+    refused(regild, 2, "UsageError", "update", ova, "-o", out, "--format", "vhdx")
+
+
+def test_the_image_is_never_the_output(regild: Regild, ova: Path) -> None:
+    for more in ([], ["--force"]):
+        refused(regild, 2, "UsageError", "update", ova, "-o", ova, *more)
+
+
+def test_nothing_is_replaced_unasked(regild: Regild, ova: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new.ova"
+    out.write_text("precious")
+    refused(regild, 13, "TargetExists", "update", ova, "-o", out)
+    assert out.read_text() == "precious"
+
+
+def test_the_folder_of_the_output_must_be_there(regild: Regild, ova: Path, tmp_path: Path) -> None:
+    refused(regild, 13, "PublishError", "update", ova, "-o", tmp_path / "none" / "new.ova")
+
+
+def test_damaged_bytes_are_not_updated(regild: Regild, tmp_path: Path, vmdk: Path) -> None:
+    ovf, disk = golden.envelope({"disk1": vmdk}), vmdk.read_bytes()
+    listed = golden.manifest({"a.ovf": ovf, vmdk.name: disk + b"x"})
+    members = [("a.ovf", ovf), ("a.mf", listed), (vmdk.name, disk)]
+    path = golden.archive(tmp_path / "golden.ova", members)
+    refused(regild, 6, "DigestMismatch", "update", path, "-o", tmp_path / "new.ova")
+
+
+def test_a_volume_that_was_not_read_keeps_the_guest_as_it_is(
+    regild: Regild, tmp_path: Path
+) -> None:
+    fstab = "UUID=00000000-0000-0000-0000-000000000001 /var/lib ext4 defaults 0 2\n"
+    disk = image(tmp_path / "image", **{"/etc/fstab": fstab})
+    source = offline(tmp_path)
+    said = regild("update", disk, "-o", tmp_path / "new.raw", *source, "--json")
+    assert said.code == 5, said.err
+    assert valid("error", said.json)["error"]["facts"]["where"] == "/var/lib"
+    assert not (tmp_path / "new.raw").exists()
+
+
+def test_several_systems_are_beyond_this_release(
+    regild: Regild, tmp_path: Path, vmdk: Path
+) -> None:
+    for name in ("a.vmdk", "b.vmdk"):
+        (tmp_path / name).write_bytes(vmdk.read_bytes())
+    ovf = tmp_path / "two.ovf"
+    disks = {"a": tmp_path / "a.vmdk", "b": tmp_path / "b.vmdk"}
+    ovf.write_bytes(golden.envelope(disks, {"one": ["a"], "two": ["b"]}))
+    refused(regild, 5, "UnsupportedError", "update", ovf, "-o", tmp_path / "new.ova")
