@@ -7,7 +7,7 @@ import re
 from regild.model.content import Package
 
 BOOT_CHAIN = re.compile(
-    r"linux-(image|headers|modules|kbuild)(-.*)?|initramfs-tools(-.*)?|dracut(-.*)?|klibc-utils"
+    r"linux-(image|modules)(-.*)?|initramfs-tools(-.*)?|dracut(-.*)?|klibc-utils"
     r"|grub(-.*|2|2-common)?|shim(-.*)?|systemd-boot(-.*)?|mdadm|lvm2|cryptsetup-initramfs"
     r"|console-setup-linux|plymouth(-.*)?|zfs-initramfs|refind|lilo|extlinux|syslinux(-.*)?"
 )

@@ -1,0 +1,284 @@
+"""From a transaction to a plan: pure, the same every time, and empty where all is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from regild.errors import PlanError, Unsolvable
+from regild.model.content import Content, Package, Planning, Platform, Source
+from regild.model.digest import sha256_of
+from regild.model.plan import Archive, FeedState, Plan
+from regild.model.release import Release
+from regild.model.versions import debian_key
+from regild.plan.policy import BOOT_CHAIN
+from regild.plan.solver import Move, Request, Solver, Transaction
+from regild.plan.steps import make_plan, verdict
+
+FEED = FeedState("http://mirror.example/x", "stable", sha256_of(b"feed"), "2026-06-01T00:00:00Z")
+PLATFORM = Platform("linux", "debian", "12", "bookworm", "Debian", "amd64")
+
+
+@dataclass
+class Shelf:
+    """Releases in memory."""
+
+    releases: dict[tuple[str, str, str], Release] = field(default_factory=dict)
+    feeds: tuple[FeedState, ...] = (FEED,)
+    sources: tuple[Source, ...] = ()
+    lists: Path = Path("/nowhere")
+
+    def put(self, name: str, version: str, arch: str = "amd64", **facts: object) -> None:
+        content = f"{name} {version} {arch}".encode()
+        archive = Archive(f"http://mirror.example/{name}", name, sha256_of(content), len(content))
+        release = Release(name, version, arch, archive, source=name, source_version=version)
+        self.releases[name, version, arch] = replace(release, **{"suite": "stable", **facts})
+
+    def find_release(self, name: str, version: str, arch: str) -> Release | None:
+        return self.releases.get((name, version, arch))
+
+    def find_newest(self, name: str, arch: str) -> Release | None:
+        found = [one for one in self.releases.values() if (one.name, one.arch) == (name, arch)]
+        return max(found, key=lambda one: debian_key(one.version), default=None)
+
+
+def image(*packages: Package, **planning: object) -> Content:
+    status = "\n".join(
+        f"Package: {one.name}\nArchitecture: {one.arch}\nVersion: {one.version}\n"
+        "Installed-Size: 10\n"
+        for one in packages
+    )
+    stated = Planning("deb", status, architectures=("amd64", "i386"))
+    return Content(PLATFORM, packages=packages, planning=replace(stated, **planning))
+
+
+def deb(name: str, version: str = "1", arch: str = "amd64", **facts: object) -> Package:
+    return replace(Package("deb", name, version, arch), **facts)  # type: ignore[type-var]
+
+
+def answering(*moves: Move, kept: tuple[str, ...] = ()) -> Solver:
+    return lambda request, lists: Transaction(moves, kept)
+
+
+def planned(content: Content, shelf: Shelf, solve: Solver, *hold: str) -> Plan:
+    return make_plan(content, "disk", shelf, "upgrade", solve, hold)
+
+
+def newest_of(content: Content, shelf: Shelf) -> Solver:
+    """A simple solver: all that is not held goes to its newest version, with what that needs."""
+
+    def solve(request: Request, lists: Path) -> Transaction:
+        held = {one.name for one in content.packages if one.hold} | set(request.holds)
+        present = {(one.name, one.arch): one.version for one in content.packages}
+        moves, kept = {}, []
+        for one in content.packages:
+            newest = shelf.find_newest(one.name, one.arch)
+            if newest is None or debian_key(newest.version) <= debian_key(one.version):
+                continue
+            if one.name in held:
+                kept.append(one.name)
+                continue
+            moves[one.name, one.arch] = Move(
+                "upgrade", one.name, one.arch, one.version, newest.version
+            )
+        for name, arch in list(moves):
+            release = shelf.find_release(name, moves[name, arch].becomes, arch)
+            for other in release.needs if release else ():
+                wanted = shelf.find_newest(other, arch)
+                if wanted and (other, arch) not in {*present, *moves} and other not in held:
+                    moves[other, arch] = Move("install", other, arch, "", wanted.version)
+        return Transaction(tuple(moves.values()), tuple(kept))
+
+    return solve
+
+
+def test_a_plan_says_what_why_and_how_much() -> None:
+    shelf = Shelf()
+    shelf.put(
+        "a", "2", security=True, suite="stable-security", needs=("virtual",), installed_kib=15
+    )
+    shelf.put("b", "1", provides=("virtual",), installed_kib=7)
+    moves = (Move("install", "b", "amd64", "", "1"), Move("upgrade", "a", "amd64", "1", "2"))
+    plan = planned(image(deb("a")), shelf, answering(*moves))
+    first, second = plan.steps
+    assert (first.name, first.was, first.becomes) == ("a", "1", "2")
+    assert first.security and first.why == "security update from stable-security"
+    assert second.why == "needed by a"
+    assert plan.download_bytes == len("a 2 amd64") + len("b 1 amd64")
+    assert plan.disk_bytes == (15 - 10 + 7) * 1024
+    assert [(one.name, one.version, one.auto) for one in plan.expected] == [
+        ("a", "2", False),
+        ("b", "1", True),
+    ]
+    assert plan.expected[0].purl == "pkg:deb/debian/a@2?arch=amd64&distro=debian-12"
+    assert plan.feeds == (FEED,)
+
+
+def test_what_no_index_holds_is_no_plan() -> None:
+    with pytest.raises(PlanError, match="no verified index"):
+        planned(image(deb("a")), Shelf(), answering(Move("upgrade", "a", "amd64", "1", "2")))
+
+
+def test_a_removal_takes_the_native_package_and_leaves_the_foreign_one() -> None:
+    both = (deb("a"), deb("a", arch="i386"))
+    plan = planned(image(*both), Shelf(), answering(Move("remove", "a", "", "1")))
+    assert [(one.action, one.arch) for one in plan.steps] == [("remove", "amd64")]
+    assert [one.arch for one in plan.expected] == ["i386"]
+    plan = planned(image(*both), Shelf(), answering(Move("remove", "a", "i386", "1")))
+    assert [one.arch for one in plan.expected] == ["amd64"]
+    plan = planned(image(deb("a", arch="all")), Shelf(), answering(Move("remove", "a", "", "1")))
+    assert plan.expected == ()
+
+
+def test_other_families_of_packages_stay_in_the_list() -> None:
+    wheel = Package("pypi", "a", "1")
+    plan = planned(image(deb("a"), wheel), Shelf(), answering(Move("remove", "a", "", "1")))
+    assert plan.expected == (wheel,)
+
+
+def test_a_solver_that_insists_on_the_boot_chain_is_refused() -> None:
+    shelf = Shelf()
+    shelf.put("dracut", "1")
+    with pytest.raises(Unsolvable, match="dracut"):
+        planned(image(deb("a")), shelf, answering(Move("install", "dracut", "amd64", "", "1")))
+
+
+def test_a_new_part_of_the_boot_chain_is_asked_away() -> None:
+    asked: list[Request] = []
+
+    def solve(request: Request, lists: Path) -> Transaction:
+        asked.append(request)
+        move = Move("install", "dracut", "amd64", "", "1")
+        return Transaction(() if "dracut" in request.forbidden else (move,), ("a",))
+
+    plan = planned(image(deb("a")), Shelf(), solve)
+    assert len(asked) == 2 and plan.steps == () and plan.skipped[0].name == "a"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "linux-image-amd64", "linux-image-6.1.0-40-cloud-amd64", "initramfs-tools", "grub-pc",
+        "initramfs-tools-core", "grub2-common", "grub-common", "grub-efi-amd64-signed", "dracut",
+        "shim-signed", "systemd-boot", "mdadm", "lvm2", "cryptsetup-initramfs",
+    ],
+)  # fmt: skip
+def test_the_boot_chain(name: str) -> None:
+    assert BOOT_CHAIN.fullmatch(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["linux-libc-dev", "systemd", "udev", "linux-base", "grubby-x", "openssl", "libdevmapper"],
+)
+def test_what_is_not_of_the_boot_chain(name: str) -> None:
+    assert not BOOT_CHAIN.fullmatch(name)
+
+
+def test_what_is_left_out_is_told_with_its_version() -> None:
+    shelf = Shelf()
+    for name in ("held", "asked", "linux-image-amd64", "kept"):
+        shelf.put(name, "2")
+    content = image(deb("held", hold=True), deb("asked"), deb("linux-image-amd64"), deb("kept"))
+    plan = planned(content, shelf, answering(kept=("kept",)), "asked")
+    assert [(one.name, one.available) for one in plan.skipped] == [
+        (name, "2") for name in ("asked", "held", "kept", "linux-image-amd64")
+    ]
+    assert len({one.why for one in plan.skipped}) == 4
+
+
+def test_the_verdict_of_a_plan() -> None:
+    shelf = Shelf()
+    shelf.put("a", "2")
+    content = image(deb("a"))
+    todo = planned(content, shelf, answering(Move("upgrade", "a", "amd64", "1", "2")))
+    done = planned(content, shelf, answering())
+    held = planned(content, shelf, answering(), "a")
+    claimed = make_plan(content, "descriptor", shelf, "upgrade", answering(), ())
+    assert [verdict(one, False) for one in (todo, done, held, claimed)] == [10, 0, 11, 11]
+    assert [verdict(one, True) for one in (todo, done, held)] == [3, 3, 3]
+
+
+# --- properties
+
+VERSIONS = st.sampled_from(["1", "1.0-1", "1:0.5", "2~rc1", "2", "2-1+b1", "10"])
+ARCHES = st.sampled_from(["amd64", "i386", "all"])
+NAMES = st.sampled_from(["a", "b", "c", "d", "e", "linux-image-amd64"])
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[Content, Shelf]:
+    shelf = Shelf()
+    for name, version, arch in draw(st.sets(st.tuples(NAMES, VERSIONS, ARCHES), max_size=12)):
+        needs = tuple(draw(st.lists(NAMES, max_size=2, unique=True)))
+        shelf.put(name, version, arch, needs=needs, security=draw(st.booleans()))
+    rows = draw(st.dictionaries(NAMES, st.tuples(VERSIONS, ARCHES, st.booleans()), max_size=5))
+    packages = [
+        deb(name, version, arch, hold=hold) for name, (version, arch, hold) in sorted(rows.items())
+    ]
+    return image(*packages), shelf
+
+
+@given(worlds())
+def test_planning_the_expected_content_is_empty(world: tuple[Content, Shelf]) -> None:
+    content, shelf = world
+    plan = planned(content, shelf, newest_of(content, shelf))
+    after = image(*plan.expected)
+    again = planned(after, shelf, newest_of(after, shelf))
+    assert again.steps == ()
+    assert again.expected == plan.expected
+
+
+@given(worlds())
+def test_the_same_question_gives_the_same_plan(world: tuple[Content, Shelf]) -> None:
+    content, shelf = world
+    one, two = (planned(content, shelf, newest_of(content, shelf)) for _ in range(2))
+    assert one == two
+    backwards = lambda request, lists: replace(  # noqa: E731 - a solver in one line
+        (found := newest_of(content, shelf)(request, lists)), moves=found.moves[::-1]
+    )
+    assert planned(content, shelf, backwards) == one
+
+
+@given(worlds())
+def test_an_unrelated_package_in_the_feed_changes_nothing(world: tuple[Content, Shelf]) -> None:
+    content, shelf = world
+    one = planned(content, shelf, newest_of(content, shelf))
+    shelf.put("unrelated", "9")
+    assert planned(content, shelf, newest_of(content, shelf)) == one
+
+
+@given(worlds())
+def test_each_step_is_in_what_is_expected(world: tuple[Content, Shelf]) -> None:
+    content, shelf = world
+    plan = planned(content, shelf, newest_of(content, shelf))
+    after = {(one.name, one.arch): one.version for one in plan.expected}
+    for step in plan.steps:
+        assert after[step.name, step.arch] == step.becomes
+    moved = {step.name for step in plan.steps}
+    for one in content.packages:
+        if one.name not in moved:
+            assert one in plan.expected
+
+
+def test_the_identity_is_of_what_decides() -> None:
+    shelf = Shelf()
+    shelf.put("a", "2")
+    move = answering(Move("upgrade", "a", "amd64", "1", "2"))
+    plan = planned(image(deb("a")), shelf, move)
+    other = Shelf(shelf.releases, (replace(FEED, digest=sha256_of(b"other")),))
+    ids = {
+        plan.id,
+        planned(image(deb("a")), other, move).id,
+        planned(image(deb("a"), deb("b")), shelf, move).id,
+        planned(image(deb("a")), shelf, move, "b").id,
+        make_plan(image(deb("a")), "disk", shelf, "full", move).id,
+        planned(image(deb("a")), shelf, answering()).id,
+    }
+    assert len(ids) == 6
+    assert make_plan(image(deb("a")), "descriptor", shelf, "upgrade", move).id == plan.id
