@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
 from regild.errors import BadSignature
 from regild.feeds.keys import Key, Trust
@@ -77,20 +77,18 @@ def _verified(
         found = verify(content, store=find, signature=signature)
     except Exception as error:
         # The library's errors have no class of their own, and their text holds a stack trace.
-        _refuse(asked, trust, now, where, error)
+        raise _refusal(asked, trust, now, where) from error
     keys = {key.fingerprint: key for key in trust.keys}
     signed = [(one.certificate.lower(), one.signing_key.lower()) for one in found.valid_sigs]
     admitted = [pair for pair in signed if pair[0] in keys and trust.admits(*pair)]
     good = [one for one, key in admitted if not keys[one].expired(key, now)]
     if not good:
-        _refuse([key for _, key in admitted or signed], trust, now, where, None)
+        raise _refusal([key for _, key in admitted or signed], trust, now, where)
     text = content if signature is not None else found.bytes or b""
     return Signed(text, tuple(sorted(set(good))))
 
 
-def _refuse(
-    asked: list[str], trust: Trust, now: datetime, where: str, error: Exception | None
-) -> NoReturn:
+def _refusal(asked: list[str], trust: Trust, now: datetime, where: str) -> BadSignature:
     """Say in words why no signature counts."""
     known = {one: key for one in asked if (key := _key_of(one, trust))}
     if not asked:
@@ -103,7 +101,7 @@ def _refuse(
         why = f"{_short(next(iter(known)))} is not the key that the source is signed by"
     else:
         why = f"its text is not what {_short(next(iter(known)))} signed"
-    raise BadSignature(where=where, why=why) from error
+    return BadSignature(where=where, why=why)
 
 
 def _key_of(asked: str, trust: Trust) -> Key | None:

@@ -293,7 +293,7 @@ class _Sink:
         self, file: IO[bytes], limit: int, where: str, advance: Callable[[int], None]
     ) -> None:
         self._file, self._limit, self._where, self._advance = file, limit, where, advance
-        self._hash = hashlib.sha256()
+        self._digest = hashlib.sha256()
         self.bytes = 0
 
     def announce(self, length: str) -> None:
@@ -305,7 +305,7 @@ class _Sink:
         self.bytes += len(piece)
         if self.bytes > self._limit:
             raise self._too_large()
-        self._hash.update(piece)
+        self._digest.update(piece)
         self._file.write(piece)
         self._advance(len(piece))
 
@@ -316,7 +316,7 @@ class _Sink:
         self._advance(-self.bytes)
 
     def arrived(self) -> Arrived:
-        return Arrived(self.bytes, Digest("sha256:" + self._hash.hexdigest()))
+        return Arrived(self.bytes, Digest("sha256:" + self._digest.hexdigest()))
 
     def _too_large(self) -> TooLarge:
         return TooLarge(where=self._where, why=f"it sends more than {self._limit} bytes")

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from regild.errors import CommandFailed, Malformed, NotPermitted, PlanError, Unsolvable
 from regild.host.run import Finished, find_tool, run
 from regild.model.content import Planning, Source, TextFile
-from regild.model.plan import FeedState
+from regild.model.plan import Action, FeedState
 from regild.plan.solver import Move, Request, Transaction
 
 INSTALLS = re.compile(r"^Inst ([^ :]+)(?::\S+)? (?:\[([^\]]*)\] )?\((\S+) (.*)\[([a-z0-9-]+)\]\)")
@@ -153,8 +153,8 @@ def read_answer(text: str) -> Transaction:
     for line in text.splitlines():
         if found := INSTALLS.match(line):
             name, was, becomes, origin, arch = found.groups(default="")
-            action = "upgrade" if was else "install"
-            moves.append(Move(action, name, arch, was, becomes, origin.strip()))  # type: ignore[arg-type]
+            action: Action = "upgrade" if was else "install"
+            moves.append(Move(action, name, arch, was, becomes, origin.strip()))
         elif found := REMOVES.match(line):
             name, arch, was = found.groups(default="")
             moves.append(Move("remove", name, arch, was))
