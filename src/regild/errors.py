@@ -201,9 +201,15 @@ class BadSignature(IntegrityError):
     """A signature does not verify with the keys that are trusted for it."""
 
     sentence = "the signature of {where} cannot be trusted: {why}"
-    hint = (
-        "the keys come from the image itself; check the source's Signed-By and the image's keyrings"
-    )
+    hint = "the keys come from the image itself; check the source's Signed-By and its keyrings"
+
+
+@dataclass(eq=False)
+class SignatureRefused(IntegrityError):
+    """A package's signature is not what was asked for; `state` says in which way."""
+
+    state: str = ""
+    sentence = "the signature of {where} is {state}: {why}"
 
 
 class WrongRelease(IntegrityError):
@@ -383,9 +389,7 @@ class DiskFull(HostError):
 
     retryable = True
     sentence = "there is no room left in {where}: {why}"
-    hint = (
-        "free some space or choose another folder with --scratch, then run the same command again"
-    )
+    hint = "free some space or say --scratch with another folder, then run the same command again"
 
 
 class Busy(HostError):

@@ -1,7 +1,8 @@
 """How far a content descriptor can be believed: its state, and the reason in words.
 
 Pure: what was seen of the descriptor, the manifest and the disk in, one `DescriptorState` out.
-From bad to good: a digest that should hold does not (`tampered`), the disk beside it is another one
+From bad to good: a digest or signature that should
+hold does not (`tampered`), the disk beside it is another one
 (`detached`), a witness on the disk differs (`stale`), nothing of the disk was read (`claimed`), all
 witnesses match (`equivalent`), the disk's bytes were hashed and match (`verified`). The worst that
 is true is said.
@@ -43,6 +44,8 @@ class Evidence:
     has_manifest: bool = False
     envelope_promised: Digest | None = None
     envelope: Digest | None = None
+    broken_signature: str = ""
+    """Why a signature that stands there is not that of its certificate over this manifest."""
     disks: Mapping[str, DiskEvidence] = field(default_factory=dict)
     """By diskId."""
     observed: Content | None = None
@@ -64,7 +67,10 @@ def believe(descriptor: Descriptor | None, evidence: Evidence, broken: str = "")
 
 
 def _tampered(evidence: Evidence) -> DescriptorState | None:
-    """A digest that should hold does not."""
+    """A digest or signature that should hold does not."""
+    if evidence.broken_signature:
+        why = f"the signature does not hold: {evidence.broken_signature}"
+        return DescriptorState(state="tampered", why=why)
     if evidence.envelope_promised and evidence.envelope_promised != evidence.envelope:
         return DescriptorState(
             state="tampered", why="the .ovf is not the one that the manifest lists"

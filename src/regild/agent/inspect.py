@@ -6,11 +6,13 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import msgspec
 
 from regild.agent.belief import DiskEvidence, Evidence, believe
 from regild.agent.intake import Image, StoredDisk, System
+from regild.agent.signature import BROKEN, signature_of
 from regild.describe.reader import describe_guest
 from regild.errors import (
     InputError,
@@ -108,11 +110,13 @@ def evidence_of(
     """What was seen beside a descriptor; `stored` and `virtual` are digests by diskId, as far as
     they were computed."""
     promised = image.promised.get(image.envelope_name)
+    signature = signature_of(image, datetime.now(UTC))
     return Evidence(
         packaged=image.appliance is not None,
         has_manifest=bool(image.promised),
         envelope_promised=promised,
         envelope=_digest_like(promised, image.envelope_bytes) if promised else None,
+        broken_signature=signature.why if signature.state in BROKEN else "",
         observed=content,
         disks={
             one.stored.id: DiskEvidence(

@@ -7,11 +7,13 @@ be believed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from regild.agent.belief import Evidence, believe
 from regild.agent.inspect import Inspected, descriptor_of, evidence_of, open_system
 from regild.agent.intake import Image, StoredDisk, System, open_image
+from regild.agent.signature import refusal_of, signature_of
 from regild.errors import DigestMismatch, IntegrityError, NothingRead, RegildError
 from regild.host.files import digest_file
 from regild.image.merkle import virtual_digest
@@ -20,6 +22,7 @@ from regild.model.content import Unknown
 from regild.model.digest import Digest
 from regild.model.plan import Difference
 from regild.model.progress import Progress
+from regild.ovf.certificate import ABSENT
 from regild.ovf.manifest import check_manifest
 
 DOUBTED = ("stale", "detached", "tampered")
@@ -27,11 +30,14 @@ NAMED = 3
 """So many differing files are named in a sentence."""
 
 
-def verify(path: Path, deep: bool, progress: Progress) -> VerifyAnswer:
-    """Which promises of an image hold. `deep` also computes the digest of each virtual disk.
+def verify(
+    path: Path, deep: bool, progress: Progress, trusted: bytes | None = None
+) -> VerifyAnswer:
+    """Which promises of an image hold. `deep` also computes the digest of each virtual disk,
+    `trusted` holds the certificates that a signature must lead to (PEM).
 
-    Raises: NothingRead when there is neither a manifest nor a descriptor to check; as `open_image`
-    and `open_system`.
+    Raises: UsageError when `trusted` holds none; NothingRead when there is neither a manifest nor a
+    descriptor to check; as `open_image` and `open_system`.
     """
     with open_image(path) as image:
         described = any(descriptor_of(image, one) != (None, "") for one in image.systems)
@@ -56,11 +62,16 @@ def verify(path: Path, deep: bool, progress: Progress) -> VerifyAnswer:
             differences=(*broken, *_bom_differences(image)),
             unknowns=tuple(unknowns),
             hashed_bytes=_hashed_bytes(image),
+            signature=signature_of(image, datetime.now(UTC), trusted) if image.appliance else None,
         )
 
 
-def complaint_of(answer: VerifyAnswer) -> RegildError | None:
-    """The error that an answer amounts to; None where every promise holds."""
+def complaint_of(answer: VerifyAnswer, trusting: bool = False) -> RegildError | None:
+    """The error that an answer amounts to; None where every promise holds. `trusting` says that
+    a signature was asked for."""
+    refused = refusal_of(answer.image, answer.signature or ABSENT, trusting)
+    if refused:
+        return refused
     if answer.differences:
         return _mismatch(answer.image, answer.differences)
     for one in answer.descriptors:

@@ -17,6 +17,7 @@ from regild.cli.commands.describe import describe
 from regild.cli.commands.diff import diff
 from regild.cli.commands.lint import lint
 from regild.cli.commands.plan import plan
+from regild.cli.commands.sign import sign
 from regild.cli.commands.update import update
 from regild.cli.commands.verify import verify
 from regild.cli.exits import conclude, read_wishes
@@ -47,7 +48,7 @@ def regild(
     """Keep golden virtual-machine images up to date while they are offline."""
 
 
-for command in (describe, plan, update, verify, diff, lint):
+for command in (describe, plan, update, verify, diff, lint, sign):
     app.command()(command)
 
 

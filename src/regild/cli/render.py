@@ -18,9 +18,11 @@ from regild.model.answers import (
     DiskAnswer,
     LintAnswer,
     PlanAnswer,
+    SignAnswer,
     UpdateAnswer,
     VerifyAnswer,
 )
+from regild.model.appliance import SignatureState
 from regild.model.content import Package, Platform, Source, Unknown
 from regild.model.plan import Skipped, Step
 
@@ -98,6 +100,9 @@ def verify_text(answer: VerifyAnswer, width: int) -> str:
     summary: list[tuple[str, object]] = [
         ("Manifest", f"{answer.manifest.state}: {answer.manifest.why}")
     ]
+    if answer.signature:
+        summary.append(("Signature", f"{answer.signature.state}: {answer.signature.why}"))
+        summary += _signer(answer.signature)
     for one in answer.descriptors:
         name = f"Descriptor of {one.system}" if len(answer.descriptors) > 1 else "Descriptor"
         summary.append((plain(name), f"{one.state}: {one.why}"))
@@ -114,6 +119,12 @@ def verify_text(answer: VerifyAnswer, width: int) -> str:
         differences,
         _unknowns(answer.unknowns, width),
     )
+
+
+def sign_text(answer: SignAnswer, width: int) -> str:
+    """Who signed, and where the result stands."""
+    written = ("Written", f"{answer.output.path}, {bytes_text(answer.output.bytes)}")
+    return _blocks([plain(answer.image), *pairs([*_signer(answer.signature), written], width)])
 
 
 def diff_text(answer: DiffAnswer, width: int) -> str:
@@ -223,6 +234,15 @@ def _origin(package: Package) -> str:
     notes += ["held"] if package.hold else []
     notes += [package.state] if package.state != "installed" else []
     return ", ".join(notes)
+
+
+def _signer(signature: SignatureState) -> list[tuple[str, object]]:
+    """Who made a signature, as far as the certificate says."""
+    stated = (("Signer", signature.subject), ("Vouched by", signature.issuer))
+    return [
+        *(one for one in stated if one[1]),
+        *([("Until", signature.until)] if signature.until else []),
+    ]
 
 
 def _source(source: Source) -> str:

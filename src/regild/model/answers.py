@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from regild.model.appliance import DescriptorState
+from regild.model.appliance import DescriptorState, SignatureState
 from regild.model.content import Application, Package, Platform, Source, Unknown, Value
 from regild.model.digest import Digest
 from regild.model.finding import Finding
@@ -111,6 +111,16 @@ class VerifyAnswer(Value, frozen=True):
     differences: tuple[Difference, ...] = ()
     unknowns: tuple[Unknown, ...] = ()
     hashed_bytes: int = 0
+    signature: SignatureState | None = None
+    """None for a bare disk, which none can be written for."""
+
+
+class SignAnswer(Value, frozen=True):
+    """`regild sign`: who signed, and where the result is."""
+
+    image: str
+    signature: SignatureState
+    output: Output
 
 
 ChangeAction = Literal["upgrade", "downgrade", "install", "remove", "change"]
@@ -182,6 +192,7 @@ ANSWERS: dict[str, type[Value]] = {
     "verify": VerifyAnswer,
     "diff": DiffAnswer,
     "lint": LintAnswer,
+    "sign": SignAnswer,
     "error": ErrorAnswer,
 }
 """The answer of each command, and of any that fails."""

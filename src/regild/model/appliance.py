@@ -12,6 +12,19 @@ DescriptorStatus = Literal[
     "claimed", "equivalent", "verified", "stale", "detached", "tampered", "absent"
 ]
 
+SignatureStatus = Literal[
+    "valid",
+    "unchecked",
+    "untrusted",
+    "self-signed",
+    "expired",
+    "weak",
+    "wrong-key",
+    "corrupted",
+    "absent",
+]
+"""`unchecked`: the signature fits its certificate, and nobody said whose to trust."""
+
 
 class FileReference(Value, frozen=True):
     """A `File` of the envelope's `References` (DSP0243, 7.1)."""
@@ -119,3 +132,15 @@ class DescriptorState(Value, frozen=True):
 
     state: DescriptorStatus
     why: str
+
+
+class SignatureState(Value, frozen=True):
+    """What a package's signature is worth, and who made it."""
+
+    state: SignatureStatus
+    why: str
+    subject: str = ""
+    issuer: str = ""
+    until: str = ""
+    """The last moment at which the certificate is valid, RFC 3339 in UTC."""
+    algorithm: str = ""

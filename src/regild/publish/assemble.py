@@ -99,21 +99,21 @@ def write_folder(
     """
     if path.exists() and not replace and (not path.is_dir() or any(path.iterdir())):
         raise TargetExists(where=str(path), why="it is not an empty folder")
-    with translated(path), _temporary_folder(path) as folder:
+    with translated(path), temporary_folder(path) as folder:
         progress.step("write", sum(stored.bytes for stored in draft.files.values()))
         digests = {}
         for name, stored in draft.files.items():
-            with _new_file(folder, name) as file:
+            with new_file(folder, name) as file:
                 digests[name] = write_hashed(stored, file, progress)
                 file.truncate(stored.bytes)
         envelope = draft.envelope(digests)
         manifest = draft.manifest(envelope, digests)
         small = {draft.envelope_name: envelope, draft.manifest_name: manifest}
         for name, content in {**small, **draft.sidecars}.items():
-            with _new_file(folder, name) as file:
+            with new_file(folder, name) as file:
                 file.write(content)
         sync_folder(folder)
-        _move_into_place(folder, path)
+        move_into_place(folder, path)
     total = sum(stored.bytes for stored in draft.files.values())
     sidecars = tuple(_beside(path / "x", item) for item in draft.sidecars.items())
     return Published(path, None, total + len(envelope) + len(manifest), sidecars, draft.notes)
@@ -155,7 +155,7 @@ def _beside(path: Path, item: tuple[str, bytes]) -> Published:
 
 
 @contextlib.contextmanager
-def _temporary_folder(path: Path) -> Iterator[Path]:
+def temporary_folder(path: Path) -> Iterator[Path]:
     """A new hidden folder beside `path`, locked while it is ours and removed afterwards."""
     _remove_left_over(path)
     folder = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
@@ -186,7 +186,8 @@ def _remove_left_over(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _new_file(folder: Path, name: str) -> Iterator[IO[bytes]]:
+def new_file(folder: Path, name: str) -> Iterator[IO[bytes]]:
+    """A new file in a folder, durable when it is left."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as file:
@@ -195,7 +196,7 @@ def _new_file(folder: Path, name: str) -> Iterator[IO[bytes]]:
         os.fsync(file.fileno())
 
 
-def _move_into_place(folder: Path, path: Path) -> None:
+def move_into_place(folder: Path, path: Path) -> None:
     """Give the finished folder its name; an old one steps aside first and is removed after."""
     if path.exists():
         # Not named .part: should this process end between the two steps, nothing is lost.

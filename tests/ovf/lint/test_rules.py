@@ -119,6 +119,7 @@ BROKEN: dict[str, Broken] = {
     "manifest-twice": lines(lambda text: text * 2),
     "manifest-digest": lines(lambda text: text.split("= ")[0] + "= " + "0" * 64 + "\n"),
     "certificate-alone": packed(lambda: {OVF: envelope(), "vm.cert": b"", VMDK: DISK}),
+    "certificate-broken": packed(lambda: {**clean(), "vm.cert": b"no certificate"}),
     "file-missing": packed(lambda: {name: clean()[name] for name in (OVF, MF)}),
     "size-mismatch": edited(b'ovf:size="28"', b'ovf:size="29"'),
     "id-missing": edited(b'ovf:id="file1"', b""),

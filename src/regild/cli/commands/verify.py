@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,12 @@ def verify(
         bool,
         typer.Option("--deep", help="Also compute the digest of the virtual disk's bytes."),
     ] = False,
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            "--trust", metavar="CA.pem", help="Ask for a signature that leads to one of these."
+        ),
+    ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
@@ -23,14 +30,16 @@ def verify(
 
     Ends with 6 when something is not what it says it is.
     """
+    from regild.agent.signature import read_trusted
     from regild.agent.verify import complaint_of
     from regild.agent.verify import verify as verify_image
     from regild.cli.progress import open_progress
     from regild.cli.render import verify_text
 
+    trusted = read_trusted(trust) if trust else None
     with open_progress(live=not debug) as progress:
-        answer = verify_image(image, deep, progress)
-    complaint = complaint_of(answer)
+        answer = verify_image(image, deep, progress, trusted)
+    complaint = complaint_of(answer, trust is not None)
     return Outcome(
         answer=answer,
         text=lambda width: verify_text(answer, width),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from regild.model.digest import Digest
 from regild.model.progress import Silent
+from regild.ovf import certificate
+from regild.ovf.certificate import check_certificate
 from regild.ovf.lint.archive import Spot
 from regild.ovf.lint.survey import Survey
-from regild.ovf.manifest import digest_member
+from regild.ovf.manifest import MAX_BYTES, digest_member
 
 HASHED_BYTES = 1 << 20
 """Members up to this size are hashed here; `regild verify` hashes the rest."""
@@ -93,6 +96,20 @@ def certificate_has_manifest(survey: Survey) -> Iterator[Spot]:
     """There is no certificate without the manifest that it signs."""
     if survey.certificate_name and not survey.manifest_name:
         yield survey.path.name, f"{survey.certificate_name} signs no manifest"
+
+
+def certificate_holds(survey: Survey) -> Iterator[Spot]:
+    """The certificate signs this manifest."""
+    if not (survey.certificate_name and survey.manifest_name):
+        return
+    state = check_certificate(
+        survey.members[survey.certificate_name].read(certificate.MAX_BYTES),
+        survey.members[survey.manifest_name].read(MAX_BYTES),
+        survey.manifest_name,
+        datetime.now(UTC),
+    )
+    if state.state in ("corrupted", "wrong-key", "expired", "weak"):
+        yield survey.certificate_name, f"{state.state}: {state.why}"
 
 
 def _misnamed(survey: Survey, ending: str) -> list[str]:

@@ -210,5 +210,14 @@ PACKAGE_RULES: Final = (
         manifest.certificate_has_manifest,
         safe=True,
     ),
+    Rule(
+        "certificate-broken",
+        ("vsphere", "virtualbox"),
+        "the certificate does not sign this manifest, or not any more",
+        "both check it and warn or stop",
+        "sign it again (regild sign), or leave the certificate out",
+        manifest.certificate_holds,
+        safe=True,
+    ),
 )
 """In the order in which they are tried and told."""
