@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 import time
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ def guest(small_ova: Path) -> Guest:
 
 @pytest.fixture
 def job(guest: Guest, tmp_path: Path) -> Iterator[Scratch]:
-    os.chmod(tmp_path.parent, 0o755)
+    tmp_path.parent.chmod(0o755)
     with guest.job(tmp_path) as scratch:
         yield scratch
 
@@ -153,7 +152,7 @@ def test_a_hard_link_that_a_script_splits_is_refused(
 def test_a_change_that_does_not_fit_is_refused(guest: Guest, job: Scratch, tmp_path: Path) -> None:
     filling = "head -c 700M /dev/zero > /var/lib/zip-large"
     deb = build_deb(tmp_path, "zip", "99", postinst=filling)
-    with pytest.raises(GuestFull, match="does not fit|MiB more are needed"):
+    with pytest.raises(GuestFull, match=r"does not fit|MiB more are needed"):
         guest.apply(job, deb)
 
 
