@@ -21,10 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from demo.build import APT_HELPER, find_appliance
-
 from bench.measure import Cost, busy, forget_files, measure, ratio, repeat, say
 from bench.table import Row, table
+from demo.build import APT_HELPER, find_appliance
 from regild.host.run import run
 
 HERE = Path(__file__).resolve().parent

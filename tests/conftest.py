@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from demo.build import find_appliance
 
 ROOT = Path(__file__).resolve().parent.parent

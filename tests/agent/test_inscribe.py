@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.cli import golden
 
 from regild.agent.describe import describe
 from regild.agent.inscribe import inscribe
@@ -16,6 +15,7 @@ from regild.host.files import digest_file
 from regild.model.digest import hex_of
 from regild.model.progress import Silent
 from regild.ovf.content import strip_descriptor
+from tests.cli import golden
 
 
 @pytest.fixture(scope="module")

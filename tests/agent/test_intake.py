@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.cli import golden
 
 from regild.agent.intake import open_image
 from regild.errors import MissingFile, NotAnArchive, UnsupportedError
+from tests.cli import golden
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests.cli import golden
 
 from regild.agent.inspect import open_system
 from regild.agent.intake import open_image
@@ -15,6 +14,7 @@ from regild.model.content import Package
 from regild.model.digest import Digest, sha256_of
 from regild.model.progress import Silent
 from regild.ovf.content import insert_descriptor
+from tests.cli import golden
 
 
 class Described:

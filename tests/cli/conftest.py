@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli import golden
 
 from regild.cli.main import run
+from tests.cli import golden
 
 
 @dataclass

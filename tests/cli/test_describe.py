@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tests.cli import golden
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid

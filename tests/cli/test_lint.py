@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from regild.ovf.lint.table import TARGETS
 from tests.cli import golden
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid
-
-from regild.ovf.lint.table import TARGETS
 
 Regild = Callable[..., Said]
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from tests.cli import golden
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from tests.cli import golden
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid

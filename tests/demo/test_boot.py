@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from demo.trip import disk_inside
 
 SECONDS = 600

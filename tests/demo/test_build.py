@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from demo.build import find_appliance, read_sources
 from demo.disk import parts_of
 from demo.recipe import DEMO, MIB, SMALL, SUITES, digest_of

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tests.describe.guests import debian
-
 from regild.describe.reader import describe_guest
 from regild.model.content import Application
+from tests.describe.guests import debian
 
 SITE = "/usr/local/lib/python3.11/dist-packages"
 

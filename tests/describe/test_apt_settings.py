@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.describe.guests import debian
 
 from regild.describe import apt_settings
 from regild.describe.apt_settings import KEPT, read_options
@@ -15,6 +14,7 @@ from regild.describe.reader import describe_guest
 from regild.errors import Malformed, TooLarge
 from regild.model.content import Content
 from regild.model.json import to_json
+from tests.describe.guests import debian
 
 CONF = "/etc/apt/apt.conf"
 DEBIAN_CONF = """APT

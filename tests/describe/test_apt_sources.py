@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.describe.guests import debian
 
 from regild.describe import apt_sources
 from regild.describe.apt_sources import strip_credentials
@@ -17,6 +16,7 @@ from regild.describe.reader import describe_guest
 from regild.errors import Malformed
 from regild.model.content import Content, Source
 from regild.model.json import to_json
+from tests.describe.guests import debian
 
 LIST = "/etc/apt/sources.list"
 KEY = """-----BEGIN PGP PUBLIC KEY BLOCK-----

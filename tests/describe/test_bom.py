@@ -8,11 +8,11 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from msgspec.structs import replace
-from tests.describe.guests import debian, paragraph
 
 from regild.describe.bom import write_cyclonedx
 from regild.describe.reader import describe_guest
 from regild.model.content import Content, Platform, Unknown
+from tests.describe.guests import debian, paragraph
 
 NOON = "2026-11-22T12:00:00Z"
 

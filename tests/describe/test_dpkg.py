@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.describe.guests import FolderTree, debian, guest, paragraph
 
 from regild.describe import dpkg
 from regild.describe.reader import describe_guest
 from regild.model import deb822
 from regild.model.content import Content
+from tests.describe.guests import FolderTree, debian, guest, paragraph
 
 STATUS = Path("/var/lib/dpkg/status")
 needs_dpkg = pytest.mark.skipif(

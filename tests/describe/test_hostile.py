@@ -7,11 +7,11 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.describe.guests import debian, paragraph
 
 from regild.describe.reader import describe_guest
 from regild.model.content import Content
 from regild.model.json import from_json, to_json
+from tests.describe.guests import debian, paragraph
 
 PATHS = (
     "/etc/os-release",

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.describe.guests import FolderTree, debian, guest
 
 from regild.describe import dpkg
 from regild.describe.reader import describe_guest
@@ -18,6 +17,7 @@ from regild.image.disk import open_disk
 from regild.image.tree import Guest, open_guest
 from regild.model import deb822
 from regild.ovf.archive import open_appliance
+from tests.describe.guests import FolderTree, debian, guest
 
 STATUS = Path("/var/lib/dpkg/status")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.describe.guests import debian
-from tests.describe.test_apt_sources import KEY
 
 from regild.describe.keyrings import find_certificates
 from regild.describe.reader import describe_guest
 from regild.model.content import Content
 from regild.model.json import to_json
+from tests.describe.guests import debian
+from tests.describe.test_apt_sources import KEY
 
 BINARY = b"\x99\x02\x0d\x04" + bytes(40)
 PLAIN = "deb http://mirror.example/d s main\n"

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.describe.guests import OS_RELEASE, MemoryTree, debian, guest, paragraph
 
 from regild.describe.os_release import parse
 from regild.describe.reader import describe_guest
+from tests.describe.guests import OS_RELEASE, MemoryTree, debian, guest, paragraph
 
 
 @pytest.mark.parametrize(

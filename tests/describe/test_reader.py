@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.describe.guests import OS_RELEASE, MemoryTree, debian, guest, paragraph
 
 from regild.describe.reader import READERS, describe_guest, require_planning
 from regild.errors import NoPackageDatabase, NothingRead, Truncated
 from regild.model.content import Content, Unknown
 from regild.model.digest import sha256_of
 from regild.model.json import from_json, to_json
+from tests.describe.guests import OS_RELEASE, MemoryTree, debian, guest, paragraph
 
 
 class Broken(MemoryTree):

@@ -10,17 +10,6 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests.feeds.repositories import (
-    NOW,
-    Deb,
-    Suite,
-    certificate,
-    content_of,
-    publish,
-    release_text,
-    write_release,
-)
-from tests.feeds.servers import Answer, serve, serve_folder
 
 from regild.errors import (
     Ambiguous,
@@ -45,6 +34,17 @@ from regild.host.fetch import Fetcher, Patience
 from regild.host.run import run
 from regild.model.content import Content, Source
 from regild.model.progress import Silent
+from tests.feeds.repositories import (
+    NOW,
+    Deb,
+    Suite,
+    certificate,
+    content_of,
+    publish,
+    release_text,
+    write_release,
+)
+from tests.feeds.servers import Answer, serve, serve_folder
 
 URI = "http://mirror.example/debian"
 SOURCE = Source("apt", URI, "stable", ("main",))

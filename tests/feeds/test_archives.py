@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests.feeds.servers import Answer, serve
 
 from regild.errors import DigestMismatch, NotOffered, SourceRefused, TooLarge, Truncated
 from regild.feeds.archives import fetch_archives
@@ -14,6 +13,7 @@ from regild.feeds.policy import SitePolicy, with_options
 from regild.model.digest import sha256_of
 from regild.model.plan import Archive
 from regild.model.progress import Silent
+from tests.feeds.servers import Answer, serve
 
 BODY = b"package"
 ARCHIVE = Archive("http://mirror.example/pool/a.deb", "a_1_all.deb", sha256_of(BODY), len(BODY))

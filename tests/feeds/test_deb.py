@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.feeds.repositories import Deb
 
 from regild.errors import Malformed, RegildError, TooLarge, Truncated
 from regild.feeds.changelog import find_changelog, read_cves
 from regild.feeds.deb import read_control, read_files
 from regild.host.run import run
+from tests.feeds.repositories import Deb
 
 LOG = """\
 tool (2.0-1+deb12u2) bookworm-security; urgency=high

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pysequoia import ArmorKind, Cert, SignatureMode, Tsk, armor, sign
-from tests.feeds.repositories import certificate, fingerprint, key
 
 from regild.errors import BadSignature
 from regild.feeds.keys import Trust, read_keys, split_certificates, trust_of
 from regild.feeds.signature import verify_cleartext, verify_detached
 from regild.host.run import run
 from regild.model.content import Keyring, Source
+from tests.feeds.repositories import certificate, fingerprint, key
 
 NOW = datetime.now(UTC)
 TEXT = b"Origin: Test\n- dashed\nSHA256:\n"

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.feeds.servers import Answer, serve
 
 from regild.errors import FeedUnreachable, SourceRefused, TooLarge
 from regild.host.address import Reach, is_local_name, is_public, literal_address
 from regild.host.fetch import Fetcher, Patience
+from tests.feeds.servers import Answer, serve
 
 LOCAL = Reach(hosts=frozenset(("127.0.0.1", "localhost")))
 QUICK = Patience(connect=2, silence=2, attempts=3, first_pause=0)

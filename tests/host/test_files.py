@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.host.apart import ROOT
 
 from regild.errors import DiskFull, MissingFile, NotPermitted, TooLarge
 from regild.host.files import digest_file, open_new, read_limited, translated, write_whole
+from tests.host.apart import ROOT
 
 WRITER = """
 import sys, os

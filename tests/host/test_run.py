@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.host.apart import all_gone
 
 from regild.errors import CommandFailed, DiskFull, ToolMissing
 from regild.host.run import run
+from tests.host.apart import all_gone
 
 
 def sh(text: str, **options: object) -> bytes:

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.host.apart import ROOT, Stage, alive_with, all_gone, run_as, stage_in, user_with_ids
 
 from regild.errors import (
     CommandFailed,
@@ -25,6 +24,7 @@ from regild.errors import (
 )
 from regild.host.namespace import View
 from regild.host.stage import signal_of
+from tests.host.apart import ROOT, Stage, alive_with, all_gone, run_as, stage_in, user_with_ids
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -1,9 +1,9 @@
 import pytest
-from tests.image.disks import MemoryDisk, noise, tool
 
 from regild.image.convert import write_raw, write_through_qemu
 from regild.image.disk import open_disk
 from regild.image.merkle import virtual_digest
+from tests.image.disks import MemoryDisk, noise, tool
 
 CONTENT = bytes(65536) + noise(5000) + bytes(4 << 20) + noise(70000) + bytes((1 << 20) + 264)
 

@@ -2,7 +2,6 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.image.disks import by_extents, noise
 
 from regild.errors import (
     Malformed,
@@ -13,6 +12,7 @@ from regild.errors import (
     UnsupportedFormat,
 )
 from regild.image.disk import open_disk
+from tests.image.disks import by_extents, noise
 
 
 def test_what_no_magic_claims_is_a_raw_disk(tmp_path):

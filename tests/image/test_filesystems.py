@@ -5,12 +5,12 @@ import random
 import struct
 
 import pytest
-from tests.image.disks import blank, tool
 
 from regild.errors import Malformed, TooLarge
 from regild.image import filesystems
 from regild.image.disk import open_disk
 from regild.image.tree import open_guest
+from tests.image.disks import blank, tool
 
 
 def fill(folder):

@@ -2,9 +2,6 @@ import random
 import uuid
 
 import pytest
-from tests.image.disks import blank, reads_or_refuses, tool
-from tests.image.guests import FILES, STATUS, Part, disk_of, set_dirty, volume
-from tests.image.test_volumes import BIOS
 
 from regild.errors import (
     Ambiguous,
@@ -17,6 +14,9 @@ from regild.errors import (
 )
 from regild.image.disk import open_disk
 from regild.image.tree import open_guest
+from tests.image.disks import blank, reads_or_refuses, tool
+from tests.image.guests import FILES, STATUS, Part, disk_of, set_dirty, volume
+from tests.image.test_volumes import BIOS
 
 VAR = uuid.UUID("00000000-0000-0000-0000-0000000000aa")
 ROOT = Part(files=FILES)

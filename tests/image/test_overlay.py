@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.image.disks import MemoryDisk, by_extents, noise
 
 from regild.errors import Busy, Malformed, MissingFile, Truncated
 from regild.image.grains import GRAIN_BYTES
 from regild.image.overlay import Overlay
+from tests.image.disks import MemoryDisk, by_extents, noise
 
 SIZES = (3 * GRAIN_BYTES, 2 * GRAIN_BYTES + 4096 * 3 + 512, GRAIN_BYTES - 1)
 BASE = noise(3 * GRAIN_BYTES)

@@ -2,7 +2,6 @@ import random
 import struct
 
 import pytest
-from tests.image.disks import by_extents, content_of, noise, reads_or_refuses, tool, whole
 
 from regild.errors import (
     Encrypted,
@@ -13,6 +12,7 @@ from regild.errors import (
     UnsupportedFormat,
 )
 from regild.image.disk import open_disk
+from tests.image.disks import by_extents, content_of, noise, reads_or_refuses, tool, whole
 
 CONTENT = noise(70000) + bytes(3 << 20) + noise(300000, 2) + bytes(1 << 20) + noise(1000, 3)
 CONTENT += bytes(-len(CONTENT) % 512)

@@ -6,6 +6,15 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from regild.errors import (
+    ExternalFile,
+    Malformed,
+    TooLarge,
+    Truncated,
+    UnsupportedFormat,
+)
+from regild.image.disk import open_disk
 from tests.image.disks import (
     by_extents,
     content_of,
@@ -16,15 +25,6 @@ from tests.image.disks import (
     whole,
     write_vmdk,
 )
-
-from regild.errors import (
-    ExternalFile,
-    Malformed,
-    TooLarge,
-    Truncated,
-    UnsupportedFormat,
-)
-from regild.image.disk import open_disk
 
 GRAIN = 65536
 CONTENT = noise(GRAIN) + bytes(GRAIN * 600) + noise(GRAIN * 2, 2) + bytes(GRAIN) + noise(700, 3)

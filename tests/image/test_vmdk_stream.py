@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.image.disks import MemoryDisk, by_extents, noise, tool, write_vmdk
 
 from regild.errors import Malformed, RegildError, Truncated
 from regild.image.disk import open_disk
@@ -14,6 +13,7 @@ from regild.image.merkle import virtual_digest
 from regild.image.overlay import Overlay
 from regild.image.vmdk_stream import plan_stream
 from regild.model.progress import Silent
+from tests.image.disks import MemoryDisk, by_extents, noise, tool, write_vmdk
 
 GRAIN = 65536
 CONTENT = noise(GRAIN * 3) + bytes(GRAIN * 600) + noise(GRAIN * 2, 2) + bytes(GRAIN)

@@ -4,13 +4,13 @@ import uuid
 import zlib
 
 import pytest
-from tests.image.disks import MemoryDisk, blank, tool
 
 from regild.errors import Malformed, TooLarge
 from regild.image import volumes
 from regild.image.disk import open_disk
 from regild.image.partitions import read_partitions
 from regild.image.volumes import read_volumes
+from tests.image.disks import MemoryDisk, blank, tool
 
 LINUX = uuid.UUID("0FC63DAF-8483-4772-8E79-3D69D8477DE4")
 BIOS = uuid.UUID("21686148-6449-6E6F-744E-656564454649")

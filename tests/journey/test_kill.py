@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.journey.machine import Traces, digest, killed_after, regild, settled
 
 KILLS = 10

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.journey.machine import regild, settled
-from tests.journey.people import ordinary_user
 
 from regild.agent.inspect import open_system
 from regild.agent.intake import open_image
@@ -23,6 +21,8 @@ from regild.image.disk import Disk
 from regild.image.ext import ExtVolume
 from regild.model.json import from_json
 from regild.model.plan import Plan
+from tests.journey.machine import regild, settled
+from tests.journey.people import ordinary_user
 
 pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.timeout(900)]
 

@@ -7,7 +7,6 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from tests.ovf.samples import envelope, write_folder, write_ova
 
 from regild.errors import (
     Ambiguous,
@@ -20,6 +19,7 @@ from regild.errors import (
     UnsupportedFormat,
 )
 from regild.ovf.archive import find_form, open_appliance
+from tests.ovf.samples import envelope, write_folder, write_ova
 
 DISK = b"12345"
 FILES = {"vm.ovf": envelope(), "disk1.vmdk": DISK}

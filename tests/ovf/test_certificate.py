@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.ovf.authorities import DAY, NOW, Holder, holder
 
 from regild.errors import Expired, Malformed, UnsupportedFormat, UsageError
 from regild.ovf.certificate import check_certificate, read_certificate, sign_manifest
+from tests.ovf.authorities import DAY, NOW, Holder, holder
 
 MANIFEST = b"SHA256(vm.ovf)= " + b"0" * 64 + b"\n"
 NAME = "vm.mf"

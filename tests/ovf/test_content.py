@@ -10,7 +10,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.ovf.samples import OVF_1, envelope, rich_descriptor, system
 
 from regild.errors import (
     Ambiguous,
@@ -27,6 +26,7 @@ from regild.ovf import names, section_writer
 from regild.ovf.content import insert_descriptor, read_descriptor, strip_descriptor
 from regild.ovf.markup import parse
 from regild.ovf.rewrite import add_file
+from tests.ovf.samples import OVF_1, envelope, rich_descriptor, system
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 WORDS = st.lists(TEXT.filter(bool), max_size=3).map(tuple)

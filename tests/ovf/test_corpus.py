@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.ovf.samples import rich_descriptor
 
 from regild.errors import RegildError
 from regild.model.appliance import Envelope
@@ -16,6 +15,7 @@ from regild.ovf.envelope import parse_envelope, read_envelope, systems_of
 from regild.ovf.manifest import check_manifest
 from regild.ovf.markup import parse
 from regild.ovf.rewrite import DiskPatch, add_file, patch_sizes, remove_file
+from tests.ovf.samples import rich_descriptor
 
 REFUSED = {
     "COT/tests/ersatz_ovf_3.0.ovf": "a namespace that does not exist",

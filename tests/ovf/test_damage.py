@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.ovf.samples import envelope, rich_descriptor, system, write_ova
-from tests.ovf.test_envelope import DRAFT
 
 from regild.errors import RegildError
 from regild.model.digest import sha256_of
@@ -17,6 +15,8 @@ from regild.ovf.content import insert_descriptor, read_descriptor, strip_descrip
 from regild.ovf.envelope import read_envelope
 from regild.ovf.manifest import read_manifest
 from regild.ovf.rewrite import DiskPatch, add_file, patch_sizes, remove_file
+from tests.ovf.samples import envelope, rich_descriptor, system, write_ova
+from tests.ovf.test_envelope import DRAFT
 
 ROUNDS = 400
 BITS = (

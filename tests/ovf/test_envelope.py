@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.ovf.samples import OVF_1, envelope, system
 
 from regild.errors import Ambiguous, Malformed, MissingFile, UnsafeName, UnsupportedFormat
 from regild.model.appliance import DiskReference, FileReference
 from regild.ovf.envelope import read_envelope, unit_bytes
 from regild.ovf.rewrite import DiskPatch, add_file, patch_sizes, remove_file
+from tests.ovf.samples import OVF_1, envelope, system
 
 DRAFT = b"""<?xml version="1.0" encoding="UTF-8"?>
 <ovf:Envelope xmlns:ovf="http://www.vmware.com/schema/ovf/1/envelope" ovf:version="0.9"

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.ovf.samples import envelope, write_folder
 
 from regild.errors import Ambiguous, Malformed, TooLarge
 from regild.model.appliance import ManifestEntry
@@ -15,6 +14,7 @@ from regild.model.progress import Silent
 from regild.ovf import manifest
 from regild.ovf.archive import open_appliance
 from regild.ovf.manifest import check_manifest, manifest_notes, read_manifest, write_manifest
+from tests.ovf.samples import envelope, write_folder
 
 HEX = "ab" * 32
 

@@ -13,8 +13,6 @@ from typing import Any
 import msgspec
 import pytest
 from lxml import etree
-from tests.ovf.examples import EXAMPLES, FOLDER
-from tests.ovf.samples import envelope, rich_descriptor, write_ova
 
 from regild.errors import RegildError
 from regild.model.appliance import Descriptor
@@ -22,6 +20,8 @@ from regild.model.content import Planning
 from regild.ovf.archive import open_appliance
 from regild.ovf.content import insert_descriptor, read_descriptor, strip_descriptor
 from regild.ovf.envelope import read_envelope
+from tests.ovf.examples import EXAMPLES, FOLDER
+from tests.ovf.samples import envelope, rich_descriptor, write_ova
 
 SPEC = FOLDER.parent
 XSD_1 = "corpus/xsd/vatesfr__xen-orchestra/packages/xo-vmdk-to-vhd/src/ova-schema/dsp8023_1.1.1.xsd"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.ovf.samples import write_ova
 
 from regild.errors import Malformed, RegildError, TooLarge, UnsafeName
 from regild.ovf import tar
+from tests.ovf.samples import write_ova
 
 
 def test_w5_headers_are_plain_ustar_without_owner_and_with_a_fixed_time(tmp_path: Path) -> None:

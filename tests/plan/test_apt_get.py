@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.feeds.repositories import NOW, Deb, Suite, content_of, publish
 
 from regild.errors import Malformed, PlanError, ToolMissing, Unsolvable
 from regild.feeds.apt import refresh
@@ -21,6 +20,7 @@ from regild.model.plan import Mode, Plan
 from regild.model.progress import Silent
 from regild.plan.apt_get import AptGet, heeded_settings, read_answer, with_holds
 from regild.plan.steps import make_plan
+from tests.feeds.repositories import NOW, Deb, Suite, content_of, publish
 
 URI = "http://mirror.example/debian"
 MAIN = Source("apt", URI, "stable", ("main",))

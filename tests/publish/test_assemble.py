@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from tests.ovf.samples import envelope, rich_descriptor, system
-from tests.ovf.samples import write_folder as make_folder
-from tests.ovf.samples import write_ova as make_ova
 
 from regild.errors import IntegrityError, MissingFile, TargetExists
 from regild.image.disk import open_disk
@@ -29,6 +26,9 @@ from regild.ovf.template import write_envelope
 from regild.publish.assemble import write_disk, write_folder, write_ova
 from regild.publish.draft import Bom, Draft, NewDisk, draft_of, draft_of_disk
 from regild.publish.stored import Copied, Written
+from tests.ovf.samples import envelope, rich_descriptor, system
+from tests.ovf.samples import write_folder as make_folder
+from tests.ovf.samples import write_ova as make_ova
 
 NEW = b"a new disk" * 1000
 BOM = b'{"bomFormat": "CycloneDX"}'

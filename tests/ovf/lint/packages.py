@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
-from tests.ovf.samples import rich_content
 
 from regild.model.appliance import Binding, Descriptor
 from regild.model.digest import sha256_of
 from regild.ovf.content import insert_descriptor
 from regild.ovf.template import write_envelope
+from tests.ovf.samples import rich_content
 
 DISK = b"a disk, as far as lint looks"
 OVF = "vm.ovf"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.ovf.lint.packages import DISK, MF, OVF, VMDK, clean, envelope, manifest, pack
-from tests.ovf.lint.test_rules import BROKEN, found_in
 
 from regild.agent.lint import fix, lint
 from regild.errors import DigestMismatch, Malformed, MissingFile, TargetExists, UsageError
@@ -14,6 +12,8 @@ from regild.model.progress import Silent
 from regild.ovf.archive import open_appliance
 from regild.ovf.lint.table import RULES, TARGETS
 from regild.ovf.manifest import check_manifest, manifest_notes
+from tests.ovf.lint.packages import DISK, MF, OVF, VMDK, clean, envelope, manifest, pack
+from tests.ovf.lint.test_rules import BROKEN, found_in
 
 FOR_SHORT_NAMES = "pax-header"
 """The long name in its test's package stays too long for an OVA."""

@@ -7,6 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from regild.errors import RegildError
+from regild.ovf.lint.check import check_package
+from regild.ovf.lint.survey import survey_package
+from regild.ovf.lint.table import RULES, TARGETS, Rule
 from tests.ovf.lint.packages import (
     DISK,
     MF,
@@ -20,11 +25,6 @@ from tests.ovf.lint.packages import (
     pack,
     with_file,
 )
-
-from regild.errors import RegildError
-from regild.ovf.lint.check import check_package
-from regild.ovf.lint.survey import survey_package
-from regild.ovf.lint.table import RULES, TARGETS, Rule
 
 Broken = Callable[[Path], Path]
 FILE = b'<File ovf:href="%s" ovf:id="extra"/>'
