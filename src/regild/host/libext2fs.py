@@ -36,7 +36,7 @@ SHORT_READ = 2133571377
 FLAG_RW = 0x01
 FLAG_64BITS = 0x20000
 FALLOCATE_FORCE_INIT = 0x2
-DIRENT_ABORT = 2
+DIRENT_OTHER_FILE, DIRENT_ABORT = 3, 2
 
 OPEN = CFUNCTYPE(c_long, c_char_p, c_int, POINTER(c_void_p))
 CHANNEL = CFUNCTYPE(c_long, c_void_p)
@@ -218,10 +218,11 @@ class Library:
         found: list[tuple[bytes, int]] = []
 
         def take(_dir: int, kind: int, entry: int, *_rest: object) -> int:
-            if kind >= 3:  # DIRENT_OTHER_FILE: neither . nor .. nor a checksum
-                number = c_uint32.from_address(entry).value
-                length = ctypes.c_uint8.from_address(entry + 6).value
-                found.append((ctypes.string_at(entry + 8, length), number))
+            number = c_uint32.from_address(entry).value
+            length = ctypes.c_uint8.from_address(entry + 6).value
+            name = ctypes.string_at(entry + 8, length)
+            if kind >= DIRENT_OTHER_FILE or name not in (b".", b".."):
+                found.append((name, number))
             return DIRENT_ABORT if len(found) > most else 0
 
         self.fs_call("ext2fs_dir_iterate2", directory, 0, None, ENTRY(take), None)

@@ -155,6 +155,8 @@ class ExtVolume:
         """
         self.read_runs(folder)  # the library follows the same map without asking where it leads
         rows = self.library.read_names(folder.number, ENTRIES_MAX)
+        if folder.flags & INLINE:  # there the library makes `..` up, and counts it as any name
+            rows = [row for row in rows if row[0] not in (b".", b"..")]
         if len(rows) > ENTRIES_MAX:
             raise TooLarge(where=self.where, why=f"a folder holds more than {ENTRIES_MAX} names")
         found: dict[str, int] = {}
