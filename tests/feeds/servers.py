@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,8 +33,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve(answers: Mapping[str, Answer]) -> Iterator[Server]:
-    """Answer requests from a table until the block ends."""
+def serve(answers: Mapping[str, Answer], certificate: Path | None = None) -> Iterator[Server]:
+    """Answer requests from a table until the block ends; over TLS with a certificate and key."""
     paths: list[str] = []
     hosts: list[str] = []
 
@@ -66,7 +67,7 @@ def serve(answers: Mapping[str, Answer]) -> Iterator[Server]:
             else:
                 self.wfile.write(answer.body)
 
-    with _running(Desk) as port:
+    with _running(Desk, certificate) as port:
         yield Server(f"http://127.0.0.1:{port}", port, paths, hosts)
 
 
@@ -86,9 +87,20 @@ def serve_folder(folder: Path) -> Iterator[Server]:
         yield Server(f"http://127.0.0.1:{port}", port, paths, [])
 
 
+class Quiet(ThreadingHTTPServer):
+    """A server that does not tell of clients that hang up."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
 @contextlib.contextmanager
-def _running(desk: type[BaseHTTPRequestHandler]) -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), desk)
+def _running(desk: type[BaseHTTPRequestHandler], certificate: Path | None = None) -> Iterator[int]:
+    server = Quiet(("127.0.0.1", 0), desk)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

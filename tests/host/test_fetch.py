@@ -14,6 +14,7 @@ import pytest
 from regild.errors import FeedUnreachable, SourceRefused, TooLarge
 from regild.host.address import Reach, is_local_name, is_public, literal_address
 from regild.host.fetch import Fetcher, Patience
+from regild.host.run import run
 from tests.feeds.servers import Answer, serve
 
 LOCAL = Reach(hosts=frozenset(("127.0.0.1", "localhost")))
@@ -173,6 +174,39 @@ def test_the_name_is_asked_for_once_and_the_checked_address_is_used(
         assert server.hosts == [f"mirror.example:{server.port}"]
         with pytest.raises(SourceRefused, match=r"169\.254"):
             reader.find(url, 10)
+
+
+def certificate_for(name: str, folder: Path) -> Path:
+    """A certificate for a name, signed by itself, with its key in the same file."""
+    path = folder / f"{name}.pem"
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=x", "-addext", f"subjectAltName=DNS:{name}"]
+    files = ["-keyout", path, "-out", folder / "cert"]
+    run(["openssl", "req", "-x509", *kind, *names, *files], purpose="to make a certificate")
+    path.write_bytes(path.read_bytes() + (folder / "cert").read_bytes())
+    return path
+
+
+@pytest.mark.parametrize(("name", "good"), [("mirror.example", True), ("other.example", False)])
+def test_the_certificate_is_checked_for_the_name_not_for_the_address(
+    name: str, good: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = certificate_for(name, tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    real = socket.getaddrinfo
+
+    def answers(host: str, *rest: Any, **more: Any) -> list[Any]:
+        return list(real("127.0.0.1" if host == "mirror.example" else host, *rest, **more))
+
+    reach = Reach(networks=(ipaddress.ip_network("127.0.0.0/8"),))
+    with serve({"/a": Answer(b"ok")}, certificate) as server, fetcher(reach) as reader:
+        monkeypatch.setattr("regild.host.fetch.socket.getaddrinfo", answers)
+        url = f"https://mirror.example:{server.port}/a"
+        if good:
+            assert reader.find(url, 10) == b"ok"
+        else:
+            with pytest.raises(FeedUnreachable, match="certificate"):
+                reader.find(url, 10)
 
 
 def test_files_are_read_in_allowed_folders_only(tmp_path: Path) -> None:

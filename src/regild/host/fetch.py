@@ -202,6 +202,8 @@ class Fetcher:
                 with contextlib.closing(answer):
                     return self._take(url, answer, sink)
             except httpx.ConnectError as error:
+                if "certificate verify failed" in str(error).lower():
+                    raise FeedUnreachable(where=url, why=_reason(error, host)) from error
                 if number == len(places):
                     raise _Again(_reason(error, host)) from error
             except (httpx.TransportError, httpx.StreamError) as error:
