@@ -18,6 +18,8 @@ from regild.errors import Busy, HostError
 from regild.host.files import translated
 from regild.host.namespace import IdMap, View, open_namespace
 
+LOCK = "job.lock"
+
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
@@ -44,7 +46,7 @@ class Scratch:
         for path in self.path.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.suffix != ".lock" and (logs or path.suffix != ".log"):
+            elif path.name != LOCK and (logs or path.suffix != ".log"):
                 path.unlink()
 
     def make_guest(self) -> Path:
@@ -74,8 +76,10 @@ def open_scratch(folder: Path, name: str, ids: IdMap, keep: bool = False) -> Ite
                 _keep_logs(scratch)
             raise
         if not keep:
-            scratch.clear()
-            shutil.rmtree(path)
+            scratch.clear(logs=True)
+            (path / LOCK).unlink()
+            with contextlib.suppress(OSError):  # the next process has made its lock there already
+                path.rmdir()
 
 
 @contextlib.contextmanager
@@ -88,9 +92,7 @@ def _locked(path: Path) -> Iterator[None]:
     try:
         with translated(path):
             while lock is None:
-                path.mkdir(mode=0o700, parents=True, exist_ok=True)
-                path.chmod(0o700)
-                lock = _try_lock(path / "job.lock")
+                lock = _try_lock(path)
         yield
     finally:
         if lock is not None:
@@ -98,12 +100,17 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _try_lock(path: Path) -> int | None:
-    """Take a lock; None where the folder went away in between, because its job was done.
+    """Take a job's lock; None where its folder went away in between, because the job was done.
 
     Raises: Busy.
     """
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir()
     try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        path.chmod(0o700)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        lock = os.open(path / LOCK, flags, 0o600)
     except FileNotFoundError:
         return None
     try:
@@ -111,7 +118,7 @@ def _try_lock(path: Path) -> int | None:
     except OSError as error:
         os.close(lock)
         why = "another regild works on the same image"
-        raise Busy(where=str(path.parent), why=why) from error
+        raise Busy(where=str(path), why=why) from error
     if os.fstat(lock).st_nlink == 0:
         os.close(lock)
         return None
