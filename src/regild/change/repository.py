@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from regild.change.script import APT_SETTINGS, SOURCES
 from regild.errors import DigestMismatch
 from regild.model.digest import Digest, hex_of
-from regild.model.plan import Archive, Plan
+from regild.model.plan import Archive, Plan, Step
 
 UNWANTED = ("filename", "size", "sha256", "sha1", "md5sum", "phased-update-percentage")
 
@@ -32,8 +33,8 @@ def write_repository(
     index = []
     for step in plan.steps:
         if step.archive is not None:
-            _copy_checked(files[step.archive.digest], folder / _name(step.archive), step.archive)
-            index.append(_index_entry(step.archive, stanzas[step.archive.digest]))
+            _copy_checked(files[step.archive.digest], folder / _name(step), step.archive)
+            index.append(_index_entry(step, step.archive, stanzas[step.archive.digest]))
     (folder / "Packages").write_text("\n".join(index))
     (folder / "apt.conf").write_text(APT_SETTINGS)
     (folder / "sources.list").write_text(SOURCES)
@@ -54,7 +55,7 @@ def _copy_checked(source: Path, target: Path, archive: Archive) -> None:
         raise DigestMismatch(where=str(source), why=f"{archive.digest} was promised, {found} found")
 
 
-def _index_entry(archive: Archive, stanza: str) -> str:
+def _index_entry(step: Step, archive: Archive, stanza: str) -> str:
     """A package's entry for apt: its control fields, and where the file is."""
     lines, skipping = [], False
     for line in stanza.strip().splitlines():
@@ -63,13 +64,14 @@ def _index_entry(archive: Archive, stanza: str) -> str:
         if not skipping:
             lines.append(line)
     lines += [
-        f"Filename: ./{_name(archive)}",
+        f"Filename: ./{_name(step)}",
         f"Size: {archive.bytes}",
         f"SHA256: {hex_of(archive.digest)}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _name(archive: Archive) -> str:
-    """A file name of our own: the archive's may hold anything."""
-    return f"{hex_of(archive.digest)[:32]}.deb"
+def _name(step: Step) -> str:
+    """A file name of our own, as the archive's may hold anything; it says which package failed."""
+    digits = hex_of(step.archive.digest)[:16] if step.archive else ""
+    return f"{re.sub('[^a-z0-9.+-]', '-', step.name)}-{digits}.deb"
