@@ -42,7 +42,7 @@ def test_an_ova_is_described_and_the_rest_stays_byte_for_byte(ova: Path, tmp_pat
     before = digest_file(ova)
     out = tmp_path / "out" / "described.ova"
     out.parent.mkdir()
-    answer = inscribe(ova, out, with_bom=True, force=False, progress=Silent())
+    answer = inscribe(ova, out, sbom="sidecar", force=False, progress=Silent())
     assert digest_file(ova) == before
     assert answer.output is not None
     assert answer.output.sha256 == hex_of(digest_file(out))
@@ -66,14 +66,14 @@ def test_the_same_input_gives_the_same_bytes(
     folders = tmp_path / "a", tmp_path / "b"
     for folder in folders:
         folder.mkdir()
-        inscribe(ova, folder / "x.ova", with_bom=True, force=False, progress=Silent())
+        inscribe(ova, folder / "x.ova", sbom="sidecar", force=False, progress=Silent())
     for name in ("x.ova", "x.cdx.json"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
     assert b"2023-11-14T22:13:20Z" in (folders[0] / "x.ova").read_bytes()
 
 
 def test_the_bill_of_materials_stands_beside_it(ova: Path, tmp_path: Path) -> None:
-    answer = inscribe(ova, tmp_path / "d.ova", with_bom=True, force=False, progress=Silent())
+    answer = inscribe(ova, tmp_path / "d.ova", sbom="sidecar", force=False, progress=Silent())
     assert answer.bom is not None
     bill = json.loads(Path(answer.bom.path).read_text())
     assert bill["bomFormat"] == "CycloneDX"
@@ -83,7 +83,7 @@ def test_the_bill_of_materials_stands_beside_it(ova: Path, tmp_path: Path) -> No
 def test_no_bill_where_none_is_wanted(ova: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / "d.ova"
     out.parent.mkdir()
-    answer = inscribe(ova, out, with_bom=False, force=False, progress=Silent())
+    answer = inscribe(ova, out, sbom="none", force=False, progress=Silent())
     assert answer.bom is None
     assert list(out.parent.iterdir()) == [out]
 
@@ -93,11 +93,11 @@ def test_a_folder_stays_a_folder_or_becomes_an_ova(vmdk: Path, tmp_path: Path) -
     folder.mkdir()
     shutil.copy(vmdk, folder)
     (folder / "golden.ovf").write_bytes(golden.envelope({"disk1": vmdk}))
-    inscribe(folder, tmp_path / "out", with_bom=True, force=False, progress=Silent())
+    inscribe(folder, tmp_path / "out", sbom="sidecar", force=False, progress=Silent())
     assert {"golden.ovf", "golden.mf", vmdk.name} <= {
         one.name for one in (tmp_path / "out").iterdir()
     }
-    inscribe(folder, tmp_path / "out.ova", with_bom=True, force=False, progress=Silent())
+    inscribe(folder, tmp_path / "out.ova", sbom="sidecar", force=False, progress=Silent())
     for out in (tmp_path / "out", tmp_path / "out.ova"):
         assert state_of(out) == "equivalent"
 
@@ -105,7 +105,7 @@ def test_a_folder_stays_a_folder_or_becomes_an_ova(vmdk: Path, tmp_path: Path) -
 def test_a_bare_disk_gets_its_envelope_beside_it(raw: Path, tmp_path: Path) -> None:
     disk = Path(shutil.copy(raw, tmp_path / "golden.raw"))
     before = disk.stat()
-    inscribe(disk, tmp_path / "golden.ovf", with_bom=True, force=False, progress=Silent())
+    inscribe(disk, tmp_path / "golden.ovf", sbom="sidecar", force=False, progress=Silent())
     assert (disk.stat().st_ino, disk.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert state_of(disk) == "equivalent"
     assert verify(disk, False, Silent()).descriptors[0].state == "verified"
@@ -114,7 +114,7 @@ def test_a_bare_disk_gets_its_envelope_beside_it(raw: Path, tmp_path: Path) -> N
 
 def test_a_bare_disk_is_copied_with_its_envelope(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "copy.raw"
-    inscribe(raw, out, with_bom=True, force=False, progress=Silent())
+    inscribe(raw, out, sbom="sidecar", force=False, progress=Silent())
     assert out.read_bytes() == raw.read_bytes()
     assert sorted(one.name for one in tmp_path.iterdir()) == [
         "copy.cdx.json",
@@ -126,15 +126,15 @@ def test_a_bare_disk_is_copied_with_its_envelope(raw: Path, tmp_path: Path) -> N
 
 def test_the_envelope_of_a_bare_disk_has_one_place(raw: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="belongs beside it"):
-        inscribe(raw, tmp_path / "other.ovf", with_bom=True, force=False, progress=Silent())
+        inscribe(raw, tmp_path / "other.ovf", sbom="sidecar", force=False, progress=Silent())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_describing_again_changes_nothing(ova: Path, tmp_path: Path) -> None:
     once, twice = tmp_path / "once.ova", tmp_path / "twice.ova"
-    inscribe(ova, once, with_bom=False, force=False, progress=Silent())
+    inscribe(ova, once, sbom="none", force=False, progress=Silent())
     shutil.copystat(ova, once)
-    inscribe(once, twice, with_bom=False, force=False, progress=Silent())
+    inscribe(once, twice, sbom="none", force=False, progress=Silent())
     assert once.read_bytes() == twice.read_bytes()
 
 
@@ -142,14 +142,14 @@ def test_nothing_is_replaced_unasked_and_never_the_image_itself(ova: Path, tmp_p
     out = tmp_path / "out.ova"
     out.write_text("precious")
     with pytest.raises(TargetExists):
-        inscribe(ova, out, with_bom=True, force=False, progress=Silent())
+        inscribe(ova, out, sbom="sidecar", force=False, progress=Silent())
     assert out.read_text() == "precious"
     before = digest_file(ova)
     for force in (False, True):
         with pytest.raises(UsageError, match="never written to"):
-            inscribe(ova, ova, with_bom=True, force=force, progress=Silent())
+            inscribe(ova, ova, sbom="sidecar", force=force, progress=Silent())
     assert digest_file(ova) == before
-    inscribe(ova, out, with_bom=False, force=True, progress=Silent())
+    inscribe(ova, out, sbom="none", force=True, progress=Silent())
     assert state_of(out) == "equivalent"
 
 
@@ -158,7 +158,7 @@ def test_what_stands_beside_is_not_replaced_unasked(ova: Path, raw: Path, tmp_pa
         beside = tmp_path / name
         beside.write_text("precious")
         with pytest.raises(TargetExists, match=name):
-            inscribe(image, tmp_path / "d.x", with_bom=True, force=False, progress=Silent())
+            inscribe(image, tmp_path / "d.x", sbom="sidecar", force=False, progress=Silent())
         assert beside.read_text() == "precious"
         assert not (tmp_path / "d.x").exists()
         beside.unlink()
@@ -166,7 +166,7 @@ def test_what_stands_beside_is_not_replaced_unasked(ova: Path, raw: Path, tmp_pa
 
 def test_another_bill_beside_the_image_is_told(ova: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.ova"
-    inscribe(ova, out, with_bom=True, force=False, progress=Silent())
+    inscribe(ova, out, sbom="sidecar", force=False, progress=Silent())
     assert complaint_of(verify(out, False, Silent())) is None
     (tmp_path / "d.cdx.json").write_text("{}")
     answer = verify(out, False, Silent())
@@ -181,5 +181,5 @@ def test_damaged_bytes_do_not_get_a_new_manifest(vmdk: Path, tmp_path: Path) -> 
         content[image.only_system.disks[0].offset + 70_000] ^= 1
     path.write_bytes(content)
     with pytest.raises(DigestMismatch):
-        inscribe(path, tmp_path / "out.ova", with_bom=True, force=False, progress=Silent())
+        inscribe(path, tmp_path / "out.ova", sbom="sidecar", force=False, progress=Silent())
     assert list(tmp_path.iterdir()) == [path]

@@ -139,3 +139,35 @@ def test_the_wrong_use_of_o_is_a_usage_error(regild: Regild, ova: Path, tmp_path
     assert regild("describe", ova, ova, "-o", tmp_path / "x.ova").code == 2
     assert regild("describe", ova, "-o", tmp_path / "x.ova", "--sbom", "embedded").code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_descriptor_is_taken_out_again(regild: Regild, ova: Path, tmp_path: Path) -> None:
+    out, plain = tmp_path / "d.ova", tmp_path / "p.ovf"
+    assert regild("describe", ova, "-o", out, "--sbom", "embed", "--sbom-format", "spdx").code == 0
+    said = regild("describe", out, "--strip", "-o", plain, "--json")
+    assert said.code == 0
+    assert valid("strip", said.json)["removed_bytes"] > 1000
+    assert b"ContentDescriptorSection" not in plain.read_bytes()
+
+
+def test_a_bill_makes_a_descriptor(regild: Regild, ova: Path, tmp_path: Path) -> None:
+    assert regild("describe", ova, "-o", tmp_path / "d.ova").code == 0
+    argv = ["--from-sbom", tmp_path / "d.cdx.json", "-o", tmp_path / "e.ova", "--json"]
+    said = regild("describe", ova, *argv)
+    assert said.code == 3
+    answer = valid("describe", said.json)
+    assert answer["descriptor"]["state"] == "claimed"
+    assert packages(answer) == WANTED
+
+
+def test_options_that_do_not_fit_are_usage_errors(
+    regild: Regild, ova: Path, tmp_path: Path
+) -> None:
+    out = ["-o", tmp_path / "x.ova"]
+    for argv in (
+        ["--strip"],
+        ["--from-sbom", ova],
+        ["--strip", "--from-sbom", ova, *out],
+        ["--sbom-format", "x", *out],
+    ):
+        assert regild("describe", ova, *argv).code == 2

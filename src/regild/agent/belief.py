@@ -117,6 +117,10 @@ def _stale(descriptor: Descriptor, evidence: Evidence) -> DescriptorState | None
     """The disk was changed after the descriptor was made."""
     if evidence.observed is None:
         return None
+    if not descriptor.content.witnesses:
+        return _stale_list(descriptor.content, evidence.observed) or _stale_bytes(
+            descriptor, evidence
+        )
     differing = _differing(descriptor.content.witnesses, evidence.observed.witnesses)
     if differing:
         named = ", ".join(differing[:NAMED])
@@ -125,6 +129,25 @@ def _stale(descriptor: Descriptor, evidence: Evidence) -> DescriptorState | None
     if descriptor.content.state != evidence.observed.state:
         why = "its lists are not what the disk's files say, although the files are the same"
         return DescriptorState(state="stale", why=why)
+    return _stale_bytes(descriptor, evidence)
+
+
+def _stale_list(claimed: Content, observed: Content) -> DescriptorState | None:
+    """A descriptor without witnesses, made from a bill of materials: its packages are compared."""
+    before, after = (
+        {(one.type, one.name, one.version) for one in content.packages}
+        for content in (claimed, observed)
+    )
+    if before == after:
+        return None
+    named = sorted(f"{name} {version}" for _, name, version in before ^ after)
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    why = f"its package list is not the disk's: {', '.join(named[:NAMED])}{more}"
+    return DescriptorState(state="stale", why=why)
+
+
+def _stale_bytes(descriptor: Descriptor, evidence: Evidence) -> DescriptorState | None:
+    """The disk's bytes were hashed and are others."""
     for binding in descriptor.bindings:
         if _rewritten(binding, evidence.disks[binding.disk]):
             why = f"the bytes of disk {binding.disk} changed, though nothing that it lists did"
@@ -152,6 +175,9 @@ def _believed(descriptor: Descriptor, evidence: Evidence) -> DescriptorState:
         return DescriptorState(
             state="claimed", why="manifest and descriptor agree; the disk was not read"
         )
+    if evidence.observed.state != descriptor.content.state:
+        why = "it was made without the disk; its packages are the disk's, the rest was not compared"
+        return DescriptorState(state="claimed", why=why)
     if all(_hashed(binding, evidence) for binding in descriptor.bindings):
         return DescriptorState(state="verified", why="the disk's bytes match, all of them hashed")
     count = len(descriptor.content.witnesses)

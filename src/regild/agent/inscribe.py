@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,17 +16,20 @@ from msgspec.structs import replace
 
 from regild import __version__
 from regild.agent.describe import answer_of
-from regild.agent.inspect import Inspected, open_system
-from regild.agent.intake import SIDECAR, open_image
+from regild.agent.inspect import Inspected, OpenDisk, open_system
+from regild.agent.intake import SIDECAR, Image, System, open_image
 from regild.agent.verify import require_manifest
+from regild.describe import spdx
 from regild.describe.bom import write_cyclonedx
 from regild.errors import TargetExists, UsageError
 from regild.host.files import digest_file, write_whole
 from regild.image.merkle import virtual_digest
 from regild.model.answers import DescribeAnswer, Output
 from regild.model.appliance import Binding, Descriptor, DescriptorState
+from regild.model.content import Content
 from regild.model.digest import Digest, hex_of
 from regild.model.progress import Progress
+from regild.ovf.archive import Appliance
 from regild.ovf.member import Member
 from regild.publish.assemble import Published, write_disk, write_folder, write_ova
 from regild.publish.draft import Bom, Draft, NewDisk, draft_of, draft_of_disk
@@ -34,13 +38,29 @@ from regild.publish.stored import Copied
 BELIEVED = ("claimed", "equivalent", "verified")
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a descriptor is written for: a system of an image, and the disk that holds its guest."""
+
+    image: Image
+    system: System
+    boot: OpenDisk
+
+
 def inscribe(
-    path: Path, out: Path, with_bom: bool, force: bool, progress: Progress
+    path: Path,
+    out: Path,
+    sbom: str,
+    force: bool,
+    progress: Progress,
+    bom_format: str = "cyclonedx",
 ) -> DescribeAnswer:
     """Write an image with its descriptor to `out`, in the same form, and say what it holds.
 
     A package becomes an OVA where `out` ends in .ova, and otherwise keeps its form. For a bare
-    disk an `out` that ends in .ovf is the envelope beside it, and the disk is not copied.
+    disk an `out` that ends in .ovf is the envelope beside it, and the disk is not copied. `sbom` is
+    where a bill of materials goes (`sidecar`, `embed`, `none`), `bom_format` is `cyclonedx` or
+    `spdx`.
 
     Raises: UsageError, TargetExists, DigestMismatch, UnsupportedError for several systems; as
     `open_image`, `open_system` and the writers of `publish`.
@@ -50,11 +70,12 @@ def inscribe(
         require_manifest(image, progress)
         progress.step(f"Reading {path.name}")
         with open_system(image, image.only_system) as inspected:
-            created = _created(path)
+            created = created_of(path)
             descriptor = new_descriptor(inspected, created, _virtual(inspected, progress))
-            bom = _bom(inspected, out, created) if with_bom else None
-            published = _write(inspected, descriptor, bom, out, force, progress)
-            return _answer(inspected, published)
+            bom = new_bom(image, inspected.content, out, created, sbom, bom_format)
+            place = Place(image, inspected.system, inspected.boot)
+            published = write_described(place, descriptor, bom, out, force, progress)
+            return answer_written(answer_of(inspected), published)
 
 
 def new_descriptor(inspected: Inspected, created: str, virtual: Mapping[str, Digest]) -> Descriptor:
@@ -87,7 +108,7 @@ def check_target(path: Path, out: Path, force: bool) -> None:
         raise TargetExists(where=str(out), why="it would be replaced")
 
 
-def _created(path: Path) -> str:
+def created_of(path: Path) -> str:
     """The time to write into the result: SOURCE_DATE_EPOCH where it is set, else that of the
     image, so that equal input gives equal bytes (RFC 3339, UTC)."""
     told = os.environ.get("SOURCE_DATE_EPOCH", "")
@@ -103,27 +124,54 @@ def _virtual(inspected: Inspected, progress: Progress) -> dict[str, Digest]:
     return digests
 
 
-def _bom(inspected: Inspected, out: Path, created: str) -> Bom:
-    return Bom(write_cyclonedx(inspected.content, out.stem, created, __version__))
+def new_bom(
+    image: Image, content: Content, out: Path, created: str, sbom: str, bom_format: str
+) -> Bom | None:
+    """The bill of materials for what is written, in the place and format that are wished.
+
+    Raises: UsageError where there is no package to put it into.
+    """
+    if sbom == "none":
+        return None
+    if sbom == "embed" and image.appliance is None:
+        raise UsageError(what="a bare disk has no package that a bill of materials could lie in")
+    location = "package" if sbom == "embed" else "sidecar"
+    if bom_format == "spdx":
+        bill = spdx.write_spdx(content, out.stem, created, __version__)
+        return Bom(bill, location, spdx.MEDIA_TYPE, spdx.SUFFIX)
+    return Bom(write_cyclonedx(content, out.stem, created, __version__), location)
 
 
-def _write(
-    inspected: Inspected,
+def write_described(
+    place: Place,
     descriptor: Descriptor,
     bom: Bom | None,
     out: Path,
     force: bool,
     progress: Progress,
 ) -> Published:
-    """Write the draft in the form that fits."""
-    appliance = inspected.image.appliance
+    """Write an image once more with a descriptor, in the form that fits.
+
+    Raises: UsageError, TargetExists; as the writers of `publish`.
+    """
+    appliance = place.image.appliance
     if appliance is None:
         if out.suffix == SIDECAR:
-            return _write_sidecar(inspected, descriptor, bom, out, force, progress)
-        draft = _disk_draft(inspected, descriptor, bom, out.name)
+            return _write_sidecar(place, descriptor, bom, out, force, progress)
+        draft = _disk_draft(place, descriptor, bom, out.name)
         check_beside(out, (draft.envelope_name, *draft.sidecars), force)
         return write_disk(draft, out, progress)
-    draft = draft_of(appliance, out.stem, {}, {inspected.system.id: descriptor}, bom)
+    draft = draft_of(appliance, out.stem, {}, {place.system.id: descriptor}, bom)
+    return write_draft(draft, appliance, out, force, progress)
+
+
+def write_draft(
+    draft: Draft, appliance: Appliance, out: Path, force: bool, progress: Progress
+) -> Published:
+    """Write a package that is ready, in the form of the old one, or as an OVA where `out` says so.
+
+    Raises: TargetExists; as the writers of `publish`.
+    """
     for note in draft.notes:
         progress.note(note)
     if appliance.form == "ova" or out.suffix == ".ova":
@@ -139,17 +187,17 @@ def check_beside(out: Path, names: Iterable[str], force: bool) -> None:
             raise TargetExists(where=str(out.with_name(name)), why="it would be replaced")
 
 
-def _disk_draft(inspected: Inspected, descriptor: Descriptor, bom: Bom | None, name: str) -> Draft:
+def _disk_draft(place: Place, descriptor: Descriptor, bom: Bom | None, name: str) -> Draft:
     """The draft of a bare disk that is taken over as it is, under a name."""
-    boot = inspected.boot
+    boot = place.boot
     stored = Copied((Member(name, boot.stored.path, boot.stored.offset, boot.stored.bytes),))
     disk = NewDisk(stored, boot.disk.format, boot.disk.size)
-    envelope = inspected.image.envelope_bytes
+    envelope = place.image.envelope_bytes
     return draft_of_disk(name, disk, descriptor, bom, envelope=envelope)
 
 
 def _write_sidecar(
-    inspected: Inspected,
+    place: Place,
     descriptor: Descriptor,
     bom: Bom | None,
     out: Path,
@@ -157,11 +205,11 @@ def _write_sidecar(
     progress: Progress,
 ) -> Published:
     """Write only the envelope beside a bare disk, which stays where it is."""
-    disk = inspected.boot.stored
+    disk = place.boot.stored
     wanted = disk.path.with_suffix(SIDECAR)
     if out.name != wanted.name or not out.parent.samefile(disk.path.parent):
         raise UsageError(what=f"the envelope of {disk.path} belongs beside it, as {wanted}")
-    draft = _disk_draft(inspected, descriptor, bom, disk.name)
+    draft = _disk_draft(place, descriptor, bom, disk.name)
     check_beside(out, draft.sidecars, force)
     progress.step(f"Hashing {disk.name}", disk.bytes)
     content = draft.envelope({disk.name: digest_file(disk.path, progress.advance)})
@@ -173,11 +221,11 @@ def _write_sidecar(
     return Published(out, digest_file(out), len(content), tuple(beside))
 
 
-def _answer(inspected: Inspected, published: Published) -> DescribeAnswer:
-    """The answer for what was written."""
+def answer_written(answer: DescribeAnswer, published: Published) -> DescribeAnswer:
+    """An answer about an image, for what was written of it."""
     bom = next((one for one in published.sidecars if one.path.suffix == ".json"), None)
     return replace(
-        answer_of(inspected),
+        answer,
         descriptor=DescriptorState("verified", "it was written just now, beside hashed bytes"),
         output=output_of(published),
         bom=output_of(bom) if bom else None,
@@ -186,6 +234,5 @@ def _answer(inspected: Inspected, published: Published) -> DescribeAnswer:
 
 def output_of(published: Published) -> Output:
     """A written file as it stands in an answer."""
-    """What was written, as an answer tells it."""
     digest = hex_of(published.digest) if published.digest else ""
     return Output(str(published.path), digest, published.bytes)

@@ -111,7 +111,11 @@ def _bom_differences(image: Image) -> Iterator[Difference]:
     for system in image.systems:
         descriptor, _ = descriptor_of(image, system)
         bom = descriptor.bom if descriptor else None
-        if bom is None or bom.location != "sidecar" or bom.digest is None:
+        if bom is None or bom.digest is None:
+            continue
+        if bom.location == "package" and (listed := image.promised.get(bom.name)) != bom.digest:
+            yield Difference(f"digest of {bom.name}", bom.digest, listed or "not in the manifest")
+        if bom.location != "sidecar":
             continue
         beside = image.path.with_name(Path(bom.name).name)
         if beside.is_file() and (found := digest_file(beside)) != bom.digest:

@@ -68,6 +68,30 @@ Cache = Annotated[
 
 Force = Annotated[bool, typer.Option("--force", help="Replace OUT if it is there already.")]
 
+Sbom = Annotated[
+    str,
+    typer.Option(
+        "--sbom",
+        metavar="sidecar|embed|none",
+        help="Write an SBOM beside OUT (the default), into it, or none.",
+    ),
+]
+SbomFormat = Annotated[
+    str,
+    typer.Option(
+        "--sbom-format", metavar="cyclonedx|spdx", help="CycloneDX 1.6 (default) or SPDX 2.3."
+    ),
+]
+FromSbom = Annotated[
+    Path | None,
+    typer.Option(
+        "--from-sbom", metavar="FILE", help="Describe what this SBOM says, not what is seen."
+    ),
+]
+Strip = Annotated[
+    bool, typer.Option("--strip", help="Write OUT without descriptors; an .ovf gets its old bytes.")
+]
+
 FORMATS = ("ova", "ovf", "vmdk", "qcow2", "raw")
 
 Out = Annotated[

@@ -19,6 +19,7 @@ from regild.model.answers import (
     LintAnswer,
     PlanAnswer,
     SignAnswer,
+    StripAnswer,
     UpdateAnswer,
     VerifyAnswer,
 )
@@ -54,6 +55,13 @@ def describe_text(answer: DescribeAnswer, width: int) -> str:
     ]
     head = [plain(f"{answer.image}{system}"), *pairs(summary, width)]
     return _blocks(head, packages, written, _unknowns(answer.unknowns, width))
+
+
+def strip_text(answer: StripAnswer, width: int) -> str:
+    """What was taken out, and where the result stands."""
+    taken = "Removed", bytes_text(answer.removed_bytes) if answer.removed_bytes else "nothing"
+    written = ("Written", f"{answer.output.path}, {bytes_text(answer.output.bytes)}")
+    return _blocks([plain(answer.image), *pairs([taken, written], width)])
 
 
 def plan_text(answer: PlanAnswer, width: int) -> str:

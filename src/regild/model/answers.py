@@ -115,6 +115,15 @@ class VerifyAnswer(Value, frozen=True):
     """None for a bare disk, which none can be written for."""
 
 
+class StripAnswer(Value, frozen=True):
+    """`regild describe --strip`: an image without its descriptors."""
+
+    image: str
+    removed_bytes: int
+    """Bytes of the .ovf that are gone; 0 where nothing was described."""
+    output: Output
+
+
 class SignAnswer(Value, frozen=True):
     """`regild sign`: who signed, and where the result is."""
 
@@ -193,6 +202,7 @@ ANSWERS: dict[str, type[Value]] = {
     "diff": DiffAnswer,
     "lint": LintAnswer,
     "sign": SignAnswer,
+    "strip": StripAnswer,
     "error": ErrorAnswer,
 }
 """The answer of each command, and of any that fails."""

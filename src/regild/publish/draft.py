@@ -50,6 +50,7 @@ class Bom:
     location: str = "sidecar"
     """`sidecar`: a file beside the package; `package`: a member of it."""
     media_type: str = BOM_MEDIA_TYPE
+    suffix: str = BOM_SUFFIX
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def with_bom(draft: Draft, bom: Bom | None, stem: str) -> Draft:
     """
     if bom is None:
         return draft
-    name = plain_name(stem) + BOM_SUFFIX
+    name = plain_name(stem) + bom.suffix
     reference = BomReference(
         location="package" if bom.location == "package" else "sidecar",
         name=name,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from regild.cli.options import Debug, Force, Json
+from regild.cli.options import Debug, Force, FromSbom, Json, Sbom, SbomFormat, Strip
 from regild.cli.outcome import DONE, UNREAD, Outcome
 from regild.errors import RegildError, UsageError
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from regild.model.answers import DescribeAnswer
     from regild.model.progress import Progress
 
-SBOMS = ("sidecar", "none")
+SBOMS = ("sidecar", "embed", "none")
+SBOM_FORMATS = ("cyclonedx", "spdx")
 
 
 def describe(
@@ -33,12 +34,10 @@ def describe(
             "--output", "-o", metavar="OUT", help="Write the image with its descriptor to OUT."
         ),
     ] = None,
-    sbom: Annotated[
-        str,
-        typer.Option(
-            "--sbom", metavar="sidecar|none", help="Write a CycloneDX SBOM beside OUT, or none."
-        ),
-    ] = "sidecar",
+    sbom: Sbom = "sidecar",
+    sbom_format: SbomFormat = "cyclonedx",
+    from_sbom: FromSbom = None,
+    strip: Strip = False,
     force: Force = False,
     json: Json = False,
     debug: Debug = False,
@@ -51,17 +50,56 @@ def describe(
     """
     from regild.cli.progress import open_progress
 
-    if sbom not in SBOMS:
-        raise UsageError(what=f"--sbom is {' or '.join(SBOMS)}, not {sbom}")
-    if output is not None and len(images) != 1:
-        raise UsageError(what="-o takes one image")
+    _check_use(images, output, sbom, sbom_format, from_sbom, strip)
     with open_progress(live=not debug) as progress:
+        if output is not None and strip:
+            return _stripped(images[0], output, force, progress)
+        if output is not None and from_sbom is not None:
+            from regild.agent.restate import from_bom
+
+            wishes = (output, sbom, force, progress, sbom_format)
+            return _outcome([from_bom(images[0], from_sbom, *wishes)], ())
         if output is not None:
             from regild.agent.inscribe import inscribe
 
-            answers = (inscribe(images[0], output, sbom == "sidecar", force, progress),)
-            return _outcome(list(answers), ())
+            answer = inscribe(images[0], output, sbom, force, progress, sbom_format)
+            return _outcome([answer], ())
         return _described(images, progress)
+
+
+def _check_use(
+    images: list[Path],
+    output: Path | None,
+    sbom: str,
+    sbom_format: str,
+    from_sbom: Path | None,
+    strip: bool,
+) -> None:
+    """The options fit together.
+
+    Raises: UsageError.
+    """
+    for name, value, allowed in (
+        ("--sbom", sbom, SBOMS),
+        ("--sbom-format", sbom_format, SBOM_FORMATS),
+    ):
+        if value not in allowed:
+            raise UsageError(what=f"{name} is {' or '.join(allowed)}, not {value}")
+    if output is not None and len(images) != 1:
+        raise UsageError(what="-o takes one image")
+    if output is None and (strip or from_sbom):
+        raise UsageError(what="--strip and --from-sbom write a new image: say where with -o OUT")
+    if strip and from_sbom:
+        raise UsageError(what="--strip takes a descriptor out, --from-sbom puts one in: not both")
+
+
+def _stripped(image: Path, output: Path, force: bool, progress: Progress) -> Outcome:
+    """Write an image without descriptors."""
+    from regild.agent.restate import strip
+    from regild.cli.render import strip_text
+
+    answer = strip(image, output, force, progress)
+    return Outcome(answer=answer, text=lambda width: strip_text(answer, width))
 
 
 def _described(images: list[Path], progress: Progress) -> Outcome:
