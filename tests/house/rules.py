@@ -135,7 +135,7 @@ def swallowed_errors(root: Path) -> list[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or _name_of(node.type) in ("Exception", "BaseException"))
-        and not any(isinstance(inner, ast.Raise | ast.Return) for inner in ast.walk(node))
+        and not any(_answers_for(inner, node.name) for inner in ast.walk(node))
     ]
 
 
@@ -219,6 +219,12 @@ def _belongs_to_door(node: ast.stmt) -> bool:
         isinstance(target, ast.Name) and target.id in ("__all__", "__version__")
         for target in node.targets
     )
+
+
+def _answers_for(node: ast.AST, name: str | None) -> bool:
+    """Whether a part of a handler raises, returns, or makes something of the error."""
+    made_of_it = isinstance(node, ast.Name) and node.id == name
+    return made_of_it or isinstance(node, ast.Raise | ast.Return)
 
 
 def _words(name: str) -> set[str]:
