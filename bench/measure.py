@@ -56,11 +56,11 @@ def measure(
             output = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.monotonic() - begun
+    cpu = group.close() if group else usage.ru_utime + usage.ru_stime
     if process.returncode not in codes:
         tail = log.read_text(errors="replace")[-2000:]
         raise Failed(f"{' '.join(line)} ended with {process.returncode}:\n{tail}")
-    seconds = time.monotonic() - begun
-    cpu = group.close() if group else usage.ru_utime + usage.ru_stime
     return Cost(seconds, cpu, usage.ru_maxrss * 1024, output)
 
 
