@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regild.change.apply import Changed, DiskFile, apply_plan
+from regild.change.extract import open_part
 from regild.change.repository import write_repository
 from regild.change.tree import Part
 from regild.host.namespace import find_id_map
 from regild.host.run import run
 from regild.host.scratch import Scratch, open_scratch
 from regild.image.disk import open_disk
+from regild.image.ext import Inode
+from regild.image.overlay import Overlay
 from regild.image.tree import open_guest
 from regild.model.digest import Digest
 from regild.model.plan import Archive, Plan, Step
@@ -105,6 +108,27 @@ class Guest:
         """A job's folder that outlives an error, so that a test can look into it."""
         with open_scratch(folder, "job", find_id_map(), keep=True) as scratch:
             yield scratch
+
+
+class Result:
+    """The changed guest, opened for looking."""
+
+    def __init__(self, guest: Guest, changed: Changed) -> None:
+        self._disk = open_disk(guest.disk.path, guest.disk.offset, guest.disk.bytes)
+        self.overlay = Overlay.open(Path(changed.overlay), self._disk.__enter__())
+        self.volume = open_part(self.overlay, guest.parts[0])
+        self.paths = dict(self.volume.walk())
+
+    def content(self, path: str) -> bytes:
+        return b"".join(piece for _, piece in self.volume.read_content(self.paths[path]))
+
+    def inode(self, path: str) -> Inode:
+        return self.paths[path]
+
+    def close(self) -> None:
+        self.volume.close()
+        self.overlay.close()
+        self._disk.__exit__(None, None, None)
 
 
 def guest_of(appliance: Path) -> Guest:

@@ -10,14 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from regild.change.apply import Changed
-from regild.change.extract import open_part
 from regild.errors import GuestCommandFailed, GuestCommandHung, GuestFull, RecordRefused
 from regild.host.scratch import Scratch
-from regild.image.disk import open_disk
-from regild.image.ext import Inode
-from regild.image.overlay import Overlay
-from tests.change.guests import Guest, build_deb, guest_of
+from tests.change.guests import Guest, Result, build_deb, guest_of
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -32,27 +27,6 @@ def job(guest: Guest, tmp_path: Path) -> Iterator[Scratch]:
     tmp_path.parent.chmod(0o755)
     with guest.job(tmp_path) as scratch:
         yield scratch
-
-
-class Result:
-    """The changed guest, opened for looking."""
-
-    def __init__(self, guest: Guest, changed: Changed) -> None:
-        self._disk = open_disk(guest.disk.path, guest.disk.offset, guest.disk.bytes)
-        self.overlay = Overlay.open(Path(changed.overlay), self._disk.__enter__())
-        self.volume = open_part(self.overlay, guest.parts[0])
-        self.paths = dict(self.volume.walk())
-
-    def content(self, path: str) -> bytes:
-        return b"".join(piece for _, piece in self.volume.read_content(self.paths[path]))
-
-    def inode(self, path: str) -> Inode:
-        return self.paths[path]
-
-    def close(self) -> None:
-        self.volume.close()
-        self.overlay.close()
-        self._disk.__exit__(None, None, None)
 
 
 def digest(path: Path) -> str:
