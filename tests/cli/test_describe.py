@@ -171,3 +171,14 @@ def test_options_that_do_not_fit_are_usage_errors(
         ["--sbom-format", "x", *out],
     ):
         assert regild("describe", ova, *argv).code == 2
+
+
+def test_a_descriptor_can_be_asked_alone(regild: Regild, ova: Path, tmp_path: Path) -> None:
+    assert regild("describe", ova, "-o", tmp_path / "d.ova").code == 0
+    said = regild("describe", tmp_path / "d.ova", "--basis", "descriptor", "--json")
+    assert said.code == 0
+    answer = valid("describe", said.json)
+    assert (packages(answer), answer["descriptor"]["state"]) == (WANTED, "claimed")
+    assert answer["disks"] == []
+    assert regild("describe", ova, "--basis", "descriptor").code == 3
+    assert regild("describe", ova, "--basis", "hearsay").code == 2

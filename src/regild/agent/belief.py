@@ -25,8 +25,8 @@ NAMED = 3
 class DiskEvidence:
     """What was seen of one disk of the virtual system."""
 
-    bytes: int
-    """Virtual size."""
+    bytes: int | None
+    """Virtual size; None where the disk was not opened."""
     promised: Digest | None = None
     """The digest of its file in the manifest."""
     stored: Digest | None = None
@@ -100,7 +100,7 @@ def _apart(binding: Binding, evidence: Evidence) -> str:
     disk = evidence.disks.get(binding.disk)
     if disk is None:
         return f"it speaks of a disk {binding.disk} that is not there"
-    if binding.virtual_bytes and binding.virtual_bytes != disk.bytes:
+    if binding.virtual_bytes and disk.bytes not in (None, binding.virtual_bytes):
         return f"disk {binding.disk} has {disk.bytes} bytes, not {binding.virtual_bytes}"
     if not (evidence.packaged and binding.stored):
         return ""

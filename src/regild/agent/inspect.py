@@ -115,7 +115,7 @@ def evidence_of(
         packaged=image.appliance is not None,
         has_manifest=bool(image.promised),
         envelope_promised=promised,
-        envelope=_digest_like(promised, image.envelope_bytes) if promised else None,
+        envelope=digest_like(promised, image.envelope_bytes) if promised else None,
         broken_signature=signature.why if signature.state in BROKEN else "",
         observed=content,
         disks={
@@ -130,7 +130,7 @@ def evidence_of(
     )
 
 
-def _digest_like(promised: Digest, content: bytes) -> Digest:
+def digest_like(promised: Digest, content: bytes) -> Digest:
     """The digest of some bytes by the algorithm of another digest."""
     algorithm = promised.partition(":")[0]
     return Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}")

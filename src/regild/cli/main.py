@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from regild import __version__
+from regild.cli.commands.conformance import conformance
 from regild.cli.commands.describe import describe
 from regild.cli.commands.diff import diff
 from regild.cli.commands.lint import lint
@@ -48,7 +49,7 @@ def regild(
     """Keep golden virtual-machine images up to date while they are offline."""
 
 
-for command in (describe, plan, update, verify, diff, lint, sign):
+for command in (describe, plan, update, verify, diff, lint, sign, conformance):
     app.command()(command)
 
 

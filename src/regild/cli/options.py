@@ -92,6 +92,16 @@ Strip = Annotated[
     bool, typer.Option("--strip", help="Write OUT without descriptors; an .ovf gets its old bytes.")
 ]
 
+BASES = ("disk", "descriptor")
+BasisOption = Annotated[
+    str,
+    typer.Option(
+        "--basis",
+        metavar="disk|descriptor",
+        help="descriptor: say what the package claims; no disk is read, or need be there.",
+    ),
+]
+
 FORMATS = ("ova", "ovf", "vmdk", "qcow2", "raw")
 
 Out = Annotated[

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from regild.cli.progress import bytes_text
 from regild.cli.table import pairs, table
 from regild.cli.text import plain
 from regild.model.answers import (
+    ConformanceAnswer,
     DescribeAnswer,
     DiffAnswer,
     DiskAnswer,
@@ -174,6 +175,18 @@ def lint_text(answer: LintAnswer, width: int) -> str:
         ]
         blocks.append([plain(f"{rule}: {found[0].what}"), *pairs(summary, width)])
     return _blocks(*blocks, [plain(one) for one in answer.left_out])
+
+
+def conformance_text(answer: ConformanceAnswer, width: int) -> str:
+    """How many cases of a kit were judged as expected, and those that were not."""
+    head = f"{answer.kit}: {len(answer.cases) - answer.failed} of {len(answer.cases)} as expected"
+    wrong = [one for one in answer.cases if one.expected != one.observed]
+    rows = [(one.file, one.why, _states(one.expected), _states(one.observed)) for one in wrong]
+    return _blocks([plain(head)], table(["FILE", "WHY", "EXPECTED", "OBSERVED"], rows, width))
+
+
+def _states(states: Mapping[str, str]) -> str:
+    return ", ".join(f"{system} {state}".strip() for system, state in states.items())
 
 
 def platform_text(platform: Platform) -> str:

@@ -176,6 +176,43 @@ class LintAnswer(Value, frozen=True):
     output: Output | None = None
 
 
+class KitCase(Value, frozen=True):
+    """One labelled package of a conformance kit."""
+
+    file: str
+    why: str
+    """What is tried, in one sentence."""
+    descriptor: Literal["read", "refused", "absent"]
+    """What any reader has to do with the section."""
+    states: dict[str, str]
+    """The expected state by the system's id; `{"": "refused"}` for the whole package."""
+    basis: Literal["descriptor", "disk", "deep"] = "descriptor"
+
+
+class Kit(Value, frozen=True):
+    """The labels of a conformance kit (`kit.json`)."""
+
+    version: str
+    cases: tuple[KitCase, ...]
+
+
+class CaseAnswer(Value, frozen=True):
+    """What was said of one package of a kit."""
+
+    file: str
+    why: str
+    expected: dict[str, str]
+    observed: dict[str, str]
+
+
+class ConformanceAnswer(Value, frozen=True):
+    """`regild conformance`: every case of a kit, and how many were not judged as expected."""
+
+    kit: str
+    cases: tuple[CaseAnswer, ...]
+    failed: int
+
+
 class Failure(Value, frozen=True):
     """An error, as it stands in `--json` under `error`."""
 
@@ -200,6 +237,8 @@ ANSWERS: dict[str, type[Value]] = {
     "update": UpdateAnswer,
     "verify": VerifyAnswer,
     "diff": DiffAnswer,
+    "conformance": ConformanceAnswer,
+    "kit": Kit,
     "lint": LintAnswer,
     "sign": SignAnswer,
     "strip": StripAnswer,

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from regild.cli.options import Debug, Force, FromSbom, Json, Sbom, SbomFormat, Strip
+from regild.cli.options import (
+    BASES,
+    BasisOption,
+    Debug,
+    Force,
+    FromSbom,
+    Json,
+    Sbom,
+    SbomFormat,
+    Strip,
+)
 from regild.cli.outcome import DONE, UNREAD, Outcome
 from regild.errors import RegildError, UsageError
 
@@ -38,6 +48,7 @@ def describe(
     sbom_format: SbomFormat = "cyclonedx",
     from_sbom: FromSbom = None,
     strip: Strip = False,
+    basis: BasisOption = "disk",
     force: Force = False,
     json: Json = False,
     debug: Debug = False,
@@ -50,7 +61,7 @@ def describe(
     """
     from regild.cli.progress import open_progress
 
-    _check_use(images, output, sbom, sbom_format, from_sbom, strip)
+    _check_use(images, output, sbom, sbom_format, from_sbom, strip, basis)
     with open_progress(live=not debug) as progress:
         if output is not None and strip:
             return _stripped(images[0], output, force, progress)
@@ -64,7 +75,7 @@ def describe(
 
             answer = inscribe(images[0], output, sbom, force, progress, sbom_format)
             return _outcome([answer], ())
-        return _described(images, progress)
+        return _described(images, basis, progress)
 
 
 def _check_use(
@@ -74,6 +85,7 @@ def _check_use(
     sbom_format: str,
     from_sbom: Path | None,
     strip: bool,
+    basis: str,
 ) -> None:
     """The options fit together.
 
@@ -82,9 +94,12 @@ def _check_use(
     for name, value, allowed in (
         ("--sbom", sbom, SBOMS),
         ("--sbom-format", sbom_format, SBOM_FORMATS),
+        ("--basis", basis, BASES),
     ):
         if value not in allowed:
             raise UsageError(what=f"{name} is {' or '.join(allowed)}, not {value}")
+    if output is not None and basis != "disk":
+        raise UsageError(what="-o writes what is seen on the disk, not what a descriptor claims")
     if output is not None and len(images) != 1:
         raise UsageError(what="-o takes one image")
     if output is None and (strip or from_sbom):
@@ -102,14 +117,16 @@ def _stripped(image: Path, output: Path, force: bool, progress: Progress) -> Out
     return Outcome(answer=answer, text=lambda width: strip_text(answer, width))
 
 
-def _described(images: list[Path], progress: Progress) -> Outcome:
+def _described(images: list[Path], basis: str, progress: Progress) -> Outcome:
     """Describe each image; one that cannot be read does not keep the others from it."""
+    from regild.agent.claim import describe_claims
     from regild.agent.describe import describe as describe_image
 
     answers: list[DescribeAnswer | RegildError] = []
     for image in images:
         try:
-            answers.extend(describe_image(image, progress))
+            found = describe_claims(image) if basis == "descriptor" else None
+            answers.extend(found or describe_image(image, progress))
         except RegildError as error:
             if len(images) == 1:
                 raise
