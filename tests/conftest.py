@@ -11,6 +11,9 @@ from demo.build import find_appliance
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Debian leaves these out of an ordinary user's PATH; mke2fs and e2fsck lie there.
+os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

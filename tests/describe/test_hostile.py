@@ -47,7 +47,9 @@ def test_no_file_breaks_describing(files: dict[str, bytes | str]) -> None:
     content = describe_guest(debian(files))
     assert from_json(Content, to_json(content)) == content
     assert content.packages or content.unknowns
-    assert "u:p@" not in to_json(content)
+    told = [text for path, text in files.items() if not path.startswith("/etc/apt/")]
+    if not any("u:p@" in str(text) for text in told):  # a version may be any text, a source not
+        assert "u:p@" not in to_json(content)
 
 
 MIB = 1 << 20
