@@ -20,6 +20,7 @@ from regild.describe.foreign import read_foreign
 from regild.describe.kernels import read_kernels
 from regild.describe.keyrings import read_keyrings
 from regild.describe.os_release import read_os_release
+from regild.describe.rpm import read_rpm
 from regild.errors import NoPackageDatabase, NothingRead
 from regild.model.content import Content, Unknown
 
@@ -40,6 +41,7 @@ class Reader(Protocol):
 READERS: tuple[Reader, ...] = (
     read_os_release,
     read_dpkg,
+    read_rpm,
     read_foreign,
     read_apt_sources,
     read_keyrings,

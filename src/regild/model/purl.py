@@ -11,12 +11,19 @@ _RUN = re.compile(rb"[^A-Za-z0-9.~:_-]")
 
 
 def package_url(
-    type: str, name: str, version: str, *, namespace: str = "", arch: str = "", distro: str = ""
+    type: str,
+    name: str,
+    version: str,
+    *,
+    namespace: str = "",
+    arch: str = "",
+    distro: str = "",
+    epoch: str = "",
 ) -> str:
     """The package URL of one package, such as
     `pkg:deb/debian/openssl@3.0.15-1~deb12u1?arch=amd64&distro=debian-12`."""
     path = "/".join(_quoted(part) for part in (type, namespace, name) if part)
-    named = (("arch", arch), ("distro", distro))
+    named = (("arch", arch), ("distro", distro), ("epoch", epoch))
     qualifiers = "&".join(f"{key}={_quoted(value)}" for key, value in named if value)
     return f"pkg:{path}@{_quoted(version)}" + (f"?{qualifiers}" if qualifiers else "")
 
@@ -27,6 +34,19 @@ def debian_url(name: str, version: str, arch: str, platform: Platform) -> str:
     release = platform.version.partition(".")[0] if platform.id == "debian" else platform.version
     distro = f"{platform.id}-{release or platform.codename}".strip("-")
     return package_url("deb", name, version, namespace=platform.id, arch=arch, distro=distro)
+
+
+def rpm_url(name: str, version: str, epoch: int, arch: str, platform: Platform) -> str:
+    """The package URL of an rpm package; the epoch is no part of its version."""
+    return package_url(
+        "rpm",
+        name,
+        version,
+        namespace=platform.id,
+        arch=arch,
+        distro=f"{platform.id}-{platform.version}".strip("-"),
+        epoch=str(epoch) if epoch else "",
+    )
 
 
 def _quoted(text: str) -> str:

@@ -1,10 +1,10 @@
 """Which of two versions is the newer one, in the order of the package manager that wrote them
-(Debian: deb-version(7); rpm and apk take their own entry in `ORDERS`)."""
+(Debian: deb-version(7); rpm: rpm-version(7); Alpine: apk-package(5))."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -62,7 +62,73 @@ def _number(digits: str) -> Key:
 
 _END: Key = ((0,), (0, ""))
 
-ORDERS: dict[str, Callable[[str], Key]] = {"deb": debian_key}
+
+@lru_cache(maxsize=65536)
+def rpm_key(version: str) -> Key:
+    """A key that sorts as rpm does: epoch, version and release, a missing one before all others."""
+    epoch, colon, rest = version.partition(":")
+    if not colon:
+        epoch, rest = "", version
+    upstream, _, release = rest.rpartition("-") if "-" in rest else (rest, "", "")
+    return _number(epoch), _segments(upstream), _segments(release)
+
+
+_SEGMENTS = re.compile(r"~|\^|[A-Za-z]+|[0-9]+")
+
+
+def _segments(text: str) -> Key:
+    """Runs of letters and of digits; what stands between them counts for nothing, but `~` sorts
+    before the end, `^` after it, and letters before digits."""
+    return (*map(_segment, _SEGMENTS.findall(text)), (0,))
+
+
+def _segment(run: str) -> Key:
+    if run in "~^":
+        return (-1,) if run == "~" else (1,)
+    return (3, *_number(run)) if run[0].isdigit() else (2, run)
+
+
+@lru_cache(maxsize=65536)
+def apk_key(version: str) -> Key:
+    """A key that sorts as `apk version --test` does; what no version of apk's may hold ends it."""
+    begin = _APK_NUMBER.match(version)
+    found: list[Key] = [(_NUMBER, _number(begin[0]), 0)] if begin else []
+    place = begin.end() if begin else len(version)
+    while token := _APK_TOKEN.match(version, place):
+        found.extend(_apk_token(token))
+        place = token.end()
+    return (*found, (_APK_END,))
+
+
+_BEFORE, _APK_END, _REVISION, _SUFFIX_NUMBER, _AFTER, _LETTER, _NUMBER = range(7)
+"""What decides where two versions of apk first differ in kind: the lower one is older."""
+_PRE = ("alpha", "beta", "pre", "rc")
+_POST = ("cvs", "svn", "git", "hg", "p")
+_APK_NUMBER = re.compile(r"[0-9]+")
+_APK_TOKEN = re.compile(
+    r"\.(?P<zeros>0*)(?P<digits>[0-9]*)(?<!\.)|(?P<letter>(?<=[0-9])[a-z](?![a-z]))"
+    rf"|_(?P<word>{'|'.join((*_PRE, *_POST))})(?P<count>[0-9]*)|-r(?P<revision>[0-9]+)$"
+)
+
+
+def _apk_token(token: re.Match[str]) -> Iterator[Key]:
+    """A number after a dot, a letter, a suffix with its number, or the revision."""
+    if token["digits"] is not None:
+        # With zeros in front a number is a fraction: 1.05 is older than 1.1, and 1.0 than 1.05.
+        zeros = -len(token["zeros"])
+        yield (_NUMBER, (zeros,) if zeros else _number(token["digits"]), _number(token["digits"]))
+    elif token["letter"]:
+        yield (_LETTER, token["letter"])
+    elif token["revision"]:
+        yield (_REVISION, _number(token["revision"]))
+    else:
+        word = token["word"]
+        yield (_BEFORE, _PRE.index(word)) if word in _PRE else (_AFTER, _POST.index(word))
+        if token["count"]:
+            yield (_SUFFIX_NUMBER, _number(token["count"]))
+
+
+ORDERS: dict[str, Callable[[str], Key]] = {"deb": debian_key, "rpm": rpm_key, "apk": apk_key}
 """The order of versions by purl type."""
 
 

@@ -1,0 +1,144 @@
+"""What rpm's database says: the installed packages, in each of the three formats it has had.
+
+The keys that rpm keeps among them (`gpg-pubkey`) are no software and are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from msgspec.structs import replace
+
+from regild.describe import rpm_bdb, rpm_ndb, rpm_sqlite
+from regild.describe.evidence import Evidence, Unreadable, unknown
+from regild.describe.findings import Findings
+from regild.describe.rpm_header import Header, read_header
+from regild.errors import Malformed, TooLarge
+from regild.model.content import Package, Platform, Unknown
+from regild.model.purl import rpm_url
+
+FOLDERS = ("/usr/lib/sysimage/rpm", "/usr/share/rpm", "/var/lib/rpm")
+"""Where distributions keep it; often one of them is a symlink to another."""
+SQLITE, NDB, BERKELEY = "rpmdb.sqlite", "Packages.db", "Packages"
+
+DATABASE_LIMIT = 256 << 20
+"""A full desktop's database has about 150 MB."""
+PACKAGES_LIMIT = 100_000
+
+_KEYS = "gpg-pubkey"
+_ANY_ARCHITECTURE = ("", "noarch", "(none)")
+
+
+def read_rpm(evidence: Evidence, known: Findings) -> Findings:
+    """The packages of rpm's database; what is damaged is Unknown."""
+    unknowns: list[Unknown] = []
+    found: dict[tuple[str, str, str], Package] = {}
+    databases = _databases(evidence, unknowns)
+    for path, read in databases:
+        try:
+            for header in _headers(read(evidence, path), path):
+                package = _package(header, known.known_platform, path)
+                found[package.name, package.version, package.arch] = package
+                if len(found) > PACKAGES_LIMIT:
+                    raise TooLarge(where=path, why=f"it lists more than {PACKAGES_LIMIT} packages")
+        except Unreadable as error:
+            unknowns.append(unknown(error, path))
+    paths = tuple(path for path, _ in databases)
+    if paths and not found and not unknowns and not known.databases:
+        unknowns.append(Unknown(where=paths[0], why="the database lists no package"))
+    platform = _platform(found.values(), known.known_platform)
+    return Findings(
+        platform=platform,
+        packages=tuple(found.values()),
+        unknowns=tuple(unknowns),
+        databases=paths if found or unknowns else (),
+    )
+
+
+Read = Callable[[Evidence, str], Iterator[tuple[str, bytes]]]
+
+
+def _read_sqlite(evidence: Evidence, path: str) -> Iterator[tuple[str, bytes]]:
+    content = evidence.find_bytes(path, DATABASE_LIMIT) or b""
+    log = evidence.find_bytes(f"{path}-wal", DATABASE_LIMIT) or b""
+    if evidence.find_bytes(f"{path}-journal", DATABASE_LIMIT):
+        why = "a change to the database was interrupted, and its journal is not followed"
+        raise Malformed(where=f"{path}-journal", why=why)
+    return rpm_sqlite.read_headers(content, log, path)
+
+
+def _read_ndb(evidence: Evidence, path: str) -> Iterator[tuple[str, bytes]]:
+    return rpm_ndb.read_headers(evidence.find_bytes(path, DATABASE_LIMIT) or b"", path)
+
+
+def _read_berkeley(evidence: Evidence, path: str) -> Iterator[tuple[str, bytes]]:
+    return rpm_bdb.read_headers(evidence.find_bytes(path, DATABASE_LIMIT) or b"", path)
+
+
+FORMATS: tuple[tuple[str, Read], ...] = (
+    (SQLITE, _read_sqlite),
+    (NDB, _read_ndb),
+    (BERKELEY, _read_berkeley),
+)
+"""File name and reader, newest format first; each reader checks the magic."""
+
+
+def _databases(evidence: Evidence, unknowns: list[Unknown]) -> list[tuple[str, Read]]:
+    """Every database there is, each once; two formats in one folder are Unknown, the newer read."""
+    real: list[tuple[str, Read]] = []
+    linked: list[tuple[str, Read]] = []
+    for folder in FOLDERS:
+        try:
+            here = [one for one in FORMATS if evidence.find(f"{folder}/{one[0]}")]
+            if len(here) > 1:
+                names = " and ".join(name for name, _ in here)
+                unknowns.append(Unknown(where=folder, why=f"it holds two databases: {names}"))
+            node = evidence.find(folder)
+            into = linked if node is not None and node.kind == "symlink" else real
+            into.extend((f"{folder}/{name}", read) for name, read in here[:1])
+        except Unreadable as error:
+            unknowns.append(unknown(error, folder))
+    return real or linked[:1]
+
+
+def _headers(blobs: Iterator[tuple[str, bytes]], path: str) -> Iterator[Header]:
+    for where, blob in blobs:
+        header = read_header(blob, where)
+        if header.name != _KEYS:
+            yield header
+
+
+def _package(header: Header, platform: Platform, path: str) -> Package:
+    arch = "" if header.arch == "(none)" else header.arch
+    release = f"{header.version}-{header.release}"
+    source, source_version = _source(header)
+    return Package(
+        type="rpm",
+        name=header.name,
+        version=f"{header.epoch}:{release}" if header.epoch else release,
+        arch=arch,
+        source=source,
+        source_version=source_version,
+        purl=rpm_url(header.name, release, header.epoch, arch, platform),
+        where=path,
+    )
+
+
+def _source(header: Header) -> tuple[str, str]:
+    """Name and version of the source package, by the file that it came in."""
+    stem = header.source_rpm.removesuffix(".rpm").removesuffix(".src").removesuffix(".nosrc")
+    parts = stem.rsplit("-", 2)
+    if len(parts) != 3 or not all(parts):
+        return header.name, f"{header.version}-{header.release}"
+    return parts[0], f"{parts[1]}-{parts[2]}"
+
+
+def _platform(packages: Iterable[Package], platform: Platform) -> Platform | None:
+    """The platform with the native architecture: rpm's own, else the most frequent one."""
+    counted: dict[str, int] = {}
+    for one in packages:
+        if one.arch not in _ANY_ARCHITECTURE:
+            counted[one.arch] = counted.get(one.arch, 0) + (1_000_000 if one.name == "rpm" else 1)
+    if platform.arch or not counted:
+        return None
+    return replace(platform, arch=max(sorted(counted), key=lambda arch: counted[arch]))
