@@ -248,3 +248,16 @@ def test_a_damaged_certificate_is_never_more_than_it_was(at: int, other: bytes) 
         "expired",
         "unchecked",
     )
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"SHA256(vm.mf)= 00\n" + b"-----BEGIN CERTIFICATE-----" * 38_000,
+        b"SHA256(vm.mf)= " + b" " * 1_000_000 + b"x-----BEGIN",
+        b"SHA256(" + b") " * 500_000 + b"-----BEGIN",
+    ],
+)
+def test_a_hostile_certificate_is_refused_soon(content: bytes) -> None:
+    assert state(content, None) == "corrupted"

@@ -28,9 +28,9 @@ MIN_RSA_BITS: Final = 2048
 WEAK: Final = ("md5", "sha1")
 
 _LINE = re.compile(
-    rb"\s*(MD5|SHA1|SHA2?-?256|SHA2?-?384|SHA2?-?512)\s*\((.*)\)\s*=\s*([0-9A-Fa-f\s]+?)\s*\Z"
+    rb"\s*+(MD5|SHA1|SHA2?-?256|SHA2?-?384|SHA2?-?512)\s*+\((.*)\)\s*+=\s*+([0-9A-Fa-f\s]++)\Z"
 )
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]*+-----END CERTIFICATE-----")
 
 
 ABSENT: Final = SignatureState("absent", "the package is not signed")
@@ -87,8 +87,8 @@ def read_certificate(content: bytes, where: str = "the .cert") -> Signed:
     Raises: Malformed.
     """
     head, begin, _ = content.partition(b"-----BEGIN")
-    line = _LINE.match(head)
-    if len(content) > MAX_BYTES or line is None or not begin:
+    line = _LINE.match(head) if len(content) <= MAX_BYTES else None
+    if line is None or not begin:
         raise Malformed(where=where, why="it is not one signature line and certificates in PEM")
     digits = b"".join(line[3].split())
     if len(digits) % 2:

@@ -6,7 +6,7 @@ Reads the drafts (0.9) and DSP0243 1.x and 2.x (rules R1 to R4, R7).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from regild.errors import Ambiguous, Malformed, MissingFile
@@ -269,12 +269,22 @@ def _check_disks(
             raise Malformed(where=where, why=f"the disk {disk.id[:40]} names a File that is absent")
         if disk.parent and disk.parent not in parents:
             raise Malformed(where=where, why=f"the disk {disk.id[:40]} names an absent parent")
-    for disk in disks:
-        at, steps = disk.id, 0
-        while at := parents.get(at, ""):
-            steps += 1
-            if steps > len(disks):
-                raise Malformed(where=where, why=f"the disk {disk.id[:40]} is its own ancestor")
+    for name in own_ancestors(parents):
+        raise Malformed(where=where, why=f"the disk {name[:40]} is its own ancestor")
+
+
+def own_ancestors(parents: Mapping[str, str]) -> Iterator[str]:
+    """Disks that lead back to themselves, one of each circle, by each disk's parent."""
+    settled: set[str] = set()
+    for start in parents:
+        at = start
+        path: dict[str, None] = {}
+        while at in parents and at not in settled and at not in path:
+            path[at] = None
+            at = parents[at]
+        if at in path:
+            yield at
+        settled.update(path)
 
 
 def _required(root: Element) -> Iterator[str]:

@@ -10,7 +10,7 @@ from regild.model.finding import Finding
 from regild.ovf.lint.survey import Survey
 from regild.ovf.lint.table import RULES, TARGETS
 
-SHOWN = 50
+SHOWN = 20
 """So many places of one rule are told; a hostile package could have a million."""
 
 

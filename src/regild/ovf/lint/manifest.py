@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from regild.model.appliance import ManifestEntry
 from regild.model.digest import Digest
 from regild.model.progress import Silent
 from regild.ovf import certificate
@@ -60,8 +61,9 @@ def covers_members(survey: Survey) -> Iterator[Spot]:
     """Every member of the archive but manifest and certificate has a line."""
     listed = {line.entry.name for line in survey.lines if line.entry}
     own = {survey.manifest_name, survey.certificate_name, survey.envelope_name}
+    known = {*listed, *own, *survey.referenced}
     for name in survey.members:
-        if survey.manifest_name and name not in listed | own | set(survey.referenced):
+        if survey.manifest_name and name not in known:
             yield survey.path.name, name
 
 
@@ -83,10 +85,14 @@ def has_no_twins(survey: Survey) -> Iterator[Spot]:
 
 def is_true(survey: Survey) -> Iterator[Spot]:
     """The digests of the .ovf and of other small files match."""
+    tried: set[ManifestEntry] = set()
     for line in survey.lines:
         member = survey.held.get(line.entry.name) if line.entry else None
         if line.entry is None or member is None or member.bytes > HASHED_BYTES:
             continue
+        if line.entry in tried:
+            continue
+        tried.add(line.entry)
         found: Digest = digest_member(member, line.entry.digest, Silent())
         if found != line.entry.digest:
             yield f"{survey.manifest_name}:{line.number}", f"{member.name} has {found}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from regild.ovf.envelope import unit_bytes
+from regild.ovf.envelope import own_ancestors, unit_bytes
 from regild.ovf.lint.archive import Spot
 from regild.ovf.lint.survey import StatedFile, Survey
 
@@ -123,10 +123,9 @@ def ids_are_plain(survey: Survey) -> Iterator[Spot]:
 
 def files_follow_disks(survey: Survey) -> Iterator[Spot]:
     """The n-th File is that of the n-th Disk; further Files come after."""
-    stored = [disk for disk in survey.disks if disk.file]
     for number, disk in enumerate(survey.disks):
         file = survey.files[number].id if number < len(survey.files) else ""
-        if disk in stored and file != disk.file:
+        if disk.file and file != disk.file:
             said = f"Disk {number + 1} is {disk.file[:60]}, File {number + 1} is {file[:60]}"
             yield survey.place(disk.element), said
 
@@ -162,11 +161,9 @@ def disks_have_files(survey: Survey) -> Iterator[Spot]:
             yield survey.place(disk.element), f"{disk.id[:60]} names the File {disk.file[:60]}"
         if disk.parent and disk.parent not in parents:
             yield survey.place(disk.element), f"{disk.id[:60]} names the disk {disk.parent[:60]}"
-        at, steps = disk.id, 0
-        while (at := parents.get(at, "")) and steps <= len(parents):
-            steps += 1
-        if steps > len(parents):
-            yield survey.place(disk.element), f"{disk.id[:60]} is its own ancestor"
+    for name in own_ancestors(parents):
+        disk = next(one for one in survey.disks if one.id == name)
+        yield survey.place(disk.element), f"{name[:60]} is its own ancestor"
 
 
 def capacities_are_numbers(survey: Survey) -> Iterator[Spot]:

@@ -128,14 +128,15 @@ def _sections(survey: Survey) -> Iterator[Element]:
     """The sections of the envelope, of collections and of systems."""
     waiting = [survey.root]
     while waiting:
-        element = waiting.pop(0)
+        element = waiting.pop()
         found = list(sections_of(element))
         yield from found
+        sections = {id(one) for one in found}
+        inner = [child for child in element.children if id(child) not in sections]
         waiting += [
             child
-            for child in element.children
-            if not any(child is one for one in found)
-            and child.local in ("VirtualSystem", "VirtualSystemCollection", "Content")
+            for child in reversed(inner)
+            if child.local in ("VirtualSystem", "VirtualSystemCollection", "Content")
         ]
 
 
