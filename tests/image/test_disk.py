@@ -40,8 +40,8 @@ def test_a_sparse_raw_disk_has_extents_where_it_has_blocks(tmp_path):
 @pytest.mark.parametrize(
     ("head", "error"),
     [
-        (b"conectix", UnsupportedFormat),
-        (b"vhdxfile", UnsupportedFormat),
+        (b"conectix", Malformed),
+        (b"vhdxfile", Truncated),
         (bytes(64) + b"\x7f\x10\xda\xbe", UnsupportedFormat),
         (b"COWD", UnsupportedFormat),
         (b"\x1f\x8b\x08", UnsupportedFormat),

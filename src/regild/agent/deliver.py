@@ -24,7 +24,7 @@ from regild.model.receipt import Receipt
 from regild.ovf.member import Member
 from regild.prove.receipt import write_receipt
 from regild.publish.assemble import Published, write_disk, write_folder, write_ova
-from regild.publish.draft import Bom, Draft, NewDisk, draft_of, draft_of_disk
+from regild.publish.draft import SUFFIXES, Bom, Draft, NewDisk, draft_of, draft_of_disk
 from regild.publish.stored import Copied, Stored
 
 DISK_FORMATS = {"vmdk": "vmdk-stream", "qcow2": "qcow2", "raw": "raw"}
@@ -74,6 +74,8 @@ def deliver(
         disk_format = "vmdk-stream"
     if is_package and appliance is None and form:
         disk_format = "vmdk-stream"  # what every consumer of a package takes
+    if disk_format not in SUFFIXES:
+        raise UsageError(f"{disk_format} disks are read and not written; ask for another format")
     with ExitStack() as stack:
         stored = _new_disk(delivery, disk_format, scratch, stack, progress)
         disk = NewDisk(stored, disk_format, delivery.overlay.size)

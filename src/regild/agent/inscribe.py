@@ -32,7 +32,7 @@ from regild.model.progress import Progress
 from regild.ovf.archive import Appliance
 from regild.ovf.member import Member
 from regild.publish.assemble import Published, write_disk, write_folder, write_ova
-from regild.publish.draft import Bom, Draft, NewDisk, draft_of, draft_of_disk
+from regild.publish.draft import SUFFIXES, Bom, Draft, NewDisk, draft_of, draft_of_disk
 from regild.publish.stored import Copied
 
 BELIEVED = ("claimed", "equivalent", "verified")
@@ -190,6 +190,8 @@ def check_beside(out: Path, names: Iterable[str], force: bool) -> None:
 def _disk_draft(place: Place, descriptor: Descriptor, bom: Bom | None, name: str) -> Draft:
     """The draft of a bare disk that is taken over as it is, under a name."""
     boot = place.boot
+    if boot.disk.format not in SUFFIXES:
+        raise UsageError(f"{boot.disk.format} disks are read and not written; convert it before")
     stored = Copied((Member(name, boot.stored.path, boot.stored.offset, boot.stored.bytes),))
     disk = NewDisk(stored, boot.disk.format, boot.disk.size)
     envelope = place.image.envelope_bytes

@@ -1,19 +1,24 @@
 """A virtual disk as bytes, whatever file format keeps it, recognised by its first bytes.
 
-The format is told by magic numbers and never by a file's name. A file that needs another file
-(backing file, external extent, parent) is refused: what an image names is not followed.
+The format is told by magic numbers and never by a file's name. Where an image names another file
+(a backing file, an extent), it is followed only inside the image's own folder, and never from
+inside of an archive; parents are refused.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from regild.errors import ExternalFile, NotAnArchive, Truncated, UnsupportedFormat
+from regild.errors import NotAnArchive, Truncated, UnsupportedFormat
 from regild.image.window import Window, open_window
+
+if TYPE_CHECKING:
+    from regild.image.neighbours import Neighbours
 
 HEAD_BYTES = 512
 
@@ -27,7 +32,8 @@ class Disk(Protocol):
 
     @property
     def format(self) -> str:
-        """`raw`, `qcow2`, `vmdk-stream`, `vmdk-sparse` or `overlay`."""
+        """A name of `FORMATS` and its kinds: `raw`, `qcow2`, `vmdk-stream`, `vmdk-sparse`,
+        `vmdk-flat`, `vmdk-split`, `vhd`, `vhdx`, `vdi`; or `overlay`."""
 
     @property
     def bytes_read(self) -> int:
@@ -52,7 +58,7 @@ class Format:
 
     offset: int
     magic: bytes
-    opened: Callable[[Window], Disk]
+    opened: Callable[[Window, Neighbours | None], Disk]
 
 
 @contextlib.contextmanager
@@ -60,17 +66,28 @@ def open_disk(path: Path, offset: int = 0, length: int | None = None) -> Iterato
     """Open a disk image for reading, in place: a whole file or a part of one, such as an OVA's
     member.
 
-    `offset` and `length` are in bytes. What no magic claims is a raw disk.
+    `offset` and `length` are in bytes. What no magic claims is a raw disk. The names of other files
+    are followed only where the disk is a whole file.
 
     Raises: MissingFile, NotPermitted, Truncated, Malformed, TooLarge, UnsupportedFormat,
     ExternalFile, Encrypted.
     """
-    with open_window(path, offset, length) as window:
-        yield disk_of(window)
+    with contextlib.ExitStack() as stack:
+        window = stack.enter_context(open_window(path, offset, length))
+        yield disk_of(window, _neighbours(path, window, stack))
 
 
-def disk_of(window: Window) -> Disk:
-    """The virtual disk that lies in a window.
+def _neighbours(path: Path, window: Window, stack: contextlib.ExitStack) -> Neighbours | None:
+    """The door to the files beside a disk; none for a part of a file."""
+    if window.offset or window.size != os.lseek(window.handle, 0, os.SEEK_END):
+        return None
+    from regild.image.neighbours import Neighbours
+
+    return Neighbours(path.parent, window, stack)
+
+
+def disk_of(window: Window, neighbours: Neighbours | None = None) -> Disk:
+    """The virtual disk that lies in a window; without `neighbours`, one that needs no other file.
 
     Raises: as `open_disk`.
     """
@@ -79,52 +96,74 @@ def disk_of(window: Window) -> Disk:
     head = window.read(0, min(HEAD_BYTES, window.size))
     for candidate in FORMATS:
         if head[candidate.offset :].startswith(candidate.magic):
-            return candidate.opened(window)
+            return candidate.opened(window, neighbours)
     return _raw(window)
 
 
 def _raw(window: Window) -> Disk:
+    """A raw disk; a fixed VHD is one too, but for the footer behind it."""
     from regild.image.raw import RawDisk
+    from regild.image.vhd import find_fixed_vhd
 
-    return RawDisk(window)
+    return find_fixed_vhd(window) or RawDisk(window)
 
 
-def _vmdk(window: Window) -> Disk:
+def _vmdk(window: Window, _neighbours: Neighbours | None) -> Disk:
     from regild.image.vmdk import open_vmdk
 
     return open_vmdk(window)
 
 
-def _qcow2(window: Window) -> Disk:
+def _vmdk_split(window: Window, neighbours: Neighbours | None) -> Disk:
+    from regild.image.vmdk_split import open_descriptor
+
+    return open_descriptor(window, neighbours)
+
+
+def _qcow2(window: Window, neighbours: Neighbours | None) -> Disk:
     from regild.image.qcow2 import open_qcow2
 
-    return open_qcow2(window)
+    return open_qcow2(window, neighbours)
 
 
-def _refuse(what: str) -> Callable[[Window], Disk]:
-    def refuse(window: Window) -> Disk:
+def _vhd(window: Window, _neighbours: Neighbours | None) -> Disk:
+    from regild.image.vhd import open_vhd
+
+    return open_vhd(window)
+
+
+def _vhdx(window: Window, _neighbours: Neighbours | None) -> Disk:
+    from regild.image.vhdx import open_vhdx
+
+    return open_vhdx(window)
+
+
+def _vdi(window: Window, _neighbours: Neighbours | None) -> Disk:
+    from regild.image.vdi import open_vdi
+
+    return open_vdi(window)
+
+
+def _refuse(what: str) -> Callable[[Window, Neighbours | None], Disk]:
+    def refuse(window: Window, _neighbours: Neighbours | None) -> Disk:
         raise UnsupportedFormat(where=window.where, why=f"it is {what}")
 
     return refuse
 
 
-def _descriptor_file(window: Window) -> Disk:
-    raise ExternalFile(where=window.where, why="it is a VMDK descriptor whose data lie elsewhere")
-
-
-def _tar(window: Window) -> Disk:
+def _tar(window: Window, _neighbours: Neighbours | None) -> Disk:
     raise NotAnArchive(where=window.where, why="it is a tar archive where a disk was expected")
 
 
 FORMATS: tuple[Format, ...] = (
     Format(0, b"KDMV", _vmdk),
     Format(0, b"QFI\xfb", _qcow2),
-    Format(0, b"# Disk DescriptorFile", _descriptor_file),
+    Format(0, b"# Disk DescriptorFile", _vmdk_split),
     Format(0, b"COWD", _refuse("a COWD disk (ESX sparse extent)")),
     Format(0, b"SPARSE", _refuse("a SESparse disk")),
-    Format(0, b"conectix", _refuse("a VHD disk")),
-    Format(0, b"vhdxfile", _refuse("a VHDX disk")),
-    Format(64, b"\x7f\x10\xda\xbe", _refuse("a VDI disk")),
+    Format(0, b"conectix", _vhd),
+    Format(0, b"vhdxfile", _vhdx),
+    Format(64, b"\x7f\x10\xda\xbe", _vdi),
     Format(0, b"QED\0", _refuse("a QED disk")),
     Format(0, b"\x1f\x8b\x08", _refuse("compressed with gzip; unpack it first")),
     Format(0, b"\xfd7zXZ\0", _refuse("compressed with xz; unpack it first")),

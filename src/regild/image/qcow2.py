@@ -1,7 +1,8 @@
 """qcow2 disks, versions 2 and 3, with zlib and zstd clusters and extended L2 entries.
 
-QEMU's docs/interop/qcow2.txt. A backing file, an external data file, encryption and unknown
-incompatible features are refused; every place in the file is checked against its size.
+QEMU's docs/interop/qcow2.txt. A backing file is followed by a bare name and a stated format; an
+external data file, encryption and unknown incompatible features are refused; every place in the
+file is checked against its size.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from regild.errors import Encrypted, ExternalFile, Malformed, TooLarge, Truncated, UnsupportedFormat
+from regild.image.disk import Disk
 from regild.image.grains import (
     RecentGrains,
     check_capacity,
@@ -19,7 +22,12 @@ from regild.image.grains import (
     read_by_grain,
     runs_of,
 )
+from regild.image.qcow2_backing import open_backing
+from regild.image.spans import joined
 from regild.image.window import Window
+
+if TYPE_CHECKING:
+    from regild.image.neighbours import Neighbours
 
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQ")
 _FEATURES = struct.Struct(">QQQII")
@@ -40,8 +48,8 @@ HELD_TABLES_BYTES = 8 << 20
 SUBCLUSTERS = 32
 
 
-def open_qcow2(window: Window) -> Qcow2Disk:
-    """Open a qcow2 image that lies in a window and check its header.
+def open_qcow2(window: Window, neighbours: Neighbours | None = None) -> Qcow2Disk:
+    """Open a qcow2 image that lies in a window, with its backing files from the same folder.
 
     Raises: Malformed, Truncated, TooLarge, UnsupportedFormat, ExternalFile, Encrypted.
     """
@@ -50,15 +58,14 @@ def open_qcow2(window: Window) -> Qcow2Disk:
     _magic, version, backing_at, _backing, cluster_bits, size, crypt, l1_entries, l1_at, *_ = fields
     if version not in (2, 3):
         raise UnsupportedFormat(where=where, why=f"qcow2 version {version}")
-    if backing_at:
-        raise ExternalFile(where=where, why="it depends on a backing file")
     if crypt:
         raise Encrypted(where=where, why="its clusters are encrypted")
     if not MIN_CLUSTER_BITS <= cluster_bits <= MAX_CLUSTER_BITS:
         raise Malformed(where=where, why=f"clusters of 2^{cluster_bits} bytes")
     check_capacity(where, size)
     features, compression = _features(window, version)
-    return Qcow2Disk(window, size, cluster_bits, l1_at, l1_entries, features, compression)
+    backing = open_backing(window, version, neighbours) if backing_at else None
+    return Qcow2Disk(window, size, cluster_bits, l1_at, l1_entries, features, compression, backing)
 
 
 def _features(window: Window, version: int) -> tuple[int, int]:
@@ -100,8 +107,10 @@ class Qcow2Disk:
         l1_entries: int,
         features: int,
         compression: int,
+        backing: Disk | None = None,
     ) -> None:
         self.size = size
+        self._backing = backing
         self._window = window
         self._bits = cluster_bits
         self._cluster = 1 << cluster_bits
@@ -118,7 +127,8 @@ class Qcow2Disk:
     @property
     def bytes_read(self) -> int:
         """Bytes read from the file so far."""
-        return self._window.bytes_read
+        below = self._backing.bytes_read if self._backing else 0
+        return self._window.bytes_read + below
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes; clusters that are not kept read as zeros.
@@ -133,7 +143,13 @@ class Qcow2Disk:
 
         Raises: Truncated, Malformed.
         """
-        return runs_of(self._kept(), self._cluster, self.size)
+        own = runs_of(self._kept(), self._cluster, self.size)
+        if self._backing is None:
+            return own
+        # Clusters that this file makes zeros are among them too, which costs reading and no more.
+        end = self.size
+        below = ((at, min(length, end - at)) for at, length in self._backing.extents() if at < end)
+        return joined(own, below)
 
     def _kept(self) -> Iterator[int]:
         """The numbers of the clusters that hold something, ascending."""
@@ -162,7 +178,7 @@ class Qcow2Disk:
     def _piece(self, number: int, start: int, count: int) -> bytes:
         index, entry = divmod(number, self._entries)
         if not self._l1[index]:
-            return bytes(count)
+            return self._below(number * self._cluster + start, count)
         table = self._table(index)
         word = table[entry * self._words]
         if word & COMPRESSED:
@@ -173,23 +189,36 @@ class Qcow2Disk:
             return content[start : start + count]
         at = word & OFFSET_MASK
         if self._words == 2:
-            return self._subclusters(at, table[entry * 2 + 1], start, count)
-        if not at or word & ZERO:
+            return self._subclusters(number, at, table[entry * 2 + 1], start, count)
+        if word & ZERO:
             return bytes(count)
+        if not at:
+            return self._below(number * self._cluster + start, count)
         return self._window.read(at + start, count)
 
-    def _subclusters(self, at: int, bitmap: int, start: int, count: int) -> bytes:
+    def _below(self, offset: int, count: int) -> bytes:
+        """What the backing file holds where this one holds nothing; zeros behind its end."""
+        if self._backing is None or offset >= self._backing.size:
+            return bytes(count)
+        return self._backing.read(offset, min(count, self._backing.size - offset)).ljust(
+            count, b"\0"
+        )
+
+    def _subclusters(self, cluster: int, at: int, bitmap: int, start: int, count: int) -> bytes:
         """A part of a cluster whose 32 subclusters are kept, zero or absent one by one."""
         if bitmap & (bitmap >> 32) & 0xFFFFFFFF:
             raise Malformed(where=self._window.where, why="a subcluster is both data and zero")
 
+        unit = self._cluster // SUBCLUSTERS
+
         def piece(number: int, within: int, length: int) -> bytes:
             if bitmap >> number & 1 and at:
-                place = at + number * (self._cluster // SUBCLUSTERS) + within
-                return self._window.read(place, length)
-            return bytes(length)
+                return self._window.read(at + number * unit + within, length)
+            if bitmap >> (number + 32) & 1:
+                return bytes(length)
+            return self._below(cluster * self._cluster + number * unit + within, length)
 
-        return read_by_grain(start, count, self._cluster // SUBCLUSTERS, piece)
+        return read_by_grain(start, count, unit, piece)
 
     def _unpacked(self, number: int, word: int) -> bytes:
         """A compressed cluster: the place in the low bits, above them the further sectors."""

@@ -40,7 +40,19 @@ ENTRIES = 512
 NO_PARENT = "ffffffff"
 CREATE_TYPES = ("monolithicSparse", "streamOptimized")
 
-_EXTENT = re.compile(r'(?:RW|RDONLY|NOACCESS)\s+(\d+)\s+(\w+)(?:\s+"([^"]*)")?(?:\s+\d+)?\s*')
+_EXTENT = re.compile(
+    r'(?:RW|RDONLY|NOACCESS)\s+(\d{1,18})\s+(\w+)(?:\s+"([^"]*)")?(?:\s+(\d{1,18}))?\s*'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A line of a descriptor that names a file with data; `sectors` and `begin` in sectors."""
+
+    sectors: int
+    kind: str
+    name: str
+    begin: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,40 +161,56 @@ def read_descriptor(text: bytes, where: str) -> DiskDescriptor:
     Raises: ExternalFile for a parent, for more than one extent and for an extent that is another
     file's or names a path; Malformed.
     """
+    settings, extents, database = read_settings(text)
+    _check_alone(settings, extents, where)
+    return DiskDescriptor(
+        content_id=settings.get("cid", "").lower(),
+        create_type=settings.get("createtype", ""),
+        name=extents[0].name if extents else "",
+        database=tuple(line for line in database if line.isascii() and line.isprintable()),
+    )
+
+
+def read_settings(text: bytes) -> tuple[dict[str, str], list[Extent], list[str]]:
+    """The settings of a descriptor by lower-case name, its extents, and its database's lines."""
     settings: dict[str, str] = {}
-    extents: list[tuple[str, str]] = []
+    extents: list[Extent] = []
     database: list[str] = []
     for line in text.partition(b"\0")[0].decode("latin-1").splitlines():
         line = line.strip()
         found = _EXTENT.fullmatch(line)
         if found:
-            extents.append((found[2], found[3] or ""))
+            sectors, kind, name, begin = found.groups()
+            extents.append(Extent(int(sectors), kind, name or "", int(begin or 0)))
         elif line.startswith("ddb."):
             database.append(line)
         elif "=" in line and not line.startswith("#"):
             key, _, setting = line.partition("=")
             settings[key.strip().lower()] = setting.strip().strip('"')
-    _check_alone(settings, extents, where)
-    return DiskDescriptor(
-        content_id=settings.get("cid", "").lower(),
-        create_type=settings.get("createtype", ""),
-        name=extents[0][1] if extents else "",
-        database=tuple(line for line in database if line.isascii() and line.isprintable()),
-    )
+    return settings, extents, database
 
 
-def _check_alone(settings: dict[str, str], extents: list[tuple[str, str]], where: str) -> None:
-    """Refuse what depends on another file."""
+def check_no_parent(settings: dict[str, str], where: str) -> None:
+    """Refuse a disk that is the difference to another one.
+
+    Raises: ExternalFile.
+    """
     parent = settings.get("parentcid", NO_PARENT).lower()
     if parent != NO_PARENT or "parentfilenamehint" in settings:
         hint = settings.get("parentfilenamehint", parent)
         raise ExternalFile(where=where, why=f"it depends on the parent disk {hint!r}")
+
+
+def _check_alone(settings: dict[str, str], extents: list[Extent], where: str) -> None:
+    """Refuse what depends on another file."""
+    check_no_parent(settings, where)
     create_type = settings.get("createtype", "")
     if create_type and create_type not in CREATE_TYPES:
         raise ExternalFile(where=where, why=f"a {create_type!r} disk keeps its data elsewhere")
     if len(extents) > 1:
         raise ExternalFile(where=where, why=f"it consists of {len(extents)} extents")
-    for kind, name in extents:
+    for extent in extents:
+        kind, name = extent.kind, extent.name
         if kind != "SPARSE":
             raise ExternalFile(where=where, why=f"its extent {name!r} is of type {kind}")
         if not name or "/" in name or "\\" in name or name in (".", ".."):

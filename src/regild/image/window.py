@@ -65,15 +65,19 @@ class Window:
 
 
 @contextlib.contextmanager
-def open_window(path: Path, offset: int = 0, length: int | None = None) -> Iterator[Window]:
-    """Open a part of a file for reading; without `length`, all from `offset` to its end.
+def open_window(
+    path: Path, offset: int = 0, length: int | None = None, *, linked: bool = True
+) -> Iterator[Window]:
+    """Open a part of a file for reading; without `length`, all from `offset` to its end. A symlink
+    is followed where `linked` is true.
 
     Raises: MissingFile, NotPermitted, Truncated when the file is shorter, Malformed when it is no
     file at all.
     """
     with translated(path):
         # Not waiting, because a pipe would let us wait for a writer that never comes.
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        handle = os.open(path, flags if linked else flags | os.O_NOFOLLOW)
     try:
         kind = os.fstat(handle).st_mode
         if not stat.S_ISREG(kind) and not stat.S_ISBLK(kind):
