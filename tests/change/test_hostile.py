@@ -111,7 +111,12 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+QUICK = ("a database that is a link", "a hole larger than the guest", "output without end")
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in REFUSED]
+)
 def test_what_a_script_may_not_do_is_refused_in_one_sentence(
     name: str, guest: Guest, job: Scratch, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from regild.change.record import canonical_acl, read_record
+from regild.errors import GuestFull, RecordRefused
 from regild.model.record import Entry, Record
 
 WHITEOUT = 0o020000
@@ -123,6 +124,35 @@ def test_what_the_image_keeps_for_itself_is_left_out(layers: tuple[Path, Path]) 
 def test_names_that_are_not_text_survive(layers: tuple[Path, Path]) -> None:
     (Path(os.fsdecode(os.fsencode(layers[0]) + b"/\xff\n'"))).write_bytes(b"x")
     assert "/\udcff\n'" in entries(layers)
+
+
+def test_names_in_folders_that_are_left_out_do_not_count(layers: tuple[Path, Path]) -> None:
+    upper, _ = layers
+    put(upper / "a", b"x")
+    (upper / "var/tmp").mkdir(parents=True)
+    (upper / "var/tmp/b").hardlink_to(upper / "a")
+    assert entries(layers)["/a"].becomes.links == 1
+
+
+def test_a_file_that_cannot_fit_is_not_even_read(layers: tuple[Path, Path]) -> None:
+    upper, _ = layers
+    put(upper / "hole")
+    os.truncate(upper / "hole", 1 << 40)
+    with pytest.raises(GuestFull, match="/hole of 1048576 MiB does not fit"):
+        read(layers)
+
+
+@pytest.mark.parametrize("name", ["overlay.opaque", "redirect", "metacopy"])
+def test_overlayfs_own_marks_are_refused(layers: tuple[Path, Path], name: str) -> None:
+    os.setxattr(put(layers[0] / "file"), f"user.overlay.{name}", b"y")
+    with pytest.raises(RecordRefused, match=name):
+        read(layers)
+
+
+def test_folders_without_end_are_refused(layers: tuple[Path, Path]) -> None:
+    (layers[0] / "/".join(["d"] * 300)).mkdir(parents=True)
+    with pytest.raises(RecordRefused, match="too deep"):
+        read(layers)
 
 
 def test_an_access_list_reads_the_same_from_kernel_and_library() -> None:

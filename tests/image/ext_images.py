@@ -31,12 +31,12 @@ KINDS = {
 Fact = tuple[object, ...]
 
 
-def make_image(path: Path, kind: str, source: Path | None = None, size: int = 24 << 20) -> Path:
+def make_image(path: Path, kind: str, source: Path | None = None, size: int = 16 << 20) -> Path:
     """A filesystem of a kind, filled from a folder with owners, times and attributes."""
     with path.open("wb") as file:
         file.truncate(size)
     filled = ["-d", source] if source else []
-    tool("mke2fs", "-q", "-F", "-N", 4096, *KINDS[kind], *filled, path)
+    tool("mke2fs", "-q", "-F", "-N", 2500, *KINDS[kind], *filled, path)
     return path
 
 
@@ -65,7 +65,8 @@ def opened(image: Path, writable: bool = False) -> Iterator[Changing]:
 
 def flattened(image: Path) -> Path:
     """The image with its overlay's changes, as a file of its own."""
-    target = image.with_suffix(".flat")
+    # A file of its own each time: the kernel may still hold the last one's pages.
+    target = image.with_suffix(f".flat{len(list(image.parent.glob('*.flat*')))}")
     with opened(image) as changing, target.open("wb") as file:
         overlay = changing.overlay
         file.truncate(overlay.size)
