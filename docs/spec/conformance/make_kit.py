@@ -13,6 +13,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -379,7 +380,14 @@ def filesystem(folder: Path, version: str) -> bytes:
         "root_owner=0:0",
     ]
     uuid = ["-U", "d2ede1a0-86b5-56b7-aa13-26138219e030"]
-    subprocess.run([*line, *uuid, "-d", str(folder / "tree"), str(made), "1024k"], check=True)
+    # Debian keeps mke2fs where an ordinary user's PATH does not look.
+    env = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+    subprocess.run(
+        [*line, *uuid, "-d", str(folder / "tree"), str(made), "1024k"],
+        check=True,
+        env=env,
+        stdout=subprocess.DEVNULL,
+    )
     return made.read_bytes()
 
 
