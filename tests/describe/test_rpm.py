@@ -92,7 +92,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     packages = [
         build(folder, "first", "1.0~rc1"),
         build(folder, "second", "2.0", "Epoch: 4"),
-        build(folder, "third", "3.0^git1"),
+        build(folder, "third", "3.0^git1", "Obsoletes: first"),
     ]
     base = folder / "db"
     install = ("-i", "--justdb", "--nodeps", "--nosignature")
@@ -101,8 +101,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = folder / "copy"
     copy.mkdir()
     with logged(base):
-        rpm(base, *install, str(packages[2]))
-        rpm(base, "-e", "--justdb", "first")
+        # Closing it, rpm waits ten seconds for the reader before it leaves the log alone.
+        rpm(base, "-U", *install[1:], str(packages[2]))
         (copy / "theirs").write_text("\n".join(listed(base)))
         for file in base.glob("rpmdb.sqlite*"):
             (copy / file.name).write_bytes(file.read_bytes())

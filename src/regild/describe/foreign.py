@@ -8,9 +8,6 @@ from regild.describe.findings import Findings
 from regild.model.content import Unknown
 
 PLACES = (
-    ("/lib/apk/db/installed", "apk"),
-    ("/usr/lib/apk/db/installed", "apk"),
-    ("/var/lib/pacman/local", "pacman"),
     ("/var/db/pkg", "portage"),
     ("/Windows/System32/config/SOFTWARE", "the Windows registry"),
     ("/System/Library/CoreServices/SystemVersion.plist", "macOS"),

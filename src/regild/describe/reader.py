@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
+from regild.describe.apk import read_apk
 from regild.describe.applications import read_applications
 from regild.describe.apt_settings import read_apt_settings
 from regild.describe.apt_sources import read_apt_sources
@@ -20,6 +21,7 @@ from regild.describe.foreign import read_foreign
 from regild.describe.kernels import read_kernels
 from regild.describe.keyrings import read_keyrings
 from regild.describe.os_release import read_os_release
+from regild.describe.pacman import read_pacman
 from regild.describe.rpm import read_rpm
 from regild.errors import NoPackageDatabase, NothingRead
 from regild.model.content import Content, Unknown
@@ -42,6 +44,8 @@ READERS: tuple[Reader, ...] = (
     read_os_release,
     read_dpkg,
     read_rpm,
+    read_apk,
+    read_pacman,
     read_foreign,
     read_apt_sources,
     read_keyrings,

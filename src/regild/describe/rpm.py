@@ -5,13 +5,12 @@ The keys that rpm keeps among them (`gpg-pubkey`) are no software and are left o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-
-from msgspec.structs import replace
+from collections.abc import Callable, Iterator
 
 from regild.describe import rpm_bdb, rpm_ndb, rpm_sqlite
 from regild.describe.evidence import Evidence, Unreadable, unknown
 from regild.describe.findings import Findings
+from regild.describe.native import with_architecture
 from regild.describe.rpm_header import Header, read_header
 from regild.errors import Malformed, TooLarge
 from regild.model.content import Package, Platform, Unknown
@@ -26,7 +25,6 @@ DATABASE_LIMIT = 256 << 20
 PACKAGES_LIMIT = 100_000
 
 _KEYS = "gpg-pubkey"
-_ANY_ARCHITECTURE = ("", "noarch", "(none)")
 
 
 def read_rpm(evidence: Evidence, known: Findings) -> Findings:
@@ -46,7 +44,7 @@ def read_rpm(evidence: Evidence, known: Findings) -> Findings:
     paths = tuple(path for path, _ in databases)
     if paths and not found and not unknowns and not known.databases:
         unknowns.append(Unknown(where=paths[0], why="the database lists no package"))
-    platform = _platform(found.values(), known.known_platform)
+    platform = with_architecture(known.known_platform, found.values(), "rpm")
     return Findings(
         platform=platform,
         packages=tuple(found.values()),
@@ -131,14 +129,3 @@ def _source(header: Header) -> tuple[str, str]:
     if len(parts) != 3 or not all(parts):
         return header.name, f"{header.version}-{header.release}"
     return parts[0], f"{parts[1]}-{parts[2]}"
-
-
-def _platform(packages: Iterable[Package], platform: Platform) -> Platform | None:
-    """The platform with the native architecture: rpm's own, else the most frequent one."""
-    counted: dict[str, int] = {}
-    for one in packages:
-        if one.arch not in _ANY_ARCHITECTURE:
-            counted[one.arch] = counted.get(one.arch, 0) + (1_000_000 if one.name == "rpm" else 1)
-    if platform.arch or not counted:
-        return None
-    return replace(platform, arch=max(sorted(counted), key=lambda arch: counted[arch]))
