@@ -7,9 +7,11 @@ folder, and nothing of a stage that failed is used.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from regild.model.progress import Progress
 from regild.model.record import Explained, Record
 
 MEMORY_SHARE = 3
-"""The upper directory may take a third of the memory that is available."""
+"""Tree and changes together may take a third of the memory that is available."""
 RECORD_BYTES_MAX = 1 << 30
 RECORD_SECONDS = 600
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
@@ -82,8 +84,7 @@ def apply_plan(
         place = {"disk": file.fileno(), "where": str(disk.path), "parts": to_json(parts, indent=0)}
         place |= {"offset": disk.offset, "bytes": disk.bytes}
         stages = _Stages(scratch, disk.path, file.fileno(), repository, timeout_seconds, progress)
-        stages.read_or_write("extract", {**place, "tree": str(job / "tree")})
-        request = {
+        request: dict[str, Any] = {
             "job": str(job),
             "repository": str(repository),
             "commands": to_json(compile_plan(plan), indent=0),
@@ -91,7 +92,8 @@ def apply_plan(
             "timeout_seconds": timeout_seconds,
             "room_bytes": sum(part.bytes for part in parts if part.writable),
         }
-        ran = _run_in_memory_first(stages, request, plan)
+        extract = {**place, "tree": str(job / "tree")}
+        ran = _run_in_memory_first(stages, extract, request, _memory_for(plan, parts))
         explained = _judge(job, parts)
         written = stages.read_or_write("write", {**place, "job": str(job), "now_ns": now_ns})
     return Changed(
@@ -117,19 +119,31 @@ class _Stages:
 
     def read_or_write(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
         """A stage that works on the disk; where the disk makes it crash, that is said of it."""
-        try:
+        with self._blamed_on_the_disk():
             return self._run(name, request, keep=(self.disk,), timeout=self.timeout_seconds)
+
+    def run_guest(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The stage that runs the guest's commands; it may mount.
+
+        It is handed the disk only where it is to take the tree out into memory first, which it
+        leaves to a confined stage inside it.
+        """
+        # The commands have their own limit; as much again is for the tree and the record.
+        limit = 2 * self.timeout_seconds + RECORD_SECONDS
+        keep = (self.disk,) if "extract" in request else ()
+        with self._blamed_on_the_disk():
+            return self._run("run", request, confined=False, timeout=limit, keep=keep)
+
+    @contextlib.contextmanager
+    def _blamed_on_the_disk(self) -> Iterator[None]:
+        """A crash of a stage that reads the disk is told as what the disk did."""
+        try:
+            yield
         except CommandFailed as error:
             if signal_of(error) in CRASHES:
                 why = f"reading its filesystem crashed: {error.why}"
                 raise Malformed(where=str(self.path), why=why) from error
             raise
-
-    def run_guest(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The stage that runs the guest's commands; it may mount, and never sees the disk."""
-        # The commands have their own limit; as much again is for the record.
-        limit = 2 * self.timeout_seconds + RECORD_SECONDS
-        return self._run("run", request, confined=False, timeout=limit)
 
     def _run(
         self,
@@ -154,14 +168,20 @@ class _Stages:
         return answer
 
 
-def _run_in_memory_first(stages: _Stages, request: dict[str, Any], plan: Plan) -> dict[str, Any]:
-    """RUN with the changes in memory where they fit; once more on the disk where they did not."""
-    memory_bytes = _memory_bytes(plan)
-    if memory_bytes:
+def _run_in_memory_first(
+    stages: _Stages, extract: dict[str, Any], request: dict[str, Any], memory: _Memory
+) -> dict[str, Any]:
+    """EXTRACT and RUN in memory as far as they fit; once more on the disk where they did not."""
+    if memory.upper:
+        inside = {"extract": {**extract, "memory_bytes": memory.tree}} if memory.tree else {}
+        if not memory.tree:
+            stages.read_or_write("extract", extract)
         try:
-            return stages.run_guest({**request, "memory_bytes": memory_bytes})
+            return stages.run_guest({**request, **inside, "memory_bytes": memory.upper})
         except DiskFull as error:
             stages.progress.note(f"{error}; starting again on the disk")
+    if memory.tree or not memory.upper:
+        stages.read_or_write("extract", extract)
     return stages.run_guest({**request, "memory_bytes": 0})
 
 
@@ -187,12 +207,25 @@ def _read(path: Path) -> bytes:
         return file.read(RECORD_BYTES_MAX)
 
 
-def _memory_bytes(plan: Plan) -> int:
-    """Room for the upper directory in memory; 0 where the machine has too little to spare.
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """Bytes of memory for the tree and for the upper directory; 0 where it is to be the disk."""
+
+    tree: int
+    upper: int
+
+
+def _memory_for(plan: Plan, parts: tuple[Part, ...]) -> _Memory:
+    """What may be done in memory: the changes first, the tree too where there is room for both.
 
     dpkg unpacks a package beside its old files, and triggers rewrite caches: twice the unpacked
-    size of what is installed, which is under six times the download, and 256 MiB mostly do.
+    size of what is installed, which is under six times the download, and 256 MiB mostly do. A
+    tree takes what its filesystems use, and a page for the rest of each file's last block.
     """
-    wanted = 6 * plan.download_bytes + (256 << 20)
+    changes = 6 * plan.download_bytes + (256 << 20)
+    used = sum(part.bytes - part.free_blocks * part.block_bytes for part in parts if part.writable)
+    tree = used + used // 4 + (64 << 20)
     share = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MEMORY_SHARE
-    return share if wanted < share else 0
+    if changes + tree < share:
+        return _Memory(tree, share - tree)
+    return _Memory(0, share if changes < share else 0)

@@ -36,7 +36,9 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """
     parts = from_json(tuple[Part, ...], request["parts"])
     tree = Path(request["tree"])
-    tree.mkdir(mode=0o755)
+    tree.mkdir(mode=0o755, exist_ok=True)
+    if any(tree.iterdir()):
+        raise Malformed(where=str(tree), why="it is not empty")
     disk = disk_of(Window(request["disk"], request["where"], request["offset"], request["bytes"]))
     progress.step("Taking the guest's files out", None)
     lost: list[list[str]] = []

@@ -25,6 +25,7 @@ from regild.errors import (
     HostError,
 )
 from regild.host.run import OUTPUT_BYTES_MAX, TIMED_OUT, Finished, run
+from regild.host.stage import run_nested
 from regild.model.json import from_json, to_json
 from regild.model.progress import Progress
 
@@ -46,13 +47,16 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
     The job's folder holds `tree`, `repository` the plan's package files; `record.json`,
     `owners.json` and `content` appear in it. Commands have `timeout_seconds` together; new
-    contents may be `room_bytes` together.
+    contents may be `room_bytes` together. With `extract` in the request the tree is first taken
+    out here, into memory: thousands of small files cost a disk's filesystem more than dpkg does.
 
     Raises: GuestCommandFailed, GuestCommandHung, GuestFull, RecordRefused, TooLarge, DiskFull,
     HostError.
     """
     job, memory_bytes = Path(request["job"]), request["memory_bytes"]
     commands = from_json(tuple[GuestCommand, ...], request["commands"])
+    if "extract" in request:
+        _extract_in_memory(job / "tree", request["extract"], progress)
     upper = _mount_overlay(job, memory_bytes)
     guest = _Guest(job, Path(request["repository"]), request["timeout_seconds"])
     try:
@@ -67,6 +71,15 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     (job / "owners.json").write_text(to_json(owners, indent=0))
     (job / "record.json").write_text(to_json(record, indent=0))
     return {"entries": len(record.entries), "content_bytes": record.content_bytes, "said": said}
+
+
+def _extract_in_memory(tree: Path, request: dict[str, Any], progress: Progress) -> None:
+    """EXTRACT as a confined stage of its own, into a filesystem in memory that ends with us."""
+    tree.mkdir(mode=0o755)
+    _mount_memory(tree, request["memory_bytes"], "nr_inodes=0,")
+    if not _keeps_attributes(tree):
+        run(["umount", tree], purpose="to leave memory")
+    run_nested("regild.change.extract", request, progress, keep=(request["disk"],))
 
 
 def _mount_overlay(job: Path, memory_bytes: int) -> Path:

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -94,17 +94,56 @@ def run_stage(
         _deadline(process, timeout_seconds, title),
     ):
         begin = errors_file.tell()
-        assert process.stdin is not None and process.stdout is not None  # noqa: S101 - pipes by construction
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(json.dumps(request).encode())
-            process.stdin.close()
-        for told in _read_lines(process.stdout, title):
-            if "result" in told:
-                return told["result"]
-            if "error" in told:
-                raise _rebuild(told, title)
-            _pass_on(told, progress)
-        raise _without_answer(process, title, _last_line(log, begin))
+        return _converse(process, request, title, progress, lambda: _last_line(log, begin))
+
+
+def run_nested(name: str, request: object, progress: Progress, *, keep: Sequence[int] = ()) -> Any:
+    """A confined stage inside a stage: it shares the name space, and with it what is mounted.
+
+    What it says on standard error goes where its caller's does.
+
+    Raises: as `run_stage`.
+    """
+    title = f"the stage {name.rpartition('.')[2]}"
+    limit = [find_tool("prlimit", "to bound a stage's memory"), f"--as={MEMORY_BYTES_MAX}"]
+    argv: list[str | Path] = [
+        *limit,
+        *_confinement(),
+        sys.executable,
+        "-I",
+        "-m",
+        "regild.host.stage",
+        name,
+    ]
+    process = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=tuple(keep)
+    )
+    with process:
+        try:
+            return _converse(process, request, title, progress, lambda: "see the stages' log")
+        finally:
+            process.kill()
+
+
+def _converse(
+    process: subprocess.Popen[bytes],
+    request: object,
+    title: str,
+    progress: Progress,
+    last_words: Callable[[], str],
+) -> Any:
+    """Send a stage its request and follow what it tells to its result or error."""
+    assert process.stdin is not None and process.stdout is not None  # noqa: S101 - pipes by construction
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(request).encode())
+        process.stdin.close()
+    for told in _read_lines(process.stdout, title):
+        if "result" in told:
+            return told["result"]
+        if "error" in told:
+            raise _rebuild(told, title)
+        _pass_on(told, progress)
+    raise _without_answer(process, title, last_words())
 
 
 def signal_of(error: CommandFailed) -> int:
