@@ -29,6 +29,7 @@ PACKAGES = {
     "mkswap": "util-linux",
     "mkfs.xfs": "xfsprogs",
     "mkfs.btrfs": "btrfs-progs",
+    "lvm": "lvm2",
     "cryptsetup": "cryptsetup-bin",
     "dumpe2fs": "e2fsprogs",
     "qemu-io": "qemu-utils",

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from fs_explorer.entry import EntryType
 from fs_explorer.errors import FsExplorerError, UnsupportedFormatError
 from fs_explorer.io.cache import Cache
-from fs_explorer.io.source import RandomAccess
+from fs_explorer.io.source import BytesRA, RandomAccess
 from fs_explorer.io.stats import Stats
-from fs_explorer.tree import Context
+from fs_explorer.tree import Context, DataSource
 from fs_explorer.tree import Node as Item
 from fs_explorer.tree import Tree as Reader
 
@@ -25,6 +25,7 @@ from regild.errors import Malformed, RegildError, TooLarge, UnsupportedFilesyste
 from regild.image.disk import Disk
 from regild.image.tree import Node, NodeKind
 from regild.image.volumes import Volume
+from regild.image.xfs import XfsVolume
 
 CACHE_BYTES = 8 << 20
 MAX_NAMES = 250_000
@@ -45,6 +46,19 @@ KINDS: dict[EntryType, NodeKind] = {
     EntryType.CHAR_DEVICE: "character",
     EntryType.BLOCK_DEVICE: "block",
 }
+
+XFS_KINDS = {
+    1: EntryType.FILE,
+    2: EntryType.DIR,
+    3: EntryType.CHAR_DEVICE,
+    4: EntryType.BLOCK_DEVICE,
+    5: EntryType.FIFO,
+    6: EntryType.SOCKET,
+    7: EntryType.SYMLINK,
+}
+"""The types that stand beside names (XFS_DIR3_FT_*)."""
+MODE_KINDS = {0o10: 1, 0o4: 2, 0o2: 3, 0o6: 4, 0o1: 5, 0o14: 6, 0o12: 7}
+"""The same types by the high bits of an inode's mode."""
 
 
 class _VolumeBytes(RandomAccess):
@@ -96,12 +110,48 @@ def _btrfs(access: RandomAccess, context: Context) -> Reader:
     return BtrfsFS(access, context)
 
 
+class _XfsReader(Reader):
+    """Our own reader of XFS in the library's shape."""
+
+    def __init__(self, access: RandomAccess) -> None:
+        self._volume = XfsVolume(access.read_exact, access.size, "the XFS filesystem")
+
+    def root(self) -> Item:
+        return self._item("", self._volume.root)
+
+    def children(self, node: Item, stat: bool = True) -> Iterator[Item]:
+        for name, number, kind in self._volume.entries(self._volume.inode(node.ref)):
+            text = name.decode("utf-8", "surrogateescape")
+            found = XFS_KINDS.get(kind, EntryType.OTHER)
+            yield Item(text, found, ref=number, inode=number, statted=False)
+
+    def stat(self, node: Item) -> Item:
+        return self._item(node.name, node.ref)
+
+    def readlink(self, node: Item) -> str:
+        target = self._volume.target(self._volume.inode(node.ref))
+        return target.decode("utf-8", "surrogateescape")
+
+    def open_file(self, node: Item) -> DataSource:
+        return BytesRA(self._volume.content(self._volume.inode(node.ref)))
+
+    def _item(self, name: str, number: int) -> Item:
+        inode = self._volume.inode(number)
+        kind = XFS_KINDS.get(MODE_KINDS.get(inode.mode >> 12, 0), EntryType.OTHER)
+        return Item(name, kind, ref=number, inode=number, size=inode.size, mode=inode.mode)
+
+
+def _xfs(access: RandomAccess, _context: Context) -> Reader:
+    return _XfsReader(access)
+
+
 READERS: dict[str, Callable[[RandomAccess, Context], Reader]] = {
     "ext2": _ext,
     "ext3": _ext,
     "ext4": _ext,
     "vfat": _fat,
     "btrfs": _btrfs,
+    "xfs": _xfs,
 }
 """The filesystems that can be read."""
 

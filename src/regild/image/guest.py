@@ -25,6 +25,7 @@ from regild.image.fstab import MAX_FSTAB_BYTES, MAX_MOUNTS, Line, find_volume, r
 from regild.image.paths import MountedTree
 from regild.image.tree import Guest, Mount
 from regild.image.volumes import Volume, read_volumes
+from regild.image.xfs_log import is_clean
 from regild.model.content import Unknown, VolumeSpace
 
 ROOT_MARKS = ("/etc/os-release", "/usr/lib/os-release", "/var/lib/dpkg")
@@ -188,6 +189,9 @@ def _why_not(
 def _space(disk: Disk, mount: Mount, unknowns: list[Unknown]) -> VolumeSpace | None:
     """The free room of an ext filesystem, from its superblock; a dirty journal is unknown."""
     volume = mount.volume
+    if mount.filesystem == "xfs" and not is_clean(lambda at, n: disk.read(volume.offset + at, n)):
+        why = "it was not shut down cleanly; its log holds changes that were not read"
+        unknowns.append(Unknown(volume.name, why))
     if not mount.filesystem.startswith("ext"):
         return None
     superblock = disk.read(volume.offset + 1024, 1024)
