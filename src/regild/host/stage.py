@@ -105,7 +105,8 @@ def run_nested(name: str, request: object, progress: Progress, *, keep: Sequence
     Raises: as `run_stage`.
     """
     title = f"the stage {name.rpartition('.')[2]}"
-    limit = [find_tool("prlimit", "to bound a stage's memory"), f"--as={MEMORY_BYTES_MAX}"]
+    bound = find_tool("prlimit", "to bound a stage's memory")
+    limit: list[str | Path] = [bound, f"--as={MEMORY_BYTES_MAX}"]
     argv: list[str | Path] = [
         *limit,
         *_confinement(),
