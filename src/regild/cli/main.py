@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from regild import __version__
+from regild.cli.commands.browse import cat, cp, ls
 from regild.cli.commands.conformance import conformance
 from regild.cli.commands.describe import describe
 from regild.cli.commands.diff import diff
@@ -49,7 +50,7 @@ def regild(
     """Keep golden virtual-machine images up to date while they are offline."""
 
 
-for command in (describe, plan, update, verify, diff, lint, sign, conformance):
+for command in (describe, plan, update, verify, diff, lint, sign, ls, cat, cp, conformance):
     app.command()(command)
 
 

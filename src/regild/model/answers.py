@@ -161,6 +161,49 @@ class DiffAnswer(Value, frozen=True):
     unknowns: tuple[Unknown, ...] = ()
 
 
+class Entry(Value, frozen=True):
+    """One thing in a guest's folder."""
+
+    name: str
+    kind: str
+    """`file`, `directory`, `symlink`, or what else it is."""
+    bytes: int
+    mode: int
+    """Permission bits with setuid, setgid and sticky."""
+    target: str = ""
+    """Of a symlink, as it stands."""
+
+
+class ListAnswer(Value, frozen=True):
+    """`regild ls`: what stands at a path of the guest."""
+
+    image: str
+    path: str
+    entries: tuple[Entry, ...]
+    unknowns: tuple[Unknown, ...] = ()
+
+
+class FileAnswer(Value, frozen=True):
+    """`regild cat`: the bytes of a file of the guest."""
+
+    image: str
+    path: str
+    content: bytes
+    """Base64 in JSON."""
+
+
+class CopyAnswer(Value, frozen=True):
+    """`regild cp`: what was copied out of the guest."""
+
+    image: str
+    path: str
+    output: str
+    files: int
+    bytes: int
+    unknowns: tuple[Unknown, ...] = ()
+    """What was left out, with the reason, and what of the guest could not be read."""
+
+
 class LintAnswer(Value, frozen=True):
     """`regild lint`: what consumers would trip over."""
 
@@ -240,6 +283,9 @@ ANSWERS: dict[str, type[Value]] = {
     "conformance": ConformanceAnswer,
     "kit": Kit,
     "lint": LintAnswer,
+    "ls": ListAnswer,
+    "cat": FileAnswer,
+    "cp": CopyAnswer,
     "sign": SignAnswer,
     "strip": StripAnswer,
     "error": ErrorAnswer,
