@@ -88,3 +88,34 @@ def test_several_systems_are_beyond_this_release(
     disks = {"a": tmp_path / "a.vmdk", "b": tmp_path / "b.vmdk"}
     ovf.write_bytes(golden.envelope(disks, {"one": ["a"], "two": ["b"]}))
     refused(regild, 5, "UnsupportedError", "update", ovf, "-o", tmp_path / "new.ova")
+
+
+def test_a_name_that_promises_another_form_is_refused(
+    regild: Regild, ova: Path, tmp_path: Path
+) -> None:
+    told = refused(regild, 2, "UsageError", "update", ova, "-o", tmp_path / "new.qcow2")
+    assert told == (
+        "new.qcow2 is named like qcow2, but ova would be written: "
+        "say --format qcow2, or choose another name"
+    )
+
+
+@pytest.mark.parametrize("name", ["new.cdx.json", "new.receipt.json", "new.ovf"])
+def test_what_would_stand_beside_the_result_is_checked_before_any_work(
+    regild: Regild, ova: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("precious")
+    out = tmp_path / "new.qcow2"
+    told = refused(regild, 13, "TargetExists", "update", ova, "-o", out, "--format", "qcow2")
+    assert name in told
+
+
+def test_not_even_force_replaces_the_envelope_of_the_image(regild: Regild, tmp_path: Path) -> None:
+    disk = image(tmp_path / "image")
+    envelope = disk.with_suffix(".ovf")
+    described = regild("describe", disk, "-o", envelope)
+    assert described.code == 0, described.err
+    before = envelope.read_bytes()
+    out = disk.with_suffix(".qcow2")
+    refused(regild, 2, "UsageError", "update", disk, "-o", out, "--format", "qcow2", "--force")
+    assert envelope.read_bytes() == before

@@ -243,3 +243,9 @@ def test_r4_chunks_are_found_and_not_taken_for_a_disk(tmp_path: Path) -> None:
             assert appliance.member_names() == ("d.vmdk.000000000", "d.vmdk.000000001")
             with pytest.raises(UnsupportedFormat):
                 appliance.disk_member(appliance.envelope.disks[0])
+
+
+def test_a_vdi_disk_is_not_taken_for_an_envelope(tmp_path: Path) -> None:
+    path = tmp_path / "x.vdi"
+    path.write_bytes(b"<<< Oracle VM VirtualBox Disk Image >>>\n".ljust(512, b"\0"))
+    assert find_form(path) is None

@@ -24,13 +24,40 @@ from regild.model.receipt import Receipt
 from regild.ovf.member import Member
 from regild.prove.receipt import write_receipt
 from regild.publish.assemble import Published, write_disk, write_folder, write_ova
-from regild.publish.draft import SUFFIXES, Bom, Draft, NewDisk, draft_of, draft_of_disk
+from regild.publish.draft import (
+    BOM_SUFFIX,
+    SUFFIXES,
+    Bom,
+    Draft,
+    NewDisk,
+    draft_of,
+    draft_of_disk,
+    plain_name,
+)
 from regild.publish.stored import Copied, Stored
 
 DISK_FORMATS = {"vmdk": "vmdk-stream", "qcow2": "qcow2", "raw": "raw"}
 """What `--format` means for a bare disk."""
 PACKAGES = {"ova": "ova", "ovf": "folder"}
+PACKAGE_NAMES = {form: name for name, form in PACKAGES.items()}
+FORMAT_SUFFIXES = {
+    ".ova": "ova",
+    ".ovf": "ovf",
+    ".vmdk": "vmdk",
+    ".qcow2": "qcow2",
+    ".img": "raw",
+    ".raw": "raw",
+}
+"""What a name promises to a person; a name that promises nothing may be anything."""
 RECEIPT_SUFFIX = ".receipt.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is written: `ova`, `folder` or `disk`, and the format of the disk in it."""
+
+    form: str
+    disk_format: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +81,33 @@ def check_free(path: Path, output: Path, force: bool) -> None:
         raise PublishError(where=str(output), why="its folder does not exist")
 
 
+def check_deliverable(inspected: Inspected, output: Path, form: str | None, force: bool) -> Target:
+    """What will be written, known before any work; refused where it cannot be, where the name
+    says otherwise, or where it would replace a file beside it unasked.
+
+    Raises: UsageError, TargetExists.
+    """
+    target = _target(inspected, form)
+    if target.disk_format not in SUFFIXES:
+        why = "disks are read and not written; ask for another --format"
+        raise UsageError(what=f"{target.disk_format} {why}")
+    if target.form == "disk" and inspected.image.appliance and len(inspected.disks) > 1:
+        raise UsageError(what="an image with several disks cannot become one bare disk")
+    meant = FORMAT_SUFFIXES.get(output.suffix.lower())
+    written = PACKAGE_NAMES.get(target.form) or target.disk_format.partition("-")[0]
+    if form is None and meant not in (None, written):
+        what = f"{output.name} is named like {meant}, but {written} would be written"
+        raise UsageError(what=f"{what}: say --format {meant}, or choose another name")
+    if target.form != "folder":
+        stem = _stem(output)
+        envelope = () if target.form == "ova" else (f"{stem}.ovf",)
+        names = (f"{plain_name(stem)}{BOM_SUFFIX}", f"{stem}{RECEIPT_SUFFIX}", *envelope)
+        for name in names:
+            _check_not_ours(inspected, output.with_name(name))
+        check_beside(output, names, force)
+    return target
+
+
 def deliver(
     delivery: Delivery,
     output: Path,
@@ -66,27 +120,43 @@ def deliver(
 
     Raises: UsageError, TargetExists, PublishError, DiskFull, ToolMissing.
     """
-    appliance = delivery.inspected.image.appliance
-    target = PACKAGES.get(form or "", form) or (appliance.form if appliance else "disk")
-    disk_format = DISK_FORMATS.get(form or "", delivery.inspected.boot.disk.format)
-    is_package = target in PACKAGES.values()
-    if is_package and disk_format not in ("vmdk-stream", "vmdk-sparse", "qcow2", "raw"):
-        disk_format = "vmdk-stream"
-    if is_package and appliance is None and form:
-        disk_format = "vmdk-stream"  # what every consumer of a package takes
-    if disk_format not in SUFFIXES:
-        raise UsageError(f"{disk_format} disks are read and not written; ask for another format")
+    target = check_deliverable(delivery.inspected, output, form, force)
     with ExitStack() as stack:
-        stored = _new_disk(delivery, disk_format, scratch, stack, progress)
-        disk = NewDisk(stored, disk_format, delivery.overlay.size)
-        draft = _draft(delivery, disk, output, is_package, progress)
-        names = [*draft.sidecars, *(() if is_package else (draft.envelope_name,))]
-        check_beside(output, names, force)
-        if target == "ova":
+        stored = _new_disk(delivery, target.disk_format, scratch, stack, progress)
+        disk = NewDisk(stored, target.disk_format, delivery.overlay.size)
+        draft = _draft(delivery, disk, output, target.form != "disk", progress)
+        if target.form == "ova":
             return write_ova(draft, output, progress)
-        if target == "folder":
+        if target.form == "folder":
             return write_folder(draft, output, progress, replace=force)
         return write_disk(draft, output, progress)
+
+
+def _target(inspected: Inspected, form: str | None) -> Target:
+    """The form that is asked for, or the image's own."""
+    appliance, disk_format = inspected.image.appliance, inspected.boot.disk.format
+    whole = PACKAGES.get(form or "", form) or (appliance.form if appliance else "disk")
+    disk_format = DISK_FORMATS.get(form or "", disk_format)
+    if whole not in PACKAGE_NAMES:
+        return Target("disk", disk_format)
+    if disk_format not in SUFFIXES or (appliance is None and form):
+        disk_format = "vmdk-stream"  # what every consumer of a package takes
+    return Target(whole, disk_format)
+
+
+def _check_not_ours(inspected: Inspected, beside: Path) -> None:
+    """Even --force does not write over what belongs to the image: its envelope, its disks."""
+    image = inspected.image
+    ours = [image.path.with_suffix(".ovf"), *(one.stored.path for one in inspected.disks)]
+    ours += [image.appliance.path] if image.appliance else []
+    for path in ours:
+        if beside.exists() and path.exists() and beside.samefile(path):
+            what = f"{beside} belongs to the image itself, which is never written to"
+            raise UsageError(what=f"{what}; choose another name")
+
+
+def _stem(output: Path) -> str:
+    return output.name.rpartition(".")[0] or output.name
 
 
 def _new_disk(
@@ -116,15 +186,13 @@ def _draft(
     """The new package or disk, with what goes beside it."""
     inspected, image = delivery.inspected, delivery.inspected.image
     descriptor = _descriptor(delivery, progress)
-    stem = output.name.rpartition(".")[0] or output.name
+    stem = _stem(output)
     bill = write_cyclonedx(delivery.observed, stem, delivery.created, __version__)
     if is_package and image.appliance is not None:
         disks = {inspected.boot.stored.id: disk}
         draft = draft_of(image.appliance, stem, disks, {inspected.system.id: descriptor}, Bom(bill))
-    elif image.appliance is not None and len(inspected.disks) > 1:
-        raise UsageError(what="an image with several disks cannot become one bare disk")
     else:
-        name = f"{stem}-disk1.vmdk" if is_package else output.name
+        name = f"{plain_name(stem)}.vmdk" if is_package else output.name
         own = b"" if image.appliance is not None or is_package else image.envelope_bytes
         draft = draft_of_disk(name, disk, descriptor, Bom(bill), envelope=own)
     for note in draft.notes:
@@ -139,7 +207,7 @@ def _with_receipt(draft: Draft, name: str, receipt: Receipt) -> Draft:
 def _descriptor(delivery: Delivery, progress: Progress) -> Descriptor:
     """The next generation's descriptor: what was observed, bound to the new bytes."""
     inspected, overlay = delivery.inspected, delivery.overlay
-    progress.step("Digest of the virtual disk", overlay.size)
+    progress.step("Hashing the virtual disk", overlay.size)
     virtual = virtual_digest(overlay, progress)
     before = new_descriptor(inspected, delivery.created, {})
     bindings = tuple(

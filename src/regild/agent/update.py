@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from regild import __version__
-from regild.agent.deliver import Delivery, check_free, deliver
+from regild.agent.deliver import Delivery, check_deliverable, check_free, deliver
 from regild.agent.inscribe import output_of
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
@@ -71,6 +71,7 @@ def update(
         require_manifest(image, progress)
         progress.step(f"Reading {path.name}")
         with open_system(image, image.only_system) as inspected:
+            check_deliverable(inspected, output, form, force)
             check_known(inspected)
             planned = plan_system(inspected, site, progress)
             if not planned.plan.steps:

@@ -92,7 +92,9 @@ def update_text(answer: UpdateAnswer, width: int) -> str:
         summary += [("Carrier", receipt.carrier), ("Checks", list(receipt.checks))]
     if answer.output:
         size = bytes_text(answer.output.bytes)
-        summary += [("Output", f"{answer.output.path}, {size}"), ("SHA-256", answer.output.sha256)]
+        summary.append(("Output", f"{answer.output.path}, {size}"))
+        if answer.output.sha256:  # a folder has none
+            summary.append(("SHA-256", answer.output.sha256))
     done = _many(len(answer.upgraded), "package was", "packages were")
     head = f"{done} changed" if answer.upgraded else "Nothing to do; nothing was written"
     return _blocks(

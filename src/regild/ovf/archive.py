@@ -100,7 +100,9 @@ def find_form(path: Path) -> Form | None:
         return "folder"
     if tar.is_tar(head):
         return "ova"
-    return "folder" if head.lstrip(b" \t\r\n").startswith(_XML_HEADS) else None
+    text = head.lstrip(b" \t\r\n")
+    # VDI disks begin with "<<<", XML never does.
+    return "folder" if text.startswith(_XML_HEADS) and not text.startswith(b"<<") else None
 
 
 @contextlib.contextmanager

@@ -90,7 +90,7 @@ def check_manifest(appliance: Appliance, progress: Progress) -> tuple[Difference
     # A line that stands there a thousand times is one promise, and hashed once.
     named = [e for e in dict.fromkeys(appliance.manifest) if e.name in appliance.members]
     total = sum(appliance.members[entry.name].bytes for entry in named)
-    progress.step("manifest", total)
+    progress.step("Checking the manifest", total)
     differences = []
     for entry in named:
         found = digest_member(appliance.members[entry.name], entry.digest, progress)

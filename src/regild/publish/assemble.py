@@ -53,7 +53,7 @@ def write_ova(draft: Draft, path: Path, progress: Progress) -> Published:
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open_new(path))
         sidecars = [_write_sidecar(stack, path, item) for item in draft.sidecars.items()]
-        progress.step("write", total)
+        progress.step(f"Writing {path.name}", total)
         digests = {}
         for place in places[2:]:
             file.seek(place.offset - tar.BLOCK)
@@ -78,7 +78,7 @@ def write_disk(draft: Draft, path: Path, progress: Progress) -> Published:
         raise PublishError(where=str(path), why=f"its envelope calls the disk {name}")
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open_new(path))
-        progress.step("write", stored.bytes)
+        progress.step(f"Writing {path.name}", stored.bytes)
         digest = write_hashed(stored, file, progress)
         file.truncate(stored.bytes)
         beside = {draft.envelope_name: draft.envelope({name: digest}), **draft.sidecars}
@@ -100,7 +100,7 @@ def write_folder(
     if path.exists() and not replace and (not path.is_dir() or any(path.iterdir())):
         raise TargetExists(where=str(path), why="it is not an empty folder")
     with translated(path), temporary_folder(path) as folder:
-        progress.step("write", sum(stored.bytes for stored in draft.files.values()))
+        progress.step(f"Writing {path.name}", sum(stored.bytes for stored in draft.files.values()))
         digests = {}
         for name, stored in draft.files.items():
             with new_file(folder, name) as file:
@@ -133,7 +133,7 @@ def _finish(
 def _digest_of(file: IO[bytes], progress: Progress) -> Digest:
     """The SHA-256 of a file just written; its first bytes were written last, so it is read again
     (from the page cache)."""
-    progress.step("digest", file.seek(0, os.SEEK_END))
+    progress.step("Hashing the result", file.seek(0, os.SEEK_END))
     file.seek(0)
     state = hashlib.sha256()
     while chunk := file.read(1 << 20):

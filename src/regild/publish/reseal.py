@@ -30,7 +30,7 @@ def write_archive(files: Mapping[str, Stored], path: Path, progress: Progress) -
     Raises: Truncated, UnsafeName, DiskFull, NotPermitted.
     """
     places, total = tar.lay_out([(name, stored.bytes) for name, stored in files.items()])
-    progress.step("write", total)
+    progress.step(f"Writing {path.name}", total)
     with open_new(path) as file:
         for place in places:
             file.seek(place.offset - tar.BLOCK)
@@ -51,7 +51,7 @@ def write_files(
     if path.exists() and not replace and (not path.is_dir() or any(path.iterdir())):
         raise TargetExists(where=str(path), why="it is not an empty folder")
     total = sum(stored.bytes for stored in files.values())
-    progress.step("write", total)
+    progress.step(f"Writing {path.name}", total)
     with translated(path), temporary_folder(path) as folder:
         for name, stored in files.items():
             with new_file(folder, name) as file:

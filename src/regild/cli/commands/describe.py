@@ -33,7 +33,7 @@ def describe(
     images: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IMAGE...",
+            metavar="IMAGE",
             help="An .ova, an .ovf, a folder with one .ovf, or a bare disk image.",
             show_default=False,
         ),

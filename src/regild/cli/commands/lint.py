@@ -39,9 +39,9 @@ def lint(
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
-    """Say what each consumer of OVF would trip over, why, and what helps.
+    """Say what consumers would trip over.
 
-    Disks are not read, and a bare .ovf will do. Ends with 12 when there are findings.
+    Each finding comes with whom it trips, why, and what helps.     Disks are not read, and a bare .ovf will do. Ends with 12 when there are findings.
     """
     from regild.agent import lint as agent
     from regild.cli.progress import open_progress

@@ -27,9 +27,9 @@ def sign(
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
-    """Write the package once more with a certificate over its manifest (.cert, SHA-256).
+    """Write the package anew, with a signature.
 
-    Every file is checked against the manifest first; no other byte changes.
+    The signature is a certificate (.cert, SHA-256) over the manifest, which lists every file. Every file is checked against the manifest first; no other byte changes.
     """
     from datetime import UTC, datetime
 

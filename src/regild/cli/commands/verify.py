@@ -15,7 +15,7 @@ def verify(
     image: Image,
     deep: Annotated[
         bool,
-        typer.Option("--deep", help="Also compute the digest of the virtual disk's bytes."),
+        typer.Option("--deep", help="Hash each described virtual disk too, beside its file."),
     ] = False,
     trust: Annotated[
         Path | None,

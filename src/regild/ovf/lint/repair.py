@@ -59,7 +59,7 @@ def repair_package(survey: Survey, progress: Progress) -> Repaired:
 def _check_bytes(survey: Survey, progress: Progress) -> None:
     entries = dict.fromkeys(line.entry for line in survey.lines if line.entry)
     named = [(survey.held[one.name], one.digest) for one in entries if one.name in survey.held]
-    progress.step("manifest", sum(member.bytes for member, _ in named))
+    progress.step("Checking the manifest", sum(member.bytes for member, _ in named))
     for member, digest in named:
         found = digest_member(member, digest, progress)
         if found != digest:
