@@ -41,7 +41,8 @@ def lint(
 ) -> Outcome:
     """Say what consumers would trip over.
 
-    Each finding comes with whom it trips, why, and what helps.     Disks are not read, and a bare .ovf will do. Ends with 12 when there are findings.
+    Each finding comes with whom it trips, why, and what helps. Disks are not read, and a bare .ovf
+    will do. Ends with 12 when there are findings.
     """
     from regild.agent import lint as agent
     from regild.cli.progress import open_progress

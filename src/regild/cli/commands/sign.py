@@ -29,7 +29,8 @@ def sign(
 ) -> Outcome:
     """Write the package anew, with a signature.
 
-    The signature is a certificate (.cert, SHA-256) over the manifest, which lists every file. Every file is checked against the manifest first; no other byte changes.
+    The signature is a certificate (.cert, SHA-256) over the manifest, which lists every file. Every
+    file is checked against the manifest first; no other byte changes.
     """
     from datetime import UTC, datetime
 
