@@ -155,3 +155,49 @@ def test_the_site_decides(regild: Regild, golden_image: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("wrong", [["--mode", "all"], ["--mirror", "x"], ["--allow", "http//"]])
 def test_a_wrong_option_is_2(regild: Regild, golden_image: Path, wrong: list[str]) -> None:
     refused(regild, 2, "UsageError", "plan", golden_image, *wrong)
+
+
+@pytest.fixture
+def described(regild: Regild, golden_image: Path, tmp_path: Path) -> Path:
+    """The image as an OVA with its content descriptor."""
+    plain = golden.ova(golden_image.parent, golden.streamed(golden_image))
+    made = tmp_path / "described.ova"
+    said = regild("describe", plain, "-o", made)
+    assert said.code == 0, said.err
+    return made
+
+
+def test_the_descriptor_alone_gives_the_same_plan_as_the_disk(
+    regild: Regild, golden_image: Path, described: Path, tmp_path: Path
+) -> None:
+    where = offline(tmp_path)
+    from_disk = regild("plan", golden_image, *where, "--json").json
+    said = regild("plan", described, *where, "--basis", "descriptor", "--json")
+    assert said.code == 10, said.err
+    answer = valid("plan", said.json)
+    assert answer["id"] == from_disk["id"]
+    assert answer["basis"] == "descriptor"
+    assert answer["descriptor"]["state"] == "claimed"
+    assert answer["steps"] == from_disk["steps"]
+
+
+def test_nothing_to_do_by_an_unsigned_claim_is_11(
+    regild: Regild, described: Path, tmp_path: Path
+) -> None:
+    where = offline(tmp_path, replace(SUITE, debs=(OLD,)))
+    assert regild("plan", described, *where, "--basis", "descriptor").code == 11
+
+
+def test_a_claim_that_was_tampered_with_is_not_planned_on(
+    regild: Regild, described: Path, tmp_path: Path
+) -> None:
+    content = described.read_bytes()
+    assert content.count(b'"tool" version="1.0"') == 1
+    described.write_bytes(content.replace(b'"tool" version="1.0"', b'"tool" version="1.2"'))
+    said = regild("plan", described, *offline(tmp_path), "--basis", "descriptor")
+    assert said.code == 6
+    assert "is not what it says it is" in said.err or "match its digest" in said.err
+
+
+def test_a_basis_is_one_of_three(regild: Regild, golden_image: Path) -> None:
+    assert regild("plan", golden_image, "--basis", "guess").code == 2

@@ -9,10 +9,13 @@ from pathlib import Path
 
 from msgspec.structs import asdict, replace
 
+from regild.agent.claim import read_claims
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
 from regild.agent.site import Site, policy_of
+from regild.agent.verify import DOUBTED
 from regild.describe.reader import require_planning
+from regild.errors import IntegrityError, UnsupportedError
 from regild.feeds.apt import refresh
 from regild.feeds.archives import fetch_archives
 from regild.feeds.available import Available
@@ -20,6 +23,7 @@ from regild.feeds.changelog import find_changelog, read_cves
 from regild.feeds.deb import read_control
 from regild.feeds.policy import SitePolicy
 from regild.model.answers import PlanAnswer
+from regild.model.appliance import DescriptorState
 from regild.model.content import Content
 from regild.model.digest import Digest
 from regild.model.plan import Basis, Plan, Step
@@ -56,44 +60,71 @@ class Planned:
         return {digest: Package(path, read_control(path)) for digest, path in files.items()}
 
 
-def plan_image(path: Path, site: Site, progress: Progress) -> PlanAnswer:
+def plan_image(path: Path, site: Site, progress: Progress, basis: str = "auto") -> PlanAnswer:
     """What needs updating in an image, from its own repositories; nothing is changed.
 
-    Raises: as `open_image`, `open_system` and `plan_system`.
+    From `disk` what the disk holds is planned on, and a descriptor is only compared with it; from
+    `descriptor` its claim alone, with no byte of a disk read. `auto` is the disk where the image
+    is a local file, as it always is here.
+
+    Raises: as `open_image`, `open_system`, `read_claims` and `plan_content`; IntegrityError when
+    the descriptor is to be planned on and cannot be believed.
     """
+    if basis == "descriptor":
+        return _plan_claim(path, site, progress)
     with open_image(path) as image:
         progress.step(f"Reading {path.name}")
         with open_system(image, image.only_system) as inspected:
             planned = plan_system(inspected, site, progress)
-            facts = {name: getattr(planned.plan, name) for name in asdict(planned.plan)}
-            return PlanAnswer(
-                **facts,
-                image=str(path),
-                system=inspected.system.id,
-                unknowns=inspected.content.unknowns,
-                descriptor=inspected.state,
-            )
+            answer = _answer(planned.plan, inspected.content, path, inspected.state)
+            return replace(answer, system=inspected.system.id)
+
+
+def _plan_claim(path: Path, site: Site, progress: Progress) -> PlanAnswer:
+    """The plan for what an image says of itself."""
+    claims = read_claims(path)
+    if len(claims) != 1:
+        why = f"it holds {len(claims)} virtual systems; one at a time can be planned"
+        raise UnsupportedError(where=str(path), why=why)
+    (claim,) = claims
+    if claim.state.state in DOUBTED:
+        raise IntegrityError(where=str(path), why=f"{claim.state.state}: {claim.state.why}")
+    planned = plan_content(claim.content, "descriptor", site, progress)
+    answer = _answer(planned.plan, claim.content, path, claim.state)
+    return replace(answer, system=claim.system)
+
+
+def _answer(plan: Plan, content: Content, path: Path, state: DescriptorState) -> PlanAnswer:
+    facts = {name: getattr(plan, name) for name in asdict(plan)}
+    return PlanAnswer(**facts, image=str(path), unknowns=content.unknowns, descriptor=state)
 
 
 def plan_system(inspected: Inspected, site: Site, progress: Progress) -> Planned:
     """Read the repositories that an inspected system names, and work out its plan.
 
+    Raises: as `plan_content`.
+    """
+    return plan_content(inspected.content, "disk", site, progress)
+
+
+def plan_content(content: Content, basis: Basis, site: Site, progress: Progress) -> Planned:
+    """Read the repositories that a content names, and work out what it needs.
+
     Raises: NoPackageDatabase, and the errors of `feeds` and `plan`.
     """
-    content = inspected.content
     require_planning(content)
     policy = policy_of(site)
     now = datetime.now(UTC)
     available = refresh(content, policy, site.cache, now, progress)
     progress.step("Working out what changes")
-    plan = plan_content(content, "disk", available, site)
+    plan = _solved(content, basis, available, site)
     if plan.steps:
         progress.step("Looking into the changelogs")
         plan = with_fixes(plan, content, policy, site.cache, progress)
     return Planned(plan, available, site, policy)
 
 
-def plan_content(content: Content, basis: Basis, available: Available, site: Site) -> Plan:
+def _solved(content: Content, basis: Basis, available: Available, site: Site) -> Plan:
     """The plan for a content, by the machine's apt-get."""
     with tempfile.TemporaryDirectory(prefix="regild-plan-") as folder:
         solve = AptGet(Path(folder))

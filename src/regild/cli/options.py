@@ -102,6 +102,16 @@ BasisOption = Annotated[
     ),
 ]
 
+PLAN_BASES = ("auto", "disk", "descriptor")
+PlanBasisOption = Annotated[
+    str,
+    typer.Option(
+        "--basis",
+        metavar="auto|disk|descriptor",
+        help="What to plan on: the disk (auto: where it is here), or what the package claims.",
+    ),
+]
+
 FORMATS = ("ova", "ovf", "vmdk", "qcow2", "raw")
 
 Out = Annotated[
@@ -115,7 +125,11 @@ FormatOption = Annotated[
 ]
 Scratch = Annotated[
     Path | None,
-    typer.Option("--scratch", metavar="DIR", help="Where to work (default: beside OUT)."),
+    typer.Option(
+        "--scratch",
+        metavar="DIR",
+        help="Where to work (default: jobs/ in regild's cache; root: /var/lib/regild/jobs).",
+    ),
 ]
 Timeout = Annotated[
     int,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regild.cli.options import (
+    PLAN_BASES,
     Allow,
     Cache,
     Config,
@@ -13,9 +14,11 @@ from regild.cli.options import (
     Mirror,
     ModeOption,
     Offline,
+    PlanBasisOption,
     wanted_site,
 )
 from regild.cli.outcome import Outcome
+from regild.errors import UsageError
 
 
 def plan(
@@ -27,21 +30,24 @@ def plan(
     hold: Hold = None,
     config: Config = None,
     cache: Cache = None,
+    basis: PlanBasisOption = "auto",
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
     """Say what needs updating, from the image's own repositories. Nothing is changed.
 
     Ends with 10 when there is something to do, 0 when not, 11 when only skipped or held changes
-    remain.
+    remain, or when the plan is from an unsigned claim alone.
     """
     from regild.agent.planning import plan_image
     from regild.cli.progress import open_progress
     from regild.cli.render import plan_text
     from regild.plan.steps import verdict
 
+    if basis not in PLAN_BASES:
+        raise UsageError(what=f"--basis is {', '.join(PLAN_BASES)}, not {basis}")
     site = wanted_site(config, mode, mirror, offline, allow, hold, cache)
     with open_progress(live=not debug) as progress:
-        answer = plan_image(image, site, progress)
+        answer = plan_image(image, site, progress, basis)
     code = verdict(answer, bool(answer.unknowns))
     return Outcome(answer=answer, text=lambda width: plan_text(answer, width), code=code)
