@@ -105,3 +105,9 @@ def test_the_machines_own_sources_count_as_allowed_but_not_offline() -> None:
     assert policy_of(site).allow[0] == "10.0.0.1"
     offline = with_options(site, offline=Path("/srv"))
     assert policy_of(offline) == offline.feeds
+
+
+def test_repositories_come_from_a_folder_that_is_there(tmp_path: Path) -> None:
+    assert policy_of(with_options(Site(), offline=tmp_path)).offline == str(tmp_path)
+    with pytest.raises(UsageError, match="none is no folder"):
+        policy_of(with_options(Site(), offline=tmp_path / "none"))

@@ -110,7 +110,12 @@ def with_options(
 
 def policy_of(site: Site) -> SitePolicy:
     """Which addresses of an image may be read: what the site says, and the sources that the
-    machine's own apt is configured with."""
+    machine's own apt is configured with.
+
+    Raises: UsageError where they are to come from a folder that is not there.
+    """
     if site.feeds.offline:
+        if not Path(site.feeds.offline).is_dir():
+            raise UsageError(what=f"{site.feeds.offline} is no folder to take repositories from")
         return site.feeds
     return policy.with_options(site.feeds, allow=policy.machine_sources())

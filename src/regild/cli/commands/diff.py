@@ -17,9 +17,10 @@ def diff(
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
-    """Say what changed from one image to another, package by package.
+    """Say what changed from one image to another.
 
-    The CVE ids that an update fixed are those that the changelogs in the new image name.
+    It is told package by package. The CVE ids that an update fixed are those that the
+    changelogs in the new image name.
     """
     from regild.agent.diff import diff as diff_images
     from regild.cli.progress import open_progress

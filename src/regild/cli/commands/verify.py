@@ -26,7 +26,9 @@ def verify(
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
-    """Check an image's digests, and its descriptor against the disk.
+    """Check whether an image is what it says it is.
+
+    Its manifest's digests, its signature, and its descriptor against the disk.
 
     Ends with 6 when something is not what it says it is.
     """
