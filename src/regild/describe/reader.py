@@ -20,6 +20,7 @@ from regild.describe.findings import Findings
 from regild.describe.foreign import read_foreign
 from regild.describe.kernels import read_kernels
 from regild.describe.keyrings import read_keyrings
+from regild.describe.languages import read_languages
 from regild.describe.os_release import read_os_release
 from regild.describe.pacman import read_pacman
 from regild.describe.rpm import read_rpm
@@ -52,6 +53,7 @@ READERS: tuple[Reader, ...] = (
     read_apt_settings,
     read_kernels,
     read_applications,
+    read_languages,
 )
 """In order: each may build on what stands above it."""
 
