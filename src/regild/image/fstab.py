@@ -29,6 +29,7 @@ LEFT_OUT = frozenset({"noauto", "nofail", "_netdev"})
 
 _DEVICE = re.compile(r"/dev/(?:[shv]d|xvd)([a-z]+)(\d+)|/dev/(?:nvme0n|mmcblk|loop)(\d+)p(\d+)")
 _WHOLE = re.compile(r"/dev/(?:(?:[shv]d|xvd)a|nvme0n1|mmcblk0)")
+_LOGICAL = re.compile(r"/dev/(?!disk/|mapper/)([^/]+)/([^/]+)")
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
@@ -90,7 +91,7 @@ _TAGS = {
     "partlabel": "partition_label",
 }
 
-_EXACT = frozenset({"label", "partition_label"})
+_EXACT = frozenset({"label", "partition_label", "device"})
 
 
 def _wanted(spec: str) -> tuple[str, str] | None:
@@ -101,6 +102,12 @@ def _wanted(spec: str) -> tuple[str, str] | None:
     if spec.startswith("/dev/disk/by-"):
         tag, _, value = spec.removeprefix("/dev/disk/by-").partition("/")
         return (_TAGS[tag], value) if tag in _TAGS else None
+    if spec.startswith("/dev/mapper/"):
+        return "device", spec.removeprefix("/dev/mapper/")
+    logical = _LOGICAL.fullmatch(spec)
+    if logical:
+        group, name = (part.replace("-", "--") for part in logical.groups())
+        return "device", f"{group}-{name}"
     found = _DEVICE.fullmatch(spec)
     if found:
         letter, number, unit, part = found.groups()

@@ -7,7 +7,9 @@ Fail closed: a volume that was not read, and a volume that the fstab names and t
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
 
 from regild.errors import (
     Ambiguous,
@@ -24,12 +26,15 @@ from regild.image.filesystems import Filesystem, open_filesystem
 from regild.image.fstab import MAX_FSTAB_BYTES, MAX_MOUNTS, Line, find_volume, read_fstab
 from regild.image.paths import MountedTree
 from regild.image.tree import Guest, Mount
-from regild.image.volumes import Volume, read_volumes
+from regild.image.volumes import Volume, logical_volume, read_volumes
 from regild.image.xfs_log import is_clean
 from regild.model.content import Unknown, VolumeSpace
 
 ROOT_MARKS = ("/etc/os-release", "/usr/lib/os-release", "/var/lib/dpkg")
 """One of these makes a volume the guest's root: os-release(5), dpkg's database."""
+
+FIRST_LOGICAL = 1_000_000
+"""Numbers of logical volumes, which no partition has."""
 
 _EXT_RECOVER = 0x4
 _EXT_CLEAN = 0x1
@@ -42,7 +47,12 @@ def found_guest(disk: Disk, where: str) -> Guest:
     Raises: as `regild.image.tree.open_guest`.
     """
     volumes = read_volumes(disk, where)
-    opened, unknowns = _opened(disk, volumes)
+    whys: dict[int, str] = {}
+    lost: list[Unknown] = []
+    if any(volume.kind == "lvm" for volume in volumes):
+        disk, volumes, whys, lost = _with_logical(disk, volumes)
+    opened, unknowns = _opened(disk, volumes, whys)
+    unknowns += lost
     root = _root(opened, volumes, unknowns, where)
     tree = MountedTree(root)
     mounts, missing = _mounted(tree, root, opened, volumes)
@@ -58,7 +68,28 @@ def found_guest(disk: Disk, where: str) -> Guest:
     )
 
 
-def _opened(disk: Disk, volumes: Sequence[Volume]) -> tuple[dict[int, Filesystem], list[Unknown]]:
+def _with_logical(
+    disk: Disk, volumes: Sequence[Volume]
+) -> tuple[Disk, tuple[Volume, ...], dict[int, str], list[Unknown]]:
+    """The disk and its volumes with the logical ones behind, and what of LVM cannot be read."""
+    from regild.image.lvm import read_groups
+
+    groups = read_groups(disk, volumes)
+    found = list(volumes)
+    lost = []
+    for number, one in enumerate(groups.volumes, FIRST_LOGICAL):
+        name = f"LVM volume {one.name}"
+        if one.why:
+            lost.append(Unknown(name, one.why))
+        else:
+            volume = logical_volume(groups.disk, number, one.offset, one.bytes, name)
+            found.append(replace(volume, device=one.device))
+    return groups.disk, tuple(found), groups.whys, lost
+
+
+def _opened(
+    disk: Disk, volumes: Sequence[Volume], whys: Mapping[int, str]
+) -> tuple[dict[int, Filesystem], list[Unknown]]:
     """Every filesystem that can be read, by its volume's number, and why the others cannot."""
     opened: dict[int, Filesystem] = {}
     unknowns: list[Unknown] = []
@@ -70,8 +101,9 @@ def _opened(disk: Disk, volumes: Sequence[Volume]) -> tuple[dict[int, Filesystem
                 unknowns.append(Unknown(volume.name, error.why))
         elif volume.kind == "encrypted":
             unknowns.append(Unknown(volume.name, f"it is encrypted ({volume.filesystem})"))
-        elif volume.kind == "lvm":
-            unknowns.append(Unknown(volume.name, "it is an LVM physical volume"))
+        elif volume.kind == "lvm" and (volume.number in whys or volume.device):
+            why = whys.get(volume.number, "it is an LVM physical volume inside of another")
+            unknowns.append(Unknown(volume.name, why))
         elif volume.kind == "unknown":
             unknowns.append(Unknown(volume.name, volume.why))
     return opened, unknowns
@@ -125,7 +157,7 @@ def _mounted(
     volumes: Sequence[Volume],
 ) -> tuple[list[Mount], list[Unknown]]:
     """Mount what the guest's fstab names; what of it is not on this disk is unknown."""
-    mounts = [Mount("/", root.volume, root.volume.filesystem)]
+    mounts = [Mount("/", root.volume, _kind(root.volume))]
     missing: list[Unknown] = []
     try:
         lines = _lines(tree)
@@ -142,8 +174,13 @@ def _mounted(
             missing.append(Unknown(line.path, why))
         elif filesystem is not None and filesystem is not root:
             tree.mount(line.path, filesystem)
-            mounts.append(Mount(line.path, filesystem.volume, filesystem.volume.filesystem))
+            mounts.append(Mount(line.path, filesystem.volume, _kind(filesystem.volume)))
     return mounts, missing
+
+
+def _kind(volume: Volume) -> str:
+    """The filesystem's name; one on LVM is called so, because it is only read."""
+    return f"{volume.filesystem} on LVM" if volume.device else volume.filesystem
 
 
 def _bound(tree: MountedTree, line: Line) -> list[Unknown]:
@@ -189,10 +226,10 @@ def _why_not(
 def _space(disk: Disk, mount: Mount, unknowns: list[Unknown]) -> VolumeSpace | None:
     """The free room of an ext filesystem, from its superblock; a dirty journal is unknown."""
     volume = mount.volume
-    if mount.filesystem == "xfs" and not is_clean(lambda at, n: disk.read(volume.offset + at, n)):
+    if volume.filesystem == "xfs" and not is_clean(lambda at, n: disk.read(volume.offset + at, n)):
         why = "it was not shut down cleanly; its log holds changes that were not read"
         unknowns.append(Unknown(volume.name, why))
-    if not mount.filesystem.startswith("ext"):
+    if not volume.filesystem.startswith("ext"):
         return None
     superblock = disk.read(volume.offset + 1024, 1024)
     blocks, reserved, free, free_inodes, _first, log_block = struct.unpack_from(
@@ -214,7 +251,7 @@ def _space(disk: Disk, mount: Mount, unknowns: list[Unknown]) -> VolumeSpace | N
     return VolumeSpace(
         mount=mount.path,
         volume=f"UUID={volume.uuid}",
-        filesystem=mount.filesystem,
+        filesystem=volume.filesystem,
         block_bytes=1024 << log_block,
         blocks=blocks,
         free_blocks=free,

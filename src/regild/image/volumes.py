@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec.structs import replace
+
 from regild.errors import Malformed, TooLarge, Truncated
 from regild.image.disk import Disk
 from regild.image.partitions import Partition, printable, read_partitions
@@ -53,6 +55,8 @@ class Volume(Value, frozen=True):
     label: str = ""
     partition_uuid: str = ""
     partition_label: str = ""
+    device: str = ""
+    """A logical volume's name in /dev/mapper; its place is behind the disk's end."""
     why: str = ""
     """What an unknown volume looked like."""
 
@@ -79,6 +83,15 @@ def read_volumes(disk: Disk, where: str = "the disk") -> tuple[Volume, ...]:
         partitions = (Partition(number=0, offset=0, bytes=disk.size, type=""),)
     blank = _BlankCheck(disk)
     return tuple(_volume(disk, partition, blank) for partition in partitions)
+
+
+def logical_volume(disk: Disk, number: int, offset: int, size: int, name: str) -> Volume:
+    """What lies in a part of a disk that no partition table names.
+
+    Raises: nothing; what cannot be read is an unknown volume.
+    """
+    partition = Partition(number=number, offset=offset, bytes=size, type="")
+    return replace(_volume(disk, partition, _BlankCheck(disk)), name=name)
 
 
 def _volume(disk: Disk, partition: Partition, blank: _BlankCheck) -> Volume:

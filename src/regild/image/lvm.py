@@ -1,0 +1,293 @@
+"""LVM2 volume groups on one disk: linear and striped volumes, put together for reading.
+
+lvmsystemid(7), lvm2 lib/format_text/layout.h (label, physical volume header, metadata area) and its
+text format. The logical volumes are given places behind the disk's end, so that one `Disk` shows
+all. Thin, mirrored, RAID, cached and snapshot volumes are named and not read.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from regild.errors import Malformed, RegildError, TooLarge
+from regild.image.disk import Disk
+from regild.image.grains import MAX_DISK_BYTES, SECTOR_BYTES, check_range, read_by_grain
+from regild.image.lvm_text import Section, read_text
+from regild.image.partitions import printable
+from regild.image.volumes import Volume
+
+_MAGIC = b" LVM2 x[5A%r0N*>"
+_FIRST_CRC = 0xF597A6CF
+MAX_TEXT_BYTES = 4 << 20
+MAX_AREAS = 8
+MAX_VOLUMES = 256
+MAX_SEGMENTS = 65536
+MAX_STRIPES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """`bytes` of a volume, dealt out in pieces of `stripe` bytes over places on the disk."""
+
+    begin: int
+    bytes: int
+    places: tuple[int, ...]
+    stripe: int
+
+
+@dataclass(frozen=True, slots=True)
+class Logical:
+    """A logical volume: its place behind the disk, or why it cannot be read."""
+
+    name: str
+    """`group/volume`."""
+    device: str
+    """As it is called in /dev/mapper."""
+    offset: int = 0
+    bytes: int = 0
+    why: str = ""
+
+
+@dataclass(slots=True)
+class Groups:
+    """What the physical volumes of a disk told."""
+
+    disk: Disk
+    volumes: list[Logical] = field(default_factory=list)
+    whys: dict[int, str] = field(default_factory=dict)
+    """Why a physical volume could not be used, by its number."""
+
+
+class ExtendedDisk:
+    """A disk with its logical volumes behind its end."""
+
+    def __init__(self, disk: Disk) -> None:
+        self.format = disk.format
+        self.size = -(-disk.size // SECTOR_BYTES) * SECTOR_BYTES
+        self._disk = disk
+        self._segments: list[tuple[int, _Segment]] = []
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read from the file so far."""
+        return self._disk.bytes_read
+
+    def append(self, segments: Sequence[_Segment]) -> tuple[int, int]:
+        """Put a logical volume behind all others; its place and its size."""
+        begin = self.size
+        for segment in segments:
+            self._segments.append((self.size, segment))
+            self.size += segment.bytes
+        return begin, self.size - begin
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes of the disk, or of one logical volume.
+
+        Raises: Truncated, Malformed.
+        """
+        check_range("the disk", self.size, offset, length)
+        if offset + length <= self._disk.size:
+            return self._disk.read(offset, length)
+        parts = []
+        for begin, segment in self._segments:
+            first = max(offset, begin)
+            last = min(offset + length, begin + segment.bytes)
+            if first < last:
+                parts.append(self._from(segment, first - begin, last - first))
+        content = b"".join(parts)
+        if len(content) != length:
+            raise Malformed(where="the disk", why="something reaches over a volume's end")
+        return content
+
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """The allocated parts of the disk, and every logical volume whole."""
+        yield from self._disk.extents()
+        yield from ((begin, segment.bytes) for begin, segment in self._segments)
+
+    def _from(self, segment: _Segment, offset: int, length: int) -> bytes:
+        def piece(number: int, start: int, count: int) -> bytes:
+            row, column = divmod(number, len(segment.places))
+            return self._disk.read(segment.places[column] + row * segment.stripe + start, count)
+
+        return read_by_grain(offset, length, segment.stripe, piece)
+
+
+def read_groups(disk: Disk, volumes: Sequence[Volume]) -> Groups:
+    """Find the logical volumes that the physical volumes of a disk make up."""
+    extended = ExtendedDisk(disk)
+    groups = Groups(extended)
+    places: dict[str, Volume] = {}
+    texts: dict[str, tuple[int, str, Section]] = {}
+    for volume in volumes:
+        if volume.kind == "lvm":
+            try:
+                own, found = _physical(disk, volume)
+                places[own] = volume
+                for name, section in found:
+                    key, number = section.text("id"), section.number("seqno")
+                    if key not in texts or texts[key][0] < number:
+                        texts[key] = number, name, section
+            except RegildError as error:
+                groups.whys[volume.number] = str(error)
+    named: set[str] = set()
+    for _number, name, section in texts.values():
+        named |= _read_group(groups, extended, places, name, section)
+    for own, volume in places.items():
+        if own not in named:
+            groups.whys[volume.number] = "it is an LVM physical volume without its group"
+    return groups
+
+
+def _physical(disk: Disk, volume: Volume) -> tuple[str, list[tuple[str, Section]]]:
+    """The id of a physical volume and the groups that its metadata areas tell of."""
+    head = disk.read(volume.offset, 4 * SECTOR_BYTES)
+    at = next(at for at in range(0, len(head), SECTOR_BYTES) if head[at : at + 8] == b"LABELONE")
+    start = int.from_bytes(head[at + 20 : at + 24], "little")
+    label = head[at : at + SECTOR_BYTES]
+    if label[24:32] != b"LVM2 001" or not 32 <= start <= 256:
+        raise Malformed(where=volume.name, why="its LVM label is damaged")
+    if _crc(label[20:]) != int.from_bytes(label[16:20], "little"):
+        raise Malformed(where=volume.name, why="the sum of its LVM label is wrong")
+    own = label[start : start + 32].decode("latin-1")
+    found = []
+    for offset, _size in _pairs(label[start + 40 :], skipped=1):
+        text = _text(disk, volume, offset)
+        if text:
+            found += read_text(text, volume.name)
+    return own, found
+
+
+def _pairs(content: bytes, skipped: int = 0) -> Iterator[tuple[int, int]]:
+    """The first list of (offset, size) up to a zero, or the one behind `skipped` lists."""
+    count = 0
+    for at in range(0, len(content) - 15, 16):
+        offset = int.from_bytes(content[at : at + 8], "little")
+        size = int.from_bytes(content[at + 8 : at + 16], "little")
+        if not offset and not size:
+            if skipped == 0:
+                return
+            skipped -= 1
+        elif skipped == 0:
+            count += 1
+            if count > MAX_AREAS:
+                return
+            yield offset, size
+
+
+def _text(disk: Disk, volume: Volume, area: int) -> str:
+    """The newest text of a metadata area, which is a ring; empty where there is none."""
+    if area + SECTOR_BYTES > volume.bytes:
+        raise Malformed(where=volume.name, why="its metadata lie behind its end")
+    head = disk.read(volume.offset + area, SECTOR_BYTES)
+    if head[4:20] != _MAGIC or _crc(head[4:]) != int.from_bytes(head[:4], "little"):
+        raise Malformed(where=volume.name, why="the header of its metadata is damaged")
+    size = int.from_bytes(head[32:40], "little")
+    offset, length = (int.from_bytes(head[at : at + 8], "little") for at in (40, 48))
+    crc, flags = (int.from_bytes(head[at : at + 4], "little") for at in (56, 60))
+    if not offset or flags & 1:
+        return ""
+    if length > MAX_TEXT_BYTES:
+        raise TooLarge(where=volume.name, why=f"its metadata take {length} bytes")
+    if offset >= size or length > size - SECTOR_BYTES or area + size > volume.bytes:
+        raise Malformed(where=volume.name, why="its metadata lie outside of their area")
+    first = min(length, size - offset)
+    content = disk.read(volume.offset + area + offset, first)
+    content += disk.read(volume.offset + area + SECTOR_BYTES, length - first)
+    if _crc(content) != crc:
+        raise Malformed(where=volume.name, why="the sum of its metadata is wrong")
+    return content.rstrip(b"\0").decode("utf-8", "replace")
+
+
+def _crc(content: bytes) -> int:
+    return zlib.crc32(content, _FIRST_CRC ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
+
+
+def _read_group(
+    groups: Groups,
+    extended: ExtendedDisk,
+    places: Mapping[str, Volume],
+    name: str,
+    section: Section,
+) -> set[str]:
+    """Add the visible volumes of a group; the ids of the group's physical volumes."""
+    where = f"LVM group {printable(name)}"
+    physical: dict[str, tuple[Volume, int]] = {}
+    ids = set()
+    try:
+        extent = section.number("extent_size") * SECTOR_BYTES
+        if not 0 < extent <= 1 << 40:
+            raise Malformed(where=where, why=f"extents of {extent} bytes")
+        for key, one in section.section("physical_volumes").sections():
+            own = one.text("id").replace("-", "")
+            ids.add(own)
+            if own in places:
+                physical[key] = places[own], one.number("pe_start") * SECTOR_BYTES
+        logical = section.section("logical_volumes", missing=True).sections()
+    except RegildError as error:
+        groups.volumes.append(Logical(printable(name), "", why=str(error)))
+        return ids
+    for key, one in logical:
+        if "VISIBLE" not in one.texts("status"):
+            continue
+        if len(groups.volumes) >= MAX_VOLUMES:
+            groups.volumes.append(Logical(printable(name), "", why="it has too many volumes"))
+            break
+        shown = printable(f"{name}/{key}")
+        device = f"{name.replace('-', '--')}-{key.replace('-', '--')}"
+        try:
+            offset, length = extended.append(list(_segments(one, physical, extent, shown)))
+            groups.volumes.append(Logical(shown, device, offset, length))
+        except RegildError as error:
+            why = getattr(error, "why", str(error))
+            groups.volumes.append(Logical(shown, device, why=why))
+    return ids
+
+
+def _segments(
+    logical: Section, physical: Mapping[str, tuple[Volume, int]], extent: int, where: str
+) -> Iterator[_Segment]:
+    """The segments of a volume in their order, without gaps."""
+    begin = 0
+    found = [one for key, one in logical.sections() if key.startswith("segment")]
+    if not 0 < len(found) <= MAX_SEGMENTS:
+        raise Malformed(where=where, why=f"it has {len(found)} segments")
+    for one in sorted(found, key=lambda one: one.number("start_extent")):
+        kind = one.text("type")
+        if kind not in ("striped", "linear"):
+            raise Malformed(where=where, why=f"it is an LVM volume of type {kind[:40]!r}")
+        length = one.number("extent_count") * extent
+        stripes = one.items("stripes")
+        count = len(stripes) // 2
+        if one.number("start_extent") * extent != begin or not 0 < count <= MAX_STRIPES:
+            raise Malformed(where=where, why="its segments do not fit together")
+        stripe = one.number("stripe_size") * SECTOR_BYTES if count > 1 else length
+        if (
+            stripe <= 0
+            or length <= 0
+            or length % (stripe * count)
+            or begin + length > MAX_DISK_BYTES
+        ):
+            raise Malformed(where=where, why="its stripes do not fit together")
+        places = tuple(
+            _place(physical, stripes[2 * index], stripes[2 * index + 1], extent, length // count)
+            for index in range(count)
+        )
+        if 0 in places:
+            raise Malformed(where=where, why="its physical volume is not on this disk")
+        yield _Segment(begin, length, places, stripe)
+        begin += length
+
+
+def _place(
+    physical: Mapping[str, tuple[Volume, int]], name: object, number: object, extent: int, size: int
+) -> int:
+    """Where a stripe begins on the disk; 0 when its physical volume is not there."""
+    if not isinstance(name, str) or not isinstance(number, int) or name not in physical:
+        return 0
+    volume, data = physical[name]
+    begin = data + number * extent
+    if begin + size > volume.bytes:
+        raise Malformed(where=volume.name, why="a logical volume reaches over its physical one")
+    return volume.offset + begin
