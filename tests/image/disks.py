@@ -30,6 +30,7 @@ PACKAGES = {
     "mkfs.xfs": "xfsprogs",
     "mkfs.btrfs": "btrfs-progs",
     "lvm": "lvm2",
+    "btrfs": "btrfs-progs",
     "cryptsetup": "cryptsetup-bin",
     "dumpe2fs": "e2fsprogs",
     "qemu-io": "qemu-utils",

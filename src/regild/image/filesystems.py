@@ -47,6 +47,9 @@ KINDS: dict[EntryType, NodeKind] = {
     EntryType.BLOCK_DEVICE: "block",
 }
 
+TOP_SUBVOLUME = 5
+"""The number of the subvolume that all others of a btrfs stand in (BTRFS_FS_TREE_OBJECTID)."""
+
 XFS_KINDS = {
     1: EntryType.FILE,
     2: EntryType.DIR,
@@ -187,6 +190,48 @@ class Filesystem:
         self._entries: OrderedDict[object, dict[str, Item]] = OrderedDict()
         self._held = 0
 
+    def subvolume(self, path: str) -> Filesystem | None:
+        """A subvolume of btrfs by its path from the top one, or by its number; None when there is
+        none.
+
+        Raises: Malformed, TooLarge.
+        """
+        if self.volume.filesystem != "btrfs":
+            return None
+        with self._within(LOOK_BUDGET_BYTES):
+            number = int(path) if path.isascii() and path.isdigit() else TOP_SUBVOLUME
+            item = self._subvolume_root(number)
+        if number == TOP_SUBVOLUME:
+            for name in path.split("/"):
+                found = self.child(item, name) if name not in ("", ".") else item
+                if found is None or not self.is_folder(found):
+                    return None
+                item = found
+        return self._rooted(item)
+
+    def subvolumes(self) -> Iterator[tuple[str, Filesystem]]:
+        """The subvolumes of btrfs that stand in the top one, by name.
+
+        Raises: Malformed, TooLarge.
+        """
+        top = self.subvolume("")
+        for name in top.names(top.root) if top else ():
+            item = top.child(top.root, name) if top else None
+            if item is not None and self.is_folder(item) and item.ref[0] != TOP_SUBVOLUME:
+                yield name, self._rooted(item)
+
+    def _subvolume_root(self, number: int) -> Item:
+        from fs_explorer.filesystems.btrfs.fs import BtrfsFS
+
+        if not isinstance(self._reader, BtrfsFS):
+            raise Malformed(where=self.volume.name, why="it has no subvolumes")
+        place = number, self._reader.subvol_root(number)[1]
+        return Item("", EntryType.DIR, ref=place, inode=place[1])
+
+    def _rooted(self, root: Item) -> Filesystem:
+        """The same filesystem, seen from another directory."""
+        return Filesystem(self.volume, self._access, self._reader, root)
+
     def child(self, folder: Item, name: str) -> Item | None:
         """The entry of a directory by its name; vfat knows no upper and lower case.
 
@@ -276,7 +321,9 @@ class Filesystem:
         return target
 
     def _children(self, folder: Item) -> dict[str, Item]:
-        key = self._reader.identity(folder) if folder.inode is not None else id(folder)
+        key = self._reader.identity(folder)
+        if key is None:
+            key = id(folder)
         if self._folds:
             key = repr(folder.ref)
         entries = self._entries.get(key)

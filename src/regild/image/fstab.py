@@ -48,6 +48,19 @@ class Line:
         return bool(self.options & {"bind", "rbind"})
 
     @property
+    def subvolume(self) -> str | None:
+        """The subvolume of btrfs that it mounts, by path or by number (btrfs(5)); None where it
+        names none."""
+        for option in sorted(self.options):
+            name, equals, setting = option.partition("=")
+            if equals and name == "subvol":
+                # Digits alone would be taken for a number.
+                return f"/{setting}"
+            if equals and name == "subvolid" and setting.isascii() and setting.isdigit():
+                return setting
+        return None
+
+    @property
     def local(self) -> bool:
         """Whether the guest needs this volume of its own disk to be whole."""
         if self.options & LEFT_OUT or not self.path.startswith("/"):

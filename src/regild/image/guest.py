@@ -36,6 +36,9 @@ ROOT_MARKS = ("/etc/os-release", "/usr/lib/os-release", "/var/lib/dpkg")
 FIRST_LOGICAL = 1_000_000
 """Numbers of logical volumes, which no partition has."""
 
+_BTRFS_LOG_AT = 65536 + 0x60
+"""Where a btrfs says where its log tree is; zeros where it has none."""
+
 _EXT_RECOVER = 0x4
 _EXT_CLEAN = 0x1
 _EXT_ERRORS = 0x2
@@ -121,6 +124,8 @@ def _root(
         try:
             if _is_root(MountedTree(filesystem)):
                 found.append(filesystem)
+            else:
+                found.extend(_root_subvolumes(filesystem))
         except RegildError as error:
             unknowns.append(Unknown(filesystem.volume.name, str(error)))
     if len(found) == 1:
@@ -129,6 +134,19 @@ def _root(
         names = " and ".join(filesystem.volume.name for filesystem in found)
         raise Ambiguous(where=where, why=f"{names} each hold an operating system")
     raise _no_guest(volumes, unknowns, where)
+
+
+def _root_subvolumes(filesystem: Filesystem) -> list[Filesystem]:
+    """The subvolumes that look like a root; where several do, those that say it of themselves."""
+    found = [(name, one) for name, one in filesystem.subvolumes() if _is_root(MountedTree(one))]
+    own = [one for name, one in found if len(found) == 1 or _calls_itself_root(one, name)]
+    return own or [one for _name, one in found]
+
+
+def _calls_itself_root(subvolume: Filesystem, name: str) -> bool:
+    lines = _lines(MountedTree(subvolume))
+    roots = [line.subvolume for line in lines if line.path == "/"]
+    return [one.strip("/") for one in roots if one] == [name]
 
 
 def _is_root(tree: MountedTree) -> bool:
@@ -169,10 +187,13 @@ def _mounted(
             continue
         volume = find_volume(line.spec, volumes)
         filesystem = opened.get(volume.number) if volume else None
+        if filesystem is not None and line.subvolume and line.path != "/":
+            missing.extend(_subvolume(tree, line, filesystem, mounts))
+            continue
         why = _why_not(line, volume, filesystem, root)
         if why:
             missing.append(Unknown(line.path, why))
-        elif filesystem is not None and filesystem is not root:
+        elif filesystem is not None and filesystem.volume is not root.volume:
             tree.mount(line.path, filesystem)
             mounts.append(Mount(line.path, filesystem.volume, _kind(filesystem.volume)))
     return mounts, missing
@@ -181,6 +202,22 @@ def _mounted(
 def _kind(volume: Volume) -> str:
     """The filesystem's name; one on LVM is called so, because it is only read."""
     return f"{volume.filesystem} on LVM" if volume.device else volume.filesystem
+
+
+def _subvolume(
+    tree: MountedTree, line: Line, filesystem: Filesystem, mounts: list[Mount]
+) -> list[Unknown]:
+    """Mount a subvolume of btrfs that a line names."""
+    part = line.subvolume or ""
+    try:
+        found = filesystem.subvolume(part)
+    except RegildError as error:
+        return [Unknown(line.path, str(error))]
+    if found is None:
+        return [Unknown(line.path, f"there is no subvolume {part!r} in {line.spec}")]
+    tree.mount(line.path, found)
+    mounts.append(Mount(line.path, filesystem.volume, _kind(filesystem.volume)))
+    return []
 
 
 def _bound(tree: MountedTree, line: Line) -> list[Unknown]:
@@ -211,14 +248,14 @@ def _why_not(
     if line.path.strip("/") == "":
         # Names of devices change with the machine; a tag that is not there means another disk.
         lost = volume is None and "=" in line.spec
-        if lost or (volume is not None and filesystem is not root):
+        if lost or (volume is not None and volume is not root.volume):
             return f"fstab names {line.spec} as the root, and another volume looks like it"
         return ""
     if volume is None:
         return f"its volume {line.spec} is not on this disk"
     if filesystem is None:
         return f"its volume {line.spec} could not be read"
-    if filesystem is root:
+    if volume is root.volume:
         return f"it is another part (a subvolume) of {line.spec}, which is not read"
     return ""
 
@@ -227,6 +264,9 @@ def _space(disk: Disk, mount: Mount, unknowns: list[Unknown]) -> VolumeSpace | N
     """The free room of an ext filesystem, from its superblock; a dirty journal is unknown."""
     volume = mount.volume
     if volume.filesystem == "xfs" and not is_clean(lambda at, n: disk.read(volume.offset + at, n)):
+        why = "it was not shut down cleanly; its log holds changes that were not read"
+        unknowns.append(Unknown(volume.name, why))
+    if volume.filesystem == "btrfs" and any(disk.read(volume.offset + _BTRFS_LOG_AT, 8)):
         why = "it was not shut down cleanly; its log holds changes that were not read"
         unknowns.append(Unknown(volume.name, why))
     if not volume.filesystem.startswith("ext"):
