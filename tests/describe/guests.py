@@ -88,7 +88,9 @@ class FolderTree:
         except FileNotFoundError:
             return None
         kinds: dict[int, NodeKind] = {stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
-        return Node(kinds.get(stat.S_IFMT(found.st_mode), "file"), found.st_size)
+        kind = kinds.get(stat.S_IFMT(found.st_mode), "file")
+        target = str(place.readlink()) if kind == "symlink" else ""
+        return Node(kind, found.st_size, stat.S_IMODE(found.st_mode), target)
 
 
 ROOT = Volume(number=1, name="partition 1", offset=0, bytes=0, kind="filesystem", uuid="0000")

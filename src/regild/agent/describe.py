@@ -6,6 +6,7 @@ from pathlib import Path
 
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
+from regild.describe.boot import read_boot
 from regild.model.answers import DescribeAnswer, DiskAnswer
 from regild.model.progress import Progress
 
@@ -27,6 +28,7 @@ def describe(path: Path, progress: Progress) -> tuple[DescribeAnswer, ...]:
 def answer_of(inspected: Inspected) -> DescribeAnswer:
     """The answer for an inspected system."""
     image, content = inspected.image, inspected.content
+    boot = read_boot(inspected.guest.tree)
     return DescribeAnswer(
         image=str(image.path),
         form=image.form,
@@ -35,7 +37,8 @@ def answer_of(inspected: Inspected) -> DescribeAnswer:
         packages=content.packages,
         applications=content.applications,
         sources=content.sources,
-        unknowns=content.unknowns,
+        unknowns=(*content.unknowns, *boot.unknowns),
+        boot=boot.entries,
         descriptor=inspected.state,
         disks=tuple(
             DiskAnswer(one.stored.name, one.disk.format, one.disk.size, one.stored.bytes)

@@ -37,6 +37,7 @@ def describe_text(answer: DescribeAnswer, width: int) -> str:
     summary = [
         ("Platform", platform_text(answer.platform)),
         ("Kernels", list(answer.platform.kernels)),
+        ("Boot menu", [f"{one.title}: {one.version or one.kernel}" for one in answer.boot]),
         ("Packages", _counts(answer.packages)),
         ("Applications", [f"{one.name} {one.version}" for one in answer.applications]),
         ("Sources", [_source(one) for one in answer.sources]),

@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from regild.model.appliance import DescriptorState, SignatureState
-from regild.model.content import Application, Package, Platform, Source, Unknown, Value
+from regild.model.content import (
+    Application,
+    BootEntry,
+    Package,
+    Platform,
+    Source,
+    Unknown,
+    Value,
+)
 from regild.model.digest import Digest
 from regild.model.finding import Finding
 from regild.model.plan import Difference, Plan, Skipped, Step
@@ -56,6 +64,8 @@ class DescribeAnswer(Value, frozen=True):
     """Digest of everything that a plan depends on (`Content.state`)."""
     output: Output | None = None
     bom: Output | None = None
+    boot: tuple[BootEntry, ...] = ()
+    """What the boot loader offers; seen on the disk only, no part of a descriptor."""
 
 
 class PlanAnswer(Plan, frozen=True):

@@ -35,6 +35,17 @@ class Platform(Value, frozen=True):
     """Versions of the kernels found under /boot."""
 
 
+class BootEntry(Value, frozen=True):
+    """One choice that the guest's boot loader offers."""
+
+    title: str
+    kernel: str
+    """As the loader has it: from the root of the volume that it reads."""
+    version: str
+    """The kernel's; empty where no name says it."""
+    where: str
+
+
 class Package(Value, frozen=True):
     """One installed package of any family."""
 
