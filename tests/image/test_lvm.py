@@ -90,10 +90,14 @@ def strange(image: Path, area: int) -> None:
 
 
 def fill(image: Path, tmp_path: Path) -> None:
-    """Put a filesystem into each volume, where `pvs` says that its extents lie."""
+    """Put a guest into the volumes."""
     root = volume(tmp_path / "root", Part(files=ROOT_FILES, mebibytes=20)).read_bytes()
     var = volume(tmp_path / "var", Part(files={"lib/dpkg/status": STATUS}, mebibytes=16))
-    content = var.read_bytes()
+    put(image, root, var.read_bytes())
+
+
+def put(image: Path, root: bytes, content: bytes) -> None:
+    """Write a root of 20 MiB and a /var of 16 to where LVM laid the extents of both."""
     first, second = 2048 * 512 + MIB, 83968 * 512 + MIB
     with image.open("r+b") as file:
         file.seek(first)

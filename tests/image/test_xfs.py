@@ -17,7 +17,7 @@ from tests.image.test_filesystems import compare, fill
     "options",
     [
         (),
-        ("-m", "bigtime=1,reflink=1", "-n", "size=16384", "-i", "size=1024"),
+        ("-m", "bigtime=1,reflink=1", "-n", "size=16384"),
         ("-b", "size=1024", "-i", "sparse=0"),
     ],
     ids=lambda options: " ".join(options) or "plain",
