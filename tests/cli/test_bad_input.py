@@ -146,6 +146,9 @@ def test_a_vmdk_with_an_external_extent(
 ) -> None:
     copied = Path(shutil.copy(raw, tmp_path / "golden.raw"))
     path = golden.converted(copied, "vmdk", "-o", f"subformat={subformat}")
+    # From its own folder it is read, and from nowhere else.
+    assert regild("describe", path).code == 0
+    path.write_bytes(path.read_bytes().replace(b' "golden', b' "../golden').rstrip())
     refused(regild, 5, "ExternalFile", "describe", path)
 
 
