@@ -22,6 +22,7 @@ from regild.cli.outcome import DONE, UNREAD, Outcome
 from regild.errors import RegildError, UsageError
 
 if TYPE_CHECKING:
+    from regild.agent.many import Answers
     from regild.model.answers import DescribeAnswer
     from regild.model.progress import Progress
 
@@ -34,7 +35,7 @@ def describe(
         list[Path],
         typer.Argument(
             metavar="IMAGE",
-            help="An .ova, an .ovf, a folder with one .ovf, or a bare disk image.",
+            help="An .ova, an .ovf, a folder with one .ovf, a bare disk; or a folder of such.",
             show_default=False,
         ),
     ],
@@ -120,25 +121,39 @@ def _stripped(image: Path, output: Path, force: bool, progress: Progress) -> Out
 def _described(images: list[Path], basis: str, progress: Progress) -> Outcome:
     """Describe each image; one that cannot be read does not keep the others from it."""
     from regild.agent.claim import describe_claims
-    from regild.agent.describe import describe as describe_image
+    from regild.agent.many import describe_many, spread
 
+    paths = spread(images)
+    found: dict[Path, Answers] = {}
+    if basis == "descriptor":
+        for image in paths:
+            try:
+                found[image] = describe_claims(image) or ()
+            except RegildError as error:
+                found[image] = error
+    rest = tuple(image for image in paths if not found.get(image))
+    found.update(zip(rest, describe_many(rest, progress), strict=True))
     answers: list[DescribeAnswer | RegildError] = []
-    for image in images:
-        try:
-            found = describe_claims(image) if basis == "descriptor" else None
-            answers.extend(found or describe_image(image, progress))
-        except RegildError as error:
-            if len(images) == 1:
-                raise
-            answers.append(error)
-    return _outcome(answers, tuple(one for one in answers if isinstance(one, RegildError)))
+    for image in paths:
+        answer = found[image]
+        if isinstance(answer, RegildError) and len(paths) == 1:
+            raise answer
+        answers += [answer] if isinstance(answer, RegildError) else answer
+    complaints = tuple(one for one in answers if isinstance(one, RegildError))
+    return _outcome(answers, complaints, whole=len(paths) == 1)
 
 
 def _outcome(
-    answers: list[DescribeAnswer | RegildError], complaints: tuple[RegildError, ...]
+    answers: list[DescribeAnswer | RegildError],
+    complaints: tuple[RegildError, ...],
+    whole: bool = True,
 ) -> Outcome:
-    """One answer stands alone in JSON; several, or one of several systems, stand in an array."""
+    """One answer stands alone in JSON; several, or one of several systems, stand in an array.
+
+    Shown to a person, each is shown whole, or all in one table.
+    """
     from regild.cli.exits import failure_of
+    from regild.cli.overview import overview_text
     from regild.cli.render import describe_text
 
     good = [one for one in answers if not isinstance(one, RegildError)]
@@ -147,7 +162,11 @@ def _outcome(
     ]
     return Outcome(
         answer=shown[0] if len(shown) == 1 else shown,
-        text=lambda width: "\n\n\n".join(describe_text(one, width) for one in good),
+        text=lambda width: (
+            "\n\n\n".join(describe_text(one, width) for one in good)
+            if whole
+            else overview_text(good, width)
+        ),
         code=UNREAD if any(one.unknowns for one in good) else DONE,
         complaints=complaints,
     )

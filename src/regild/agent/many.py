@@ -1,0 +1,115 @@
+"""Describing many images at once: folders and patterns are spread out, each image is read in a
+process of its own, and one that cannot be read does not keep the others from it."""
+
+from __future__ import annotations
+
+import glob
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from regild.agent.describe import describe
+from regild.agent.intake import open_image
+from regild.errors import HostError, MissingFile, NotAnArchive, RegildError, TooLarge
+from regild.host.files import translated
+from regild.model.answers import DescribeAnswer
+from regild.model.progress import Progress, Silent
+from regild.ovf.archive import find_form
+
+IMAGES_LIMIT = 10_000
+POOL_FROM = 4
+"""Fewer images are read one after another: starting a process costs as much as reading one."""
+WORKERS_LIMIT = 8
+
+Answers = tuple[DescribeAnswer, ...] | RegildError
+
+
+def spread(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Every image that the paths name, in their order and each once.
+
+    A folder with one .ovf is that package; any other stands for the images directly in it. A path
+    that does not exist and holds `*`, `?` or `[` is a pattern.
+
+    Raises: MissingFile where a folder or a pattern gives none, TooLarge, NotPermitted.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if not path.exists() and glob.has_magic(str(path)):
+            pattern = str(path.relative_to(path.anchor))
+            matched = sorted(Path(path.anchor).glob(pattern))
+            if not matched:
+                raise MissingFile(where=str(path), why="no file fits the pattern")
+            found.update(dict.fromkeys(matched))
+        elif path.is_dir() and len(list(path.glob("*.ovf"))) != 1:
+            found.update(dict.fromkeys(_in_folder(path)))
+        else:
+            found[path] = None
+    if len(found) > IMAGES_LIMIT:
+        raise TooLarge(where="the list of images", why=f"it is longer than {IMAGES_LIMIT}")
+    return tuple(found)
+
+
+def describe_many(images: tuple[Path, ...], progress: Progress) -> Iterator[Answers]:
+    """What each image holds, or why it cannot be said, in the order of the images."""
+    workers = min(os.cpu_count() or 1, len(images), WORKERS_LIMIT)
+    if len(images) < POOL_FROM or workers < 2:
+        for image in images:
+            try:
+                yield describe(image, progress)
+            except RegildError as error:
+                yield error
+        return
+    # Not forked: the thread that draws progress would be copied in the middle of its work.
+    method = multiprocessing.get_context("spawn")
+    progress.step(f"Reading {len(images)} images")
+    with ProcessPoolExecutor(workers, mp_context=method) as pool:
+        futures = [pool.submit(_described, image) for image in images]
+        try:
+            for image, future in zip(images, futures, strict=True):
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    yield HostError(where=f"the reading of {image}", why="its process died")
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _described(image: Path) -> Answers:
+    try:
+        return describe(image, Silent())
+    except RegildError as error:
+        return error
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """The images directly in a folder; disks that a package there refers to are part of it."""
+    with translated(folder):
+        files = sorted(one for one in folder.iterdir() if not one.name.startswith("."))
+    images: dict[Path, bool] = {}
+    parts: set[Path] = set()
+    for path in files:
+        if path.is_dir():
+            if len(list(path.glob("*.ovf"))) == 1:
+                images[path] = True
+            continue
+        if not path.is_file() or path.stat().st_size == 0:
+            continue
+        try:
+            form = find_form(path)
+            if form == "folder" and path.suffix != ".ovf":
+                continue
+            with open_image(path) as image:
+                if form == "folder":
+                    parts.update(disk.path for one in image.systems for disk in one.disks)
+        except NotAnArchive:
+            continue
+        except RegildError:
+            pass  # it is one, and describing it will say what is wrong
+        images[path] = form is not None
+    found = [path for path, package in images.items() if package or path not in parts]
+    if not found:
+        raise MissingFile(where=f"an image in {folder}", why="nothing in it is one")
+    return found
