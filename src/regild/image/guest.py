@@ -260,10 +260,17 @@ def _why_not(
     return ""
 
 
+def _xfs_is_clean(disk: Disk, volume: Volume) -> bool:
+    try:
+        return is_clean(lambda at, length: disk.read(volume.offset + at, length))
+    except InputError:
+        return False
+
+
 def _space(disk: Disk, mount: Mount, unknowns: list[Unknown]) -> VolumeSpace | None:
     """The free room of an ext filesystem, from its superblock; a dirty journal is unknown."""
     volume = mount.volume
-    if volume.filesystem == "xfs" and not is_clean(lambda at, n: disk.read(volume.offset + at, n)):
+    if volume.filesystem == "xfs" and not _xfs_is_clean(disk, volume):
         why = "it was not shut down cleanly; its log holds changes that were not read"
         unknowns.append(Unknown(volume.name, why))
     if volume.filesystem == "btrfs" and any(disk.read(volume.offset + _BTRFS_LOG_AT, 8)):

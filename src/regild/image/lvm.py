@@ -7,6 +7,8 @@ all. Thin, mirrored, RAID, cached and snapshot volumes are named and not read.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,7 +93,10 @@ class ExtendedDisk:
         if offset + length <= self._disk.size:
             return self._disk.read(offset, length)
         parts = []
-        for begin, segment in self._segments:
+        near = bisect.bisect_right(self._segments, offset, key=lambda one: one[0])
+        for begin, segment in itertools.islice(self._segments, max(0, near - 1), None):
+            if begin >= offset + length:
+                break
             first = max(offset, begin)
             last = min(offset + length, begin + segment.bytes)
             if first < last:

@@ -7,6 +7,8 @@ by the budget of whoever gives the bytes.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -119,12 +121,20 @@ class XfsVolume:
         if folder.form == LOCAL:
             yield from self._short_entries(folder)
             return
-        extents = [one for one in self._extents(folder) if one.first * self.block < _LEAVES_AT]
-        end = max((one.first + one.count for one in extents), default=0) * self.block
-        for at in range(0, min(end, folder.size, _LEAVES_AT), self.folder_block):
-            content = self._content(extents, at, self.folder_block)
-            if any(content[:4]):
-                yield from self._block_entries(content, folder)
+        leaves = _LEAVES_AT // self.block
+        extents = [one for one in self._extents(folder) if one.first < leaves]
+        each = self.folder_block // self.block
+        done = -1
+        for one in extents:
+            if not one.written:
+                why = f"directory {folder.number} has blocks that were never written"
+                raise Malformed(where=self._where, why=why)
+            # By extents and not by size, which may be a lie about years of empty blocks.
+            for number in range(one.first // each, -(-(one.first + one.count) // each)):
+                if number > done:
+                    done = number
+                    content = self._content(extents, number * self.folder_block, self.folder_block)
+                    yield from self._block_entries(content, folder)
 
     def target(self, link: Inode) -> bytes:
         """Where a symlink leads.
@@ -156,7 +166,10 @@ class XfsVolume:
         """Bytes of a file; what no written extent holds is zeros."""
         content = bytearray(length)
         end = offset + length
-        for one in extents:
+        near = bisect.bisect_right(extents, offset // self.block, key=lambda one: one.first)
+        for one in itertools.islice(extents, max(0, near - 1), None):
+            if one.first * self.block >= end:
+                break
             begin = max(offset, one.first * self.block)
             last = min(end, (one.first + one.count) * self.block)
             if begin < last and one.written:
