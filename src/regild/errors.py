@@ -14,9 +14,8 @@
     ├── RotateError                    14  the running side did not follow
     └── HostError                      15  this machine cannot
 
-Each class carries typed fields, one sentence for the user (`sentence`, a template over the fields),
-a `hint` that says what the user can do (a template too), and `retryable`. Printing and exiting
-happen once, in `regild.cli`.
+Each class has typed fields, templates over them for the user's `sentence` and a `hint` of what can
+be done, and `retryable`. Printing and exiting happen once, in `regild.cli`.
 """
 
 from __future__ import annotations
@@ -328,7 +327,7 @@ class PublishError(RegildError):
     why: str
     exit_code = 13
     sentence = "{where} could not be published: {why}"
-    hint = "the input is untouched; run the same command again"
+    hint = "the input is untouched; choose another place for the result"
 
 
 class TargetExists(PublishError):
@@ -372,7 +371,8 @@ class ToolMissing(HostError):
 class NotPermitted(HostError):
     """A right that is needed is missing."""
 
-    sentence = "this machine does not permit {where}: {why}"
+    sentence = "{where} is not permitted on this machine: {why}"
+    hint = "change the permissions or name another place; docs/guide says what a host needs"
 
 
 @dataclass(eq=False)

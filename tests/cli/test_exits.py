@@ -81,7 +81,10 @@ def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b" not in said
 
 
-@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, "DiskFull"), (errno.EIO, "HostError")])
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(errno.ENOSPC, "DiskFull"), (errno.EROFS, "NotPermitted"), (errno.EIO, "HostError")],
+)
 def test_an_error_of_the_machine_is_15(
     number: int, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -119,3 +119,14 @@ def test_not_even_force_replaces_the_envelope_of_the_image(regild: Regild, tmp_p
     out = disk.with_suffix(".qcow2")
     refused(regild, 2, "UsageError", "update", disk, "-o", out, "--format", "qcow2", "--force")
     assert envelope.read_bytes() == before
+
+
+def test_the_folder_that_holds_the_image_is_not_replaced(
+    regild: Regild, tmp_path: Path, vmdk: Path
+) -> None:
+    folder = tmp_path / "package"
+    folder.mkdir()
+    (folder / "golden.ovf").write_bytes(golden.envelope({"disk1": vmdk}))
+    (folder / vmdk.name).write_bytes(vmdk.read_bytes())
+    for given in (folder, folder / "golden.ovf"):
+        refused(regild, 2, "UsageError", "update", given, "-o", folder, "--force")

@@ -9,10 +9,10 @@ from pathlib import Path
 from msgspec.structs import replace as replaced
 
 from regild import __version__
-from regild.agent.inscribe import check_beside, check_target, new_descriptor
+from regild.agent.inscribe import check_beside, new_descriptor
 from regild.agent.inspect import Inspected
 from regild.describe.bom import write_cyclonedx
-from regild.errors import PublishError, UsageError
+from regild.errors import UsageError
 from regild.image.convert import write_raw, write_through_qemu
 from regild.image.merkle import virtual_digest
 from regild.image.overlay import Overlay
@@ -34,6 +34,7 @@ from regild.publish.draft import (
     draft_of_disk,
     plain_name,
 )
+from regild.publish.place import check_file_place, check_folder_place
 from regild.publish.stored import Copied, Stored
 
 DISK_FORMATS = {"vmdk": "vmdk-stream", "qcow2": "qcow2", "raw": "raw"}
@@ -71,16 +72,6 @@ class Delivery:
     created: str
 
 
-def check_free(path: Path, output: Path, force: bool) -> None:
-    """Refuse to write over the image, or over anything unasked; the folder must be there.
-
-    Raises: UsageError, TargetExists, PublishError.
-    """
-    check_target(path, output, force)
-    if not output.parent.is_dir():
-        raise PublishError(where=str(output), why="its folder does not exist")
-
-
 def check_deliverable(inspected: Inspected, output: Path, form: str | None, force: bool) -> Target:
     """What will be written, known before any work; refused where it cannot be, where the name
     says otherwise, or where it would replace a file beside it unasked.
@@ -98,7 +89,10 @@ def check_deliverable(inspected: Inspected, output: Path, form: str | None, forc
     if form is None and meant not in (None, written):
         what = f"{output.name} is named like {meant}, but {written} would be written"
         raise UsageError(what=f"{what}: say --format {meant}, or choose another name")
-    if target.form != "folder":
+    if target.form == "folder":
+        check_folder_place(output, force)
+    else:
+        check_file_place(output)
         stem = _stem(output)
         envelope = () if target.form == "ova" else (f"{stem}.ovf",)
         names = (f"{plain_name(stem)}{BOM_SUFFIX}", f"{stem}{RECEIPT_SUFFIX}", *envelope)

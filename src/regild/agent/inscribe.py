@@ -33,6 +33,7 @@ from regild.ovf.archive import Appliance
 from regild.ovf.member import Member
 from regild.publish.assemble import Published, write_disk, write_folder, write_ova
 from regild.publish.draft import SUFFIXES, Bom, Draft, NewDisk, draft_of, draft_of_disk
+from regild.publish.place import check_parent
 from regild.publish.stored import Copied
 
 BELIEVED = ("claimed", "equivalent", "verified")
@@ -99,10 +100,15 @@ def new_descriptor(inspected: Inspected, created: str, virtual: Mapping[str, Dig
 
 
 def check_target(path: Path, out: Path, force: bool) -> None:
-    """The input is never written to, and nothing is replaced unasked."""
+    """The input is never written to, nothing is replaced unasked, and there is a folder to write
+    into.
+
+    Raises: UsageError, TargetExists, PublishError, NotPermitted.
+    """
+    check_parent(out)
     if not out.exists():
         return
-    if path.exists() and out.samefile(path):
+    if path.exists() and (out.samefile(path) or path.resolve().is_relative_to(out.resolve())):
         raise UsageError(what=f"{out} is the image itself, which is never written to")
     if not force:
         raise TargetExists(where=str(out), why="it would be replaced")

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from regild import __version__
-from regild.agent.deliver import Delivery, check_deliverable, check_free, deliver
-from regild.agent.inscribe import output_of
+from regild.agent.deliver import Delivery, check_deliverable, deliver
+from regild.agent.inscribe import check_target, output_of
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
 from regild.agent.planning import Planned, plan_system
@@ -66,7 +66,7 @@ def update(
 
     Raises: every error of the rooms; ProveError when the result is not what was promised.
     """
-    check_free(path, output, force)
+    check_target(path, output, force)
     with open_image(path) as image:
         require_manifest(image, progress)
         progress.step(f"Reading {path.name}")

@@ -23,7 +23,7 @@ from typing import Any, TextIO
 
 from regild.cli.outcome import Outcome
 from regild.cli.text import plain, plain_json, plain_lines
-from regild.errors import DiskFull, HostError, RegildError, Unforeseen, UsageError
+from regild.errors import DiskFull, HostError, NotPermitted, RegildError, Unforeseen, UsageError
 
 INTERRUPTED = 128 + signal.SIGINT
 PIPE_CLOSED = 128 + signal.SIGPIPE
@@ -117,8 +117,11 @@ def _known(error: Exception) -> RegildError:
         return HostError(where="regild", why="there is not enough memory")
     if isinstance(error, OSError) and error.errno is not None:
         where = os.fsdecode(error.filename) if error.filename else "this machine"
+        why = os.strerror(error.errno).lower()
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return NotPermitted(where=f"access to {where}", why=why)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return (DiskFull if full else HostError)(where=where, why=os.strerror(error.errno))
+        return (DiskFull if full else HostError)(where=where, why=why)
     return Unforeseen(what=f"{type(error).__name__}: {error}".rstrip(": "))
 
 

@@ -154,8 +154,14 @@ def translated(path: Path) -> Iterator[None]:
         where = str(error.filename or path)
         raise MissingFile(where=where, why="there is no such file") from error
     except PermissionError as error:
-        raise NotPermitted(where=str(error.filename or path), why="permission denied") from error
+        raise NotPermitted(
+            where=f"access to {error.filename or path}", why="permission denied"
+        ) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(where=str(path), why=error.strerror or "the disk is full") from error
+        if error.errno == errno.EROFS:
+            raise NotPermitted(
+                where=f"access to {path}", why="its filesystem is read-only"
+            ) from error
         raise

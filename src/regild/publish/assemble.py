@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from regild.errors import PublishError, TargetExists
+from regild.errors import PublishError
 from regild.host.files import open_new, sync_folder, translated
 from regild.model.digest import Digest, sha256_of
 from regild.model.progress import Progress
 from regild.ovf import tar
 from regild.publish.draft import Draft
+from regild.publish.place import check_file_place, check_folder_place
 from regild.publish.stored import write_hashed
 
 
@@ -45,6 +46,7 @@ def write_ova(draft: Draft, path: Path, progress: Progress) -> Published:
 
     Raises: IntegrityError, Truncated, UnsafeName, DiskFull, NotPermitted.
     """
+    check_file_place(path)
     envelope = draft.envelope({})
     manifest = draft.manifest(envelope, {})
     small = [(draft.envelope_name, len(envelope)), (draft.manifest_name, len(manifest))]
@@ -73,6 +75,7 @@ def write_disk(draft: Draft, path: Path, progress: Progress) -> Published:
 
     Raises: IntegrityError, Truncated, DiskFull, NotPermitted.
     """
+    check_file_place(path)
     ((name, stored),) = draft.files.items()
     if name != path.name:
         raise PublishError(where=str(path), why=f"its envelope calls the disk {name}")
@@ -94,11 +97,9 @@ def write_folder(
     The folder is made under a hidden name and then renamed. What a killed run left under such a
     name is removed first.
 
-    Raises: TargetExists when the folder exists, is not empty and `replace` is not said; else as
-    `write_ova`.
+    Raises: as `check_folder_place`, and as `write_ova`.
     """
-    if path.exists() and not replace and (not path.is_dir() or any(path.iterdir())):
-        raise TargetExists(where=str(path), why="it is not an empty folder")
+    check_folder_place(path, replace)
     with translated(path), temporary_folder(path) as folder:
         progress.step(f"Writing {path.name}", sum(stored.bytes for stored in draft.files.values()))
         digests = {}
@@ -203,10 +204,7 @@ def move_into_place(folder: Path, path: Path) -> None:
         aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.old")
         path.rename(aside)
         folder.rename(path)
-        if aside.is_dir():
-            shutil.rmtree(aside)
-        else:
-            aside.unlink()
+        shutil.rmtree(aside)
     else:
         folder.rename(path)
     sync_folder(path.parent)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from regild.errors import TargetExists
 from regild.host.files import digest_file, open_new, translated
 from regild.model.progress import Progress
 from regild.ovf import tar
 from regild.ovf.archive import Appliance
 from regild.publish.assemble import Published, move_into_place, new_file, temporary_folder
+from regild.publish.place import check_file_place, check_folder_place
 from regild.publish.stored import Copied, Stored, Written
 
 
@@ -29,6 +29,7 @@ def write_archive(files: Mapping[str, Stored], path: Path, progress: Progress) -
 
     Raises: Truncated, UnsafeName, DiskFull, NotPermitted.
     """
+    check_file_place(path)
     places, total = tar.lay_out([(name, stored.bytes) for name, stored in files.items()])
     progress.step(f"Writing {path.name}", total)
     with open_new(path) as file:
@@ -45,11 +46,9 @@ def write_files(
 ) -> Published:
     """Write some files into a new folder, which appears whole or not at all.
 
-    Raises: TargetExists when the folder is there, is not empty and `replace` is not said;
-    Truncated, DiskFull, NotPermitted.
+    Raises: as `check_folder_place`; Truncated, DiskFull, NotPermitted.
     """
-    if path.exists() and not replace and (not path.is_dir() or any(path.iterdir())):
-        raise TargetExists(where=str(path), why="it is not an empty folder")
+    check_folder_place(path, replace)
     total = sum(stored.bytes for stored in files.values())
     progress.step(f"Writing {path.name}", total)
     with translated(path), temporary_folder(path) as folder:

@@ -1,0 +1,68 @@
+"""Where a result may be put: nothing gives way to it but an older result of its own kind."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from regild.errors import InputError, NotPermitted, PublishError, TargetExists
+from regild.ovf.archive import open_appliance
+
+BESIDE_SUFFIXES = (".receipt.json", ".cdx.json", ".spdx.json")
+"""What regild itself writes beside the files of a package: receipts and bills of materials."""
+
+
+def check_parent(path: Path) -> None:
+    """The folder of a result is there and can be written to.
+
+    Raises: PublishError, NotPermitted.
+    """
+    parent = path.parent
+    if path.name in ("", ".."):
+        raise PublishError(where=str(path), why="it is no name for a new file or folder")
+    if not parent.is_dir():
+        raise PublishError(where=str(path), why="its folder does not exist")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        why = "the folder cannot be written to"
+        raise NotPermitted(where=f"access to {parent}", why=why)
+
+
+def check_file_place(path: Path) -> None:
+    """No folder gives way to a file.
+
+    Raises: PublishError.
+    """
+    if path.is_dir():
+        raise PublishError(where=str(path), why="it is a folder, and a file would be written")
+
+
+def check_folder_place(path: Path, replace: bool) -> None:
+    """A folder gives way, when that is said, only where it holds nothing but a package.
+
+    Raises: TargetExists, PublishError.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise PublishError(where=str(path), why="it is a file, and a folder would be written")
+    held = list(path.iterdir())
+    if held and not replace:
+        raise TargetExists(where=str(path), why="it is not an empty folder")
+    if held and not _is_package(path, held):
+        why = "the folder holds more than a package, and would be replaced with all that is in it"
+        raise PublishError(where=str(path), why=why)
+
+
+def _is_package(path: Path, held: list[Path]) -> bool:
+    """Whether a folder's files are those of one package, and none is anybody else's."""
+    try:
+        with open_appliance(path, complete=False) as appliance:
+            known = set(appliance.members)
+    except InputError:
+        return False
+    return all(
+        stat.S_ISREG(one.lstat().st_mode)
+        and (one.name in known or one.name.endswith(BESIDE_SUFFIXES))
+        for one in held
+    )
