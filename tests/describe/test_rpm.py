@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from regild.describe import rpm_bdb, rpm_ndb
-from regild.describe.reader import describe_guest
+from regild.describe.reader import describe_guest, require_planning
 from regild.describe.rpm_header import read_header
-from regild.errors import InputError, Malformed, NothingRead
+from regild.errors import InputError, Malformed, NoPackageDatabase, NothingRead
 from regild.model.content import Content
 from tests.describe.guests import MemoryTree, debian, guest
 from tests.describe.rpm_worlds import (
@@ -65,6 +65,11 @@ def test_a_real_ndb_is_read_to_its_last_package(ndb: bytes) -> None:
     assert (bash.version, bash.source) == ("4.4-19.6.1", "bash")
     assert bash.purl == "pkg:rpm/sles/bash@4.4-19.6.1?arch=x86_64&distro=sles-15.3"
     assert bash.where == "/usr/lib/sysimage/rpm/Packages.db"
+
+
+def test_nothing_is_planned_for_a_guest_of_rpm(ndb: bytes) -> None:
+    with pytest.raises(NoPackageDatabase, match="of rpm, which are only listed"):
+        require_planning(described("/usr/lib/sysimage/rpm/Packages.db", ndb))
 
 
 @needs_rpm

@@ -82,7 +82,9 @@ def require_planning(content: Content) -> None:
     """
     if content.planning.type:
         return
-    whys = [f"{one.where}: {one.why}" for one in content.unknowns] or ["it has no dpkg"]
+    listed = " and ".join(sorted({one.type for one in content.packages}))
+    why = f"its packages are of {listed}, which are only listed" if listed else "it has no dpkg"
+    whys = [f"{one.where}: {one.why}" for one in content.unknowns] or [why]
     raise NoPackageDatabase(where="the guest", why="; ".join(whys[:3]))
 
 
