@@ -46,6 +46,13 @@ def test_after_an_error_only_logs_stay(tmp_path: Path) -> None:
     assert set(names_in(tmp_path)) == {"job", "job.lock", "guest.log", "test.log"}
 
 
+def test_after_an_interruption_nothing_stays(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), open_scratch(tmp_path, "job", find_id_map()) as job:
+        leave(job, f"echo said > {job.make_guest()}/guest.log; mkdir {job.guest}/tree")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_log_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), open_scratch(tmp_path, "job", find_id_map()) as job:
         leave(job, f"ln -s /etc/passwd {job.make_guest()}/guest.log")

@@ -196,6 +196,27 @@ def test_nothing_appears_when_writing_fails(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("suffix", [".ova", ".vmdk"])
+def test_what_stands_beside_does_not_appear_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    path, link = tmp_path / f"out{suffix}", os.link
+
+    def interrupted(source: str, target: Path, **more: bool) -> None:
+        if Path(target) == path:
+            raise KeyboardInterrupt
+        link(source, target, **more)
+
+    made = draft(tmp_path, Bom(BOM))
+    if suffix == ".vmdk":
+        made = draft_of_disk(path.name, new_disk(), descriptor(), Bom(BOM))
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(os, "link", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        (write_ova if suffix == ".ova" else write_disk)(made, path, Silent())
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_a_disk_that_is_not_there_cannot_be_new(tmp_path: Path) -> None:
     with open_appliance(make_ova(tmp_path / "in.ova", FILES)) as appliance:
         for disk in ("blank", "none"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec.structs import replace as replaced
 
 from regild import __version__
-from regild.agent.inscribe import check_beside, new_descriptor
+from regild.agent.inscribe import check_beside, check_target, new_descriptor
 from regild.agent.inspect import Inspected
 from regild.describe.bom import write_cyclonedx
 from regild.errors import UsageError
@@ -114,6 +114,7 @@ def deliver(
 
     Raises: UsageError, TargetExists, PublishError, DiskFull, ToolMissing.
     """
+    check_target(delivery.inspected.image.path, output, force)
     target = check_deliverable(delivery.inspected, output, form, force)
     with ExitStack() as stack:
         stored = _new_disk(delivery, target.disk_format, scratch, stack, progress)

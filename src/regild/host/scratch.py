@@ -61,7 +61,8 @@ class Scratch:
 def open_scratch(folder: Path, name: str, ids: IdMap, keep: bool = False) -> Iterator[Scratch]:
     """A job's folder below `folder`, for this process alone; what an earlier run left is removed.
 
-    When the work ends well the folder is removed unless `keep`; after an error its logs stay.
+    When the work ends well the folder is removed unless `keep`, and when it
+    was interrupted too; after an error its logs stay.
 
     Raises: Busy when another process has it, NotPermitted, DiskFull.
     """
@@ -71,15 +72,23 @@ def open_scratch(folder: Path, name: str, ids: IdMap, keep: bool = False) -> Ite
         scratch.clear(logs=True)
         try:
             yield scratch
-        except BaseException:
+        except Exception:
             if not keep:
                 _keep_logs(scratch)
             raise
+        except BaseException:  # interrupted: there is nothing to look into
+            if not keep:
+                _remove(scratch)
+            raise
         if not keep:
-            scratch.clear(logs=True)
-            (path / LOCK).unlink()
-            with contextlib.suppress(OSError):  # the next process has made its lock there already
-                path.rmdir()
+            _remove(scratch)
+
+
+def _remove(scratch: Scratch) -> None:
+    scratch.clear(logs=True)
+    (scratch.path / LOCK).unlink()
+    with contextlib.suppress(OSError):  # the next process has made its lock there already
+        scratch.path.rmdir()
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -52,7 +52,7 @@ def write_ova(draft: Draft, path: Path, progress: Progress) -> Published:
     small = [(draft.envelope_name, len(envelope)), (draft.manifest_name, len(manifest))]
     sizes = [*small, *((name, stored.bytes) for name, stored in draft.files.items())]
     places, total = tar.lay_out(sizes)
-    with contextlib.ExitStack() as stack:
+    with _together(path, draft.sidecars), contextlib.ExitStack() as stack:
         file = stack.enter_context(open_new(path))
         sidecars = [_write_sidecar(stack, path, item) for item in draft.sidecars.items()]
         progress.step(f"Writing {path.name}", total)
@@ -67,6 +67,7 @@ def write_ova(draft: Draft, path: Path, progress: Progress) -> Published:
             file.write(tar.header(place.name, place.bytes) + content)
         file.truncate(total)
         digest = _digest_of(file, progress)
+        _settle(file)
     return Published(path, digest, total, tuple(sidecars), draft.notes)
 
 
@@ -79,13 +80,14 @@ def write_disk(draft: Draft, path: Path, progress: Progress) -> Published:
     ((name, stored),) = draft.files.items()
     if name != path.name:
         raise PublishError(where=str(path), why=f"its envelope calls the disk {name}")
-    with contextlib.ExitStack() as stack:
+    with _together(path, (draft.envelope_name, *draft.sidecars)), contextlib.ExitStack() as stack:
         file = stack.enter_context(open_new(path))
         progress.step(f"Writing {path.name}", stored.bytes)
         digest = write_hashed(stored, file, progress)
         file.truncate(stored.bytes)
         beside = {draft.envelope_name: draft.envelope({name: digest}), **draft.sidecars}
         sidecars = [_write_sidecar(stack, path, item) for item in beside.items()]
+        _settle(file)
     return Published(path, digest, stored.bytes, tuple(sidecars), draft.notes)
 
 
@@ -141,6 +143,30 @@ def _digest_of(file: IO[bytes], progress: Progress) -> Digest:
         state.update(chunk)
         progress.advance(len(chunk))
     return Digest("sha256:" + state.hexdigest())
+
+
+def _settle(file: IO[bytes]) -> None:
+    """Bring a file to the disk now, so that it and what stands beside it appear within a moment."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _together(path: Path, names: Iterable[str]) -> Iterator[None]:
+    """Take back what appeared beside a result that did not appear itself."""
+    before = _inode(path)
+    absent = [one for one in map(path.with_name, names) if not one.exists()]
+    try:
+        yield
+    except BaseException:
+        if _inode(path) == before:
+            for one in absent:
+                one.unlink(missing_ok=True)
+        raise
+
+
+def _inode(path: Path) -> int | None:
+    return path.stat().st_ino if path.exists() else None
 
 
 def _write_sidecar(stack: contextlib.ExitStack, path: Path, item: tuple[str, bytes]) -> Published:
