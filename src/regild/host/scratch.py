@@ -18,6 +18,8 @@ from regild.errors import Busy, HostError
 from regild.host.files import translated
 from regild.host.namespace import IdMap, View, open_namespace
 
+LOG_BYTES_MAX = 64 << 20
+"""More than a guest's commands may say (`regild.host.run`)."""
 LOCK = "job.lock"
 
 
@@ -149,11 +151,18 @@ def cache_folder() -> Path:
 
 
 def _keep_logs(scratch: Scratch) -> None:
-    """After a failure: the guest's log moves up, everything else goes."""
-    log = scratch.guest / "guest.log"
+    """After a failure: the guest's log moves up, everything else goes.
+
+    It goes first, because a full disk may be what failed; then the log finds room, or is lost.
+    """
+    log, kept = scratch.guest / "guest.log", b""
     if log.is_file() and not log.is_symlink():
-        shutil.copyfile(log, scratch.path / "guest.log")
+        with log.open("rb") as file:
+            kept = file.read(LOG_BYTES_MAX)
     scratch.clear()
+    if kept:
+        with contextlib.suppress(OSError):
+            (scratch.path / "guest.log").write_bytes(kept)
 
 
 def _remove_guest(scratch: Scratch) -> None:
