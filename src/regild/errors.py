@@ -75,7 +75,7 @@ class NothingRead(RegildError):
     why: str
     exit_code = 3
     sentence = "nothing could be read from {where}: {why}"
-    hint = "regild describe --json lists what was seen; an empty answer would not be the truth"
+    hint = "check that it is the right file; an empty answer would not be the truth"
 
 
 @dataclass(eq=False)
