@@ -150,8 +150,11 @@ def _tree(image: Path) -> dict[str, tuple[object, ...]]:
             kind = stat.S_IFMT(inode.mode)
             content = hashlib.sha256()
             if kind == stat.S_IFREG:
-                for _, piece in volume.read_content(inode):
-                    content.update(piece)
+                done = 0
+                for offset, piece in volume.read_content(inode):
+                    content.update(bytes(offset - done) + piece)  # a hole reads as zeros
+                    done = offset + len(piece)
+                content.update(bytes(inode.size - done))
             found[path] = (
                 oct(inode.mode),
                 inode.uid,
