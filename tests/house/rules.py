@@ -111,7 +111,7 @@ def stubs(root: Path) -> list[str]:
 
 
 def foreign_errors(root: Path) -> list[str]:
-    """What leaves a module as an error is drawn in errors.py; what it catches itself may be any."""
+    """What leaves a module as an error is drawn in errors/; what it catches itself may be any."""
     found = []
     for path, _, tree in _modules(root):
         nodes = list(ast.walk(tree))

@@ -30,7 +30,7 @@ CLASSES = [
     for kind in vars(errors).values()
     if isinstance(kind, type)
     and issubclass(kind, BaseException)
-    and kind.__module__ == errors.__name__
+    and kind.__module__.startswith(errors.__name__)
 ]
 SAMPLES = {"str": "a place", "int": 3, "tuple[str, ...]": ("one", "two")}
 
@@ -72,6 +72,15 @@ def test_an_error_survives_the_way_between_processes(kind: type[errors.RegildErr
 @pytest.mark.parametrize("kind", CLASSES)
 def test_every_error_has_a_docstring_of_its_own(kind: type) -> None:
     assert (kind.__dict__.get("__doc__") or "").strip().endswith(".")
+
+
+def test_every_error_can_be_had_from_the_door() -> None:
+    below = [errors.RegildError]
+    for kind in below:
+        below += kind.__subclasses__()
+    mine = {kind for kind in below if kind.__module__.startswith("regild.")}
+    assert mine == set(CLASSES)
+    assert sorted(errors.__all__) == sorted(kind.__name__ for kind in CLASSES)
 
 
 def test_the_drawing_at_the_head_shows_every_family_with_its_code() -> None:

@@ -1,0 +1,154 @@
+"""What was given is wrong, beyond us, or not what it says it is (exits 4, 5 and 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from regild.errors.root import RegildError
+
+
+@dataclass(eq=False)
+class InputError(RegildError):
+    """What regild was given is wrong."""
+
+    where: str
+    why: str
+    exit_code = 4
+    sentence = "{where} cannot be used: {why}"
+    hint = "check how the file was made or copied"
+
+
+class MissingFile(InputError):
+    """A file that was named does not exist."""
+
+    sentence = "{where} is missing: {why}"
+    hint = "check the path, or that every file of the package was copied"
+
+
+class NotAnArchive(InputError):
+    """The file is neither a tar archive nor a disk image that regild knows."""
+
+    sentence = "{where} is not an OVA, an OVF or a disk image: {why}"
+    hint = "an OVA is a plain tar file with the .ovf first; unpack a compressed archive before"
+
+
+class Truncated(InputError):
+    """The file ends before it should."""
+
+    sentence = "{where} is cut off: {why}"
+    hint = "copy or download the file again and compare its size"
+
+
+class Malformed(InputError):
+    """The bytes do not follow their format."""
+
+    sentence = "{where} is malformed: {why}"
+    hint = "the producer of this file wrote something that its format does not allow"
+
+
+class Ambiguous(InputError):
+    """There are two answers where one was needed."""
+
+    sentence = "{where} is ambiguous: {why}"
+    hint = "say which one is meant, or remove the other"
+
+
+class UnsafeName(InputError):
+    """A file name would lead out of its folder."""
+
+    sentence = "{where} names a file outside its own folder: {why}"
+    hint = "regild follows names only inside the package's folder"
+
+
+class TooLarge(InputError):
+    """A size or depth is over the limit that protects this machine."""
+
+    sentence = "{where} is larger than regild accepts: {why}"
+    hint = "such sizes are usually an attack or damage; limits can be raised in regild.toml"
+
+
+@dataclass(eq=False)
+class UnsupportedError(RegildError):
+    """The input is right, but regild cannot work with it."""
+
+    where: str
+    why: str
+    exit_code = 5
+    sentence = "{where} is not supported: {why}"
+    hint = "see docs/guide for the formats that regild reads and writes"
+
+
+class UnsupportedFormat(UnsupportedError):
+    """A disk format, or a feature of one, that regild does not know."""
+
+
+class ExternalFile(UnsupportedError):
+    """A disk image refers to another file, which regild does not follow."""
+
+    sentence = "{where} refers to another file, which is refused: {why}"
+    hint = "flatten the image first, for example with qemu-img convert"
+
+
+class UnsupportedFilesystem(UnsupportedError):
+    """The guest's filesystem is not one that regild can work on."""
+
+
+class Encrypted(UnsupportedError):
+    """The volume is encrypted and no key was given."""
+
+    sentence = "{where} is encrypted: {why}"
+    hint = "regild cannot open encrypted volumes yet"
+
+
+class NoPackageDatabase(UnsupportedError):
+    """The guest holds no package database that regild can read."""
+
+    sentence = "{where} holds no package database that regild knows: {why}"
+    hint = "regild looks for dpkg's database; see docs/guide"
+
+
+@dataclass(eq=False)
+class IntegrityError(RegildError):
+    """Something is not what it says it is."""
+
+    where: str
+    why: str
+    exit_code = 6
+    sentence = "{where} is not what it says it is: {why}"
+    hint = "do not use it before you know who changed it"
+
+
+class DigestMismatch(IntegrityError):
+    """A digest that was promised does not match the bytes."""
+
+    sentence = "{where} does not match its digest: {why}"
+    hint = "copy or download it again; if it stays so, it was changed after it was signed"
+
+
+class BadSignature(IntegrityError):
+    """A signature does not verify with the keys that are trusted for it."""
+
+    sentence = "the signature of {where} cannot be trusted: {why}"
+    hint = "the keys come from the image itself; check the source's Signed-By and its keyrings"
+
+
+@dataclass(eq=False)
+class SignatureRefused(IntegrityError):
+    """A package's signature is not what was asked for; `state` says in which way."""
+
+    state: str = ""
+    sentence = "the signature of {where} is {state}: {why}"
+
+
+class WrongRelease(IntegrityError):
+    """A signed statement speaks of something else than what was asked for."""
+
+    sentence = "{where} is not the release that was asked for: {why}"
+    hint = "the mirror may be mixed up, or someone shows another release's files in its place"
+
+
+class Expired(IntegrityError):
+    """A signed statement is past its validity."""
+
+    sentence = "{where} has expired: {why}"
+    hint = "the mirror may be stale or frozen; compare with the origin"

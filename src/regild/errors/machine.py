@@ -1,0 +1,59 @@
+"""This machine cannot do what is needed (exit 15)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from regild.errors.root import RegildError
+
+
+@dataclass(eq=False)
+class HostError(RegildError):
+    """This machine cannot do what is needed."""
+
+    where: str
+    why: str
+    exit_code = 15
+    sentence = "this machine cannot run {where}: {why}"
+    hint = "see docs/guide for what a host needs"
+
+
+@dataclass(eq=False)
+class ToolMissing(HostError):
+    """A program that is needed is not installed."""
+
+    package: str = ""
+    sentence = "{where} is needed {why} and is not installed: install the package {package}"
+    hint = "on Debian: apt-get install {package}"
+
+
+class NotPermitted(HostError):
+    """A right that is needed is missing."""
+
+    sentence = "{where} is not permitted on this machine: {why}"
+    hint = "change the permissions or name another place; docs/guide says what a host needs"
+
+
+@dataclass(eq=False)
+class CommandFailed(HostError):
+    """A program of this machine ended with an error."""
+
+    code: int = 0
+    sentence = "{where} ended with {code}: {why}"
+    hint = "run again with --debug to see the whole command line"
+
+
+class DiskFull(HostError):
+    """There is no room left on this machine."""
+
+    retryable = True
+    sentence = "there is no room left in {where}: {why}"
+    hint = "free some space or say --scratch with another folder, then run the same command again"
+
+
+class Busy(HostError):
+    """Another regild works on the same thing."""
+
+    retryable = True
+    sentence = "{where} is in use: {why}"
+    hint = "wait for the other run to end"

@@ -1,0 +1,130 @@
+"""A verb could not do its work: plan, change, prove, publish, rotate (exits 7, 8, 9, 13, 14)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from regild.errors.root import RegildError
+
+
+@dataclass(eq=False)
+class PlanError(RegildError):
+    """There is no way from here to what was asked."""
+
+    where: str
+    why: str
+    exit_code = 7
+    sentence = "no plan for {where}: {why}"
+    hint = "regild describe IMAGE shows the sources and packages that the plan starts from"
+
+
+class SourceRefused(PlanError):
+    """The site's policy does not allow an address that the image names."""
+
+    sentence = "the image names {where}, which this site does not allow: {why}"
+    hint = "map it with --mirror FROM=TO, or list it under [feeds] allow in regild.toml"
+
+
+class FeedUnreachable(PlanError):
+    """A package repository could not be read."""
+
+    retryable = True
+    sentence = "the repository {where} cannot be read: {why}"
+    hint = "check the network and the proxy, or use --mirror FROM=TO or --offline DIR"
+
+
+class NotOffered(FeedUnreachable):
+    """A package repository answers, and does not have a file."""
+
+    retryable = False
+    sentence = "the repository does not have {where}: {why}"
+    hint = "the mirror may be incomplete or in the middle of an update; try another one"
+
+
+class Unsolvable(PlanError):
+    """The package manager's rules leave no consistent set of packages."""
+
+    sentence = "the packages of {where} cannot be brought up to date: {why}"
+    hint = "look for held or broken packages; regild describe lists them"
+
+
+@dataclass(eq=False)
+class ChangeError(RegildError):
+    """The guest did not follow the plan."""
+
+    where: str
+    why: str
+    exit_code = 8
+    sentence = "{where} failed: {why}"
+    hint = "nothing was written; the log of the guest's commands is kept in the job's folder"
+
+
+class GuestCommandFailed(ChangeError):
+    """A command of the guest ended with an error."""
+
+    sentence = "the guest's {where} failed: {why}"
+
+
+class GuestCommandHung(ChangeError):
+    """A command of the guest did not end in time."""
+
+    sentence = "the guest's {where} did not end in time: {why}"
+    hint = "a package script waits for something; raise --timeout if it is only slow"
+
+
+class RecordRefused(ChangeError):
+    """The record of changes holds something that must not be written to the image."""
+
+    sentence = "the change of {where} is refused: {why}"
+
+
+class GuestFull(ChangeError):
+    """The guest's filesystem is too small for the change."""
+
+    sentence = "the guest's filesystem {where} is too small: {why}"
+    hint = "make the disk larger, or remove what is not needed from the image"
+
+
+@dataclass(eq=False)
+class ProveError(RegildError):
+    """The result is not what the plan promised; nothing was published."""
+
+    where: str
+    differences: tuple[str, ...]
+    exit_code = 9
+    sentence = "{where} is not what the plan promised: {listed}"
+    hint = "nothing was published; the job's folder holds the logs"
+
+    def __str__(self) -> str:
+        shown = "; ".join(self.differences[:8])
+        more = f"; and {len(self.differences) - 8} more" if len(self.differences) > 8 else ""
+        return self.sentence.format(where=self.where, listed=shown + more)
+
+
+@dataclass(eq=False)
+class PublishError(RegildError):
+    """The result could not be put where it belongs."""
+
+    where: str
+    why: str
+    exit_code = 13
+    sentence = "{where} could not be published: {why}"
+    hint = "the input is untouched; choose another place for the result"
+
+
+class TargetExists(PublishError):
+    """There is already a file where the result should go."""
+
+    sentence = "{where} already exists: {why}"
+    hint = "choose another name, or say --force to replace it"
+
+
+@dataclass(eq=False)
+class RotateError(RegildError):
+    """The running side did not follow."""
+
+    where: str
+    why: str
+    exit_code = 14
+    sentence = "{where} could not be rotated: {why}"
+    hint = "the previous generation stays in place"
