@@ -53,6 +53,28 @@ def test_fix_writes_a_new_package(regild: Regild, vmdk: Path, tmp_path: Path) ->
     assert regild("verify", tmp_path / "y.ova").code == 0
 
 
+@pytest.mark.parametrize("name", ["cut.ova", "cut.ovf", "two.ova", "dtd.ovf"])
+def test_a_package_that_cannot_be_read_is_a_finding(
+    regild: Regild, ova: Path, tmp_path: Path, name: str
+) -> None:
+    content = {
+        "cut.ova": ova.read_bytes()[:1300],
+        "cut.ovf": golden.envelope({"disk1": ova})[:-20],
+        "two.ova": b"",
+        "dtd.ovf": b"<!DOCTYPE Envelope []><Envelope/>",
+    }[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    if name == "two.ova":
+        golden.archive(path, [("readme", b"no .ovf here")])
+    said = regild("lint", path, "--json")
+    assert said.code == 12, said.err
+    (finding,) = valid("lint", said.json)["findings"]
+    assert finding["rule"] == "unreadable"
+    assert finding["detail"] and finding["fix"]
+    assert regild("lint", path, "--fix", "-o", tmp_path / "out.ova").code in (4, 5)
+
+
 def test_wrong_use_is_2_and_no_package_is_4(regild: Regild, ova: Path, tmp_path: Path) -> None:
     assert regild("lint", ova, "--fix").code == 2
     assert regild("lint", ova, "-o", tmp_path / "y.ova").code == 2

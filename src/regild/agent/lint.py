@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from regild.agent.inscribe import check_target, output_of
+from regild.errors import InputError, NotAnArchive, UnsupportedError
 from regild.model.answers import LintAnswer
 from regild.model.progress import Progress
-from regild.ovf.lint.check import check_package
+from regild.ovf.archive import find_form
+from regild.ovf.lint.check import check_package, unreadable
 from regild.ovf.lint.repair import repair_package
 from regild.ovf.lint.survey import survey_package
 from regild.publish.assemble import write_folder, write_ova
@@ -18,9 +20,17 @@ from regild.publish.stored import Copied
 def lint(path: Path, targets: tuple[str, ...]) -> LintAnswer:
     """What the given consumers would trip over; no disk is read.
 
-    Raises: as `survey_package`.
+    A package whose archive or .ovf is damaged has that as its one finding.
+
+    Raises: NotAnArchive, MissingFile, NotPermitted: there is no package to look at.
     """
-    return LintAnswer(str(path), targets, check_package(survey_package(path), targets))
+    if find_form(path) is None:
+        raise NotAnArchive(where=str(path), why="it is neither a tar file nor XML")
+    try:
+        survey = survey_package(path)
+    except (InputError, UnsupportedError) as error:
+        return LintAnswer(str(path), targets, (unreadable(path, error, targets),))
+    return LintAnswer(str(path), targets, check_package(survey, targets))
 
 
 def fix(

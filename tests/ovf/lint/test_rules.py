@@ -29,6 +29,12 @@ from tests.ovf.lint.packages import (
 Broken = Callable[[Path], Path]
 FILE = b'<File ovf:href="%s" ovf:id="extra"/>'
 FOREIGN = b'<x:%s xmlns:x="urn:x" ovf:required="false"><Info>x</Info></x:%s>'
+ITEM = (
+    b"<Item><rasd:ElementName>x</rasd:ElementName><rasd:InstanceID>99</rasd:InstanceID>"
+    b"<rasd:ResourceType>17</rasd:ResourceType></Item>"
+)
+PRODUCT = b"<ProductSection><Info>x</Info>%s</ProductSection>"
+SYSTEM_INFO = b"<Info>A virtual machine</Info>"
 AT_DISK = b'ovf:diskId="vmdisk1"'
 
 
@@ -177,6 +183,31 @@ BROKEN: dict[str, Broken] = {
     "descriptor-fragment": edited(b'ovf:required="false"', b"", described=True),
     "descriptor-binding": edited(b'stored="sha256:', b'stored="sha256:0', described=True),
     "bom-missing": edited(b'location="none"', b'location="package" ref="a"', described=True),
+    "section-place": edited(
+        b"</VirtualSystem>",
+        b"<NetworkSection><Info>x</Info></NetworkSection></VirtualSystem>",
+    ),
+    "system-info": edited(SYSTEM_INFO, b""),
+    "item-incomplete": edited(b"<rasd:ResourceType>17</rasd:ResourceType>", b""),
+    "item-twice": edited(b"</VirtualHardwareSection>", ITEM * 2 + b"</VirtualHardwareSection>"),
+    "item-number": edited(
+        b"</VirtualHardwareSection>",
+        ITEM.replace(b"17<", b"seventeen<") + b"</VirtualHardwareSection>",
+    ),
+    "item-element": edited(b"<rasd:ResourceType>17<", b"<rasd:Colour/><rasd:ResourceType>17<"),
+    "network-unlisted": edited(
+        b"<rasd:ResourceType>17<", b"<rasd:Connection>moon</rasd:Connection><rasd:ResourceType>17<"
+    ),
+    "product-twice": edited(b"</VirtualSystem>", PRODUCT % b"" * 2 + b"</VirtualSystem>"),
+    "property-key": edited(
+        b"</VirtualSystem>",
+        PRODUCT % (b'<Property ovf:key="a" ovf:type="string"/>' * 2) + b"</VirtualSystem>",
+    ),
+    "property-type": edited(
+        b"</VirtualSystem>",
+        PRODUCT % b'<Property ovf:key="a" ovf:type="colour"/>' + b"</VirtualSystem>",
+    ),
+    "size-number": edited(b'ovf:size="28"', b'ovf:size="-28"'),
 }
 """For each rule a package that breaks it."""
 

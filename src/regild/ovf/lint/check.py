@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from pathlib import Path
 
-from regild.errors import UsageError
+from regild.errors import RegildError, UsageError
 from regild.model.finding import Finding
 from regild.ovf.lint.survey import Survey
 from regild.ovf.lint.table import RULES, TARGETS
@@ -24,6 +25,19 @@ def wanted_targets(text: str) -> tuple[str, ...]:
     if strange:
         raise UsageError(what=f"{strange[0]} is no target; choose from {', '.join(TARGETS)}")
     return tuple(one for one in TARGETS if one in asked or not asked)
+
+
+def unreadable(path: Path, error: RegildError, targets: Iterable[str]) -> Finding:
+    """The one finding of a package whose archive or envelope cannot be read at all."""
+    return Finding(
+        rule="unreadable",
+        targets=tuple(targets),
+        where=path.name,
+        what="the package cannot be read",
+        detail=str(error),
+        why="no consumer gets further than this",
+        fix=error.advice,
+    )
 
 
 def check_package(survey: Survey, targets: Iterable[str] = TARGETS) -> tuple[Finding, ...]:

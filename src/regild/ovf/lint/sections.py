@@ -60,7 +60,7 @@ def items_are_plain(survey: Survey) -> Iterator[Spot]:
 def sections_are_optional(survey: Survey) -> Iterator[Spot]:
     """No section that consumers do not know has to be understood."""
     known = (names.CONTENT, *names.PLACEMENT)
-    for section in _sections(survey):
+    for section in all_sections(survey):
         namespace, local = section_kind(section)
         standard = namespace in names.GENERATIONS and (local in names.SECTIONS or not local)
         required = section.value("required", survey.ovf, "true").strip()
@@ -70,7 +70,7 @@ def sections_are_optional(survey: Survey) -> Iterator[Spot]:
 
 def sections_are_explained(survey: Survey) -> Iterator[Spot]:
     """A section begins with its Info."""
-    for section in _sections(survey):
+    for section in all_sections(survey):
         first = section.children[0] if section.children else None
         if first is None or first.name != (survey.ovf, "Info"):
             yield survey.place(section), section_kind(section)[1] or section.local
@@ -78,7 +78,7 @@ def sections_are_explained(survey: Survey) -> Iterator[Spot]:
 
 def hardware_is_plain(survey: Survey) -> Iterator[Spot]:
     """The hardware section holds no elements of strangers."""
-    for section in _sections(survey):
+    for section in all_sections(survey):
         if section_kind(section)[1] != "VirtualHardwareSection":
             continue
         for element in section.walk():
@@ -124,7 +124,7 @@ def there_is_a_system(survey: Survey) -> Iterator[Spot]:
         yield survey.place(survey.root), "no VirtualSystem stands in it"
 
 
-def _sections(survey: Survey) -> Iterator[Element]:
+def all_sections(survey: Survey) -> Iterator[Element]:
     """The sections of the envelope, of collections and of systems."""
     waiting = [survey.root]
     while waiting:

@@ -11,7 +11,8 @@ from typing import Final
 from regild.ovf.lint.envelope_rules import ENVELOPE_RULES
 from regild.ovf.lint.package_rules import PACKAGE_RULES
 from regild.ovf.lint.rule import TARGETS, Rule
+from regild.ovf.lint.standard_rules import STANDARD_RULES
 
-RULES: Final = (*PACKAGE_RULES, *ENVELOPE_RULES)
+RULES: Final = (*PACKAGE_RULES, *ENVELOPE_RULES, *STANDARD_RULES)
 
 __all__ = ["RULES", "TARGETS", "Rule"]
