@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from regild.agent.claim import read_claims
 from regild.agent.describe import describe
 from regild.agent.inscribe import inscribe
 from regild.agent.intake import open_image
@@ -36,6 +37,11 @@ def ova(vmdk: Path, tmp_path: Path) -> Path:
 def state_of(path: Path) -> str:
     (answer,) = describe(path, Silent())
     return answer.descriptor.state
+
+
+def describe_claim(path: Path) -> str:
+    (claim,) = read_claims(path)
+    return claim.state.state
 
 
 def test_an_ova_is_described_and_the_rest_stays_byte_for_byte(ova: Path, tmp_path: Path) -> None:
@@ -109,7 +115,20 @@ def test_a_bare_disk_gets_its_envelope_beside_it(raw: Path, tmp_path: Path) -> N
     assert (disk.stat().st_ino, disk.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert state_of(disk) == "equivalent"
     assert verify(disk, False, Silent()).descriptors[0].state == "verified"
-    assert state_of(tmp_path / "golden.ovf") in ("equivalent", "detached")
+    assert state_of(tmp_path / "golden.ovf") == "equivalent"
+    assert describe_claim(tmp_path / "golden.ovf") == "claimed"
+    disk.unlink()
+    assert describe_claim(tmp_path / "golden.ovf") == "claimed"
+
+
+def test_a_changed_manifest_beside_a_bare_disk_is_told(raw: Path, tmp_path: Path) -> None:
+    disk = Path(shutil.copy(raw, tmp_path / "golden.raw"))
+    inscribe(disk, tmp_path / "golden.ovf", sbom="none", force=False, progress=Silent())
+    manifest = tmp_path / "golden.mf"
+    lines = manifest.read_text().splitlines()
+    other = lines[0].split("= ")[0] + "= " + "0" * 64
+    manifest.write_text("\n".join([other, *lines[1:]]) + "\n")
+    assert state_of(disk) == "tampered"
 
 
 def test_a_bare_disk_is_copied_with_its_envelope(raw: Path, tmp_path: Path) -> None:
@@ -118,10 +137,17 @@ def test_a_bare_disk_is_copied_with_its_envelope(raw: Path, tmp_path: Path) -> N
     assert out.read_bytes() == raw.read_bytes()
     assert sorted(one.name for one in tmp_path.iterdir()) == [
         "copy.cdx.json",
+        "copy.mf",
         "copy.ovf",
         "copy.raw",
     ]
     assert state_of(out) == "equivalent"
+
+
+def test_a_bare_disk_is_not_called_an_ova(raw: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="bare disk"):
+        inscribe(raw, tmp_path / "out.ova", "none", False, Silent())
+    assert not (tmp_path / "out.ova").exists()
 
 
 def test_the_envelope_of_a_bare_disk_has_one_place(raw: Path, tmp_path: Path) -> None:

@@ -252,6 +252,7 @@ def test_a_bare_disk_gets_an_envelope_beside_it(tmp_path: Path) -> None:
     assert made.digest == sha256_of(NEW)
     assert [one.path.name for one in made.sidecars] == [
         "golden image.ovf",
+        "golden image.mf",
         "golden-image.cdx.json",
     ]
     with open_appliance(tmp_path / "golden image.ovf") as appliance:

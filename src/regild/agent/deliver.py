@@ -94,7 +94,7 @@ def check_deliverable(inspected: Inspected, output: Path, form: str | None, forc
     else:
         check_file_place(output)
         stem = _stem(output)
-        envelope = () if target.form == "ova" else (f"{stem}.ovf",)
+        envelope = () if target.form == "ova" else (f"{stem}.ovf", f"{stem}.mf")
         names = (f"{plain_name(stem)}{BOM_SUFFIX}", f"{stem}{RECEIPT_SUFFIX}", *envelope)
         for name in names:
             _check_not_ours(inspected, output.with_name(name))

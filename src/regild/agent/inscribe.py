@@ -31,7 +31,13 @@ from regild.model.digest import Digest, hex_of
 from regild.model.progress import Progress
 from regild.ovf.archive import Appliance
 from regild.ovf.member import Member
-from regild.publish.assemble import Published, write_disk, write_folder, write_ova
+from regild.publish.assemble import (
+    Published,
+    texts_of,
+    write_disk,
+    write_folder,
+    write_ova,
+)
 from regild.publish.draft import SUFFIXES, Bom, Draft, NewDisk, draft_of, draft_of_disk
 from regild.publish.place import check_parent
 from regild.publish.stored import Copied
@@ -68,6 +74,7 @@ def inscribe(
     """
     check_target(path, out, force)
     with open_image(path) as image:
+        _check_form(image, out)
         require_manifest(image, progress)
         progress.step(f"Reading {path.name}")
         with open_system(image, image.only_system) as inspected:
@@ -112,6 +119,14 @@ def check_target(path: Path, out: Path, force: bool) -> None:
         raise UsageError(what=f"{out} is the image itself, which is never written to")
     if not force:
         raise TargetExists(where=str(out), why="it would be replaced")
+
+
+def _check_form(image: Image, out: Path) -> None:
+    """A bare disk does not become an OVA by its name."""
+    if image.appliance is None and out.suffix == ".ova":
+        own = out.with_suffix(image.path.suffix or ".raw").name
+        why = f"a name such as {own}, or {out.with_suffix('.ovf').name} for its envelope alone"
+        raise UsageError(what=f"{out} would be a bare disk like {image.path.name}: say {why}")
 
 
 def created_of(path: Path) -> str:
@@ -165,7 +180,8 @@ def write_described(
         if out.suffix == SIDECAR:
             return _write_sidecar(place, descriptor, bom, out, force, progress)
         draft = _disk_draft(place, descriptor, bom, out.name)
-        check_beside(out, (draft.envelope_name, *draft.sidecars), force)
+        names = (draft.envelope_name, draft.manifest_name, *draft.sidecars)
+        check_beside(out, names, force)
         return write_disk(draft, out, progress)
     draft = draft_of(appliance, out.stem, {}, {place.system.id: descriptor}, bom)
     return write_draft(draft, appliance, out, force, progress)
@@ -212,17 +228,18 @@ def _write_sidecar(
     force: bool,
     progress: Progress,
 ) -> Published:
-    """Write only the envelope beside a bare disk, which stays where it is."""
+    """Write only the envelope and its manifest beside a bare disk, which stays where it is."""
     disk = place.boot.stored
     wanted = disk.path.with_suffix(SIDECAR)
     if out.name != wanted.name or not out.parent.samefile(disk.path.parent):
         raise UsageError(what=f"the envelope of {disk.path} belongs beside it, as {wanted}")
     draft = _disk_draft(place, descriptor, bom, disk.name)
-    check_beside(out, draft.sidecars, force)
+    check_beside(out, (draft.manifest_name, *draft.sidecars), force)
     progress.step(f"Hashing {disk.name}", disk.bytes)
-    content = draft.envelope({disk.name: digest_file(disk.path, progress.advance)})
+    texts = texts_of(draft, {disk.name: digest_file(disk.path, progress.advance)})
+    content = texts.pop(draft.envelope_name)
     beside = []
-    for name, text in draft.sidecars.items():
+    for name, text in texts.items():
         write_whole(out.with_name(name), text)
         beside.append(Published(out.with_name(name), None, len(text)))
     write_whole(out, content)

@@ -20,6 +20,8 @@ from regild.model.appliance import Envelope
 from regild.model.digest import Digest
 from regild.ovf.archive import Appliance, find_form, open_appliance
 from regild.ovf.envelope import read_envelope
+from regild.ovf.manifest import MAX_BYTES as MAX_MANIFEST_BYTES
+from regild.ovf.manifest import read_manifest
 
 MAX_ENVELOPE_BYTES = 16 << 20
 SIDECAR = ".ovf"
@@ -109,8 +111,17 @@ def _bare(path: Path) -> Image:
             disk_id, system_id = found
             stored = StoredDisk(disk_id, path.name, path, 0, stored_bytes)
             system = System(system_id, (stored,))
-            return Image(path, "disk", (system,), None, content, {}, sidecar.name)
+            promised = _promised(sidecar.with_suffix(".mf"))
+            return Image(path, "disk", (system,), None, content, promised, sidecar.name)
     return Image(path, "disk", (System("", (StoredDisk("", path.name, path, 0, stored_bytes),)),))
+
+
+def _promised(path: Path) -> Mapping[str, Digest]:
+    """The digests of the manifest beside a bare disk's envelope, where there is one."""
+    if not path.is_file():
+        return {}
+    entries = read_manifest(read_limited(path, MAX_MANIFEST_BYTES), path.name)
+    return {entry.name: entry.digest for entry in entries}
 
 
 def _beside(path: Path, envelope: Envelope) -> tuple[str, str] | None:

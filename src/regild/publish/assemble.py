@@ -72,7 +72,7 @@ def write_ova(draft: Draft, path: Path, progress: Progress) -> Published:
 
 
 def write_disk(draft: Draft, path: Path, progress: Progress) -> Published:
-    """Write a draft of one bare disk, and its envelope beside it.
+    """Write a draft of one bare disk, and its envelope and manifest beside it.
 
     Raises: IntegrityError, Truncated, DiskFull, NotPermitted.
     """
@@ -80,15 +80,27 @@ def write_disk(draft: Draft, path: Path, progress: Progress) -> Published:
     ((name, stored),) = draft.files.items()
     if name != path.name:
         raise PublishError(where=str(path), why=f"its envelope calls the disk {name}")
-    with _together(path, (draft.envelope_name, *draft.sidecars)), contextlib.ExitStack() as stack:
+    names = (draft.envelope_name, draft.manifest_name, *draft.sidecars)
+    with _together(path, names), contextlib.ExitStack() as stack:
         file = stack.enter_context(open_new(path))
         progress.step(f"Writing {path.name}", stored.bytes)
         digest = write_hashed(stored, file, progress)
         file.truncate(stored.bytes)
-        beside = {draft.envelope_name: draft.envelope({name: digest}), **draft.sidecars}
-        sidecars = [_write_sidecar(stack, path, item) for item in beside.items()]
+        sidecars = [
+            _write_sidecar(stack, path, item) for item in texts_of(draft, {name: digest}).items()
+        ]
         _settle(file)
     return Published(path, digest, stored.bytes, tuple(sidecars), draft.notes)
+
+
+def texts_of(draft: Draft, digests: Mapping[str, Digest]) -> dict[str, bytes]:
+    """What stands beside a bare disk: envelope, manifest and sidecars, by name.
+
+    With the manifest the envelope is a package of its own, and can be believed without the disk.
+    """
+    envelope = draft.envelope(digests)
+    manifest = draft.manifest(envelope, digests)
+    return {draft.envelope_name: envelope, draft.manifest_name: manifest, **draft.sidecars}
 
 
 def write_folder(
