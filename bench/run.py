@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from regild.host.run import run
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
 BY_HAND = HERE / "by_hand"
+SYFT = Path(sys.executable).with_name("syft")
 REGILD = Path(sys.executable).with_name("regild")
 ROOT = os.geteuid() == 0
 TIMES = {"inventory": 5, "repack": 3, "update": 3}
@@ -92,8 +94,7 @@ def inventory(shop: Workshop) -> list[str]:
             Row("by hand: unpack, mount, dpkg-query", theirs, _same_list(answer, theirs.output)),
             Row("by hand, disk already raw: mount, dpkg-query", mounted, "the lower bound"),
         ]
-        if shutil.which("virt-inspector"):
-            rows.append(Row("virt-inspector, disk already raw", _inspector(shop, raw), ""))
+        rows += list(_others(shop, raw, answer))
     state = "cold" if cold else "warm (may not be emptied by this user)"
     return [f"### Inventory, file cache {state}", "", *table(rows)]
 
@@ -184,6 +185,26 @@ def _become(name: str) -> tuple[str, ...]:
 
 def void(*_: object) -> None:
     """Takes what is done for its effect."""
+
+
+def _others(shop: Workshop, raw: Path, answer: Any) -> Iterator[Row]:
+    """The field's own tools on the disk that was made raw for them, as far as they are here."""
+    names = {one["name"] for one in answer["packages"]}
+    if SYFT.exists():
+        cost = repeat(
+            3,
+            lambda: void(forget_files()),
+            lambda: measure(
+                [BY_HAND, "scan", raw, shop.folder / "hand"], shop.log, {"SYFT": str(SYFT)}
+            ),
+        )
+        found = [one for one in json.loads(cost.output)["artifacts"] if one["type"] == "deb"]
+        same = len(names & {one["name"] for one in found})
+        yield Row("by hand, disk already raw: mount, syft", cost, f"{same} of the same packages")
+    if shutil.which("virt-inspector") and any(Path("/boot").glob("vmlinuz-*")):
+        cost = _inspector(shop, raw)
+        same = len(names & set(re.findall("<name>([^<]+)</name>", cost.output.decode())))
+        yield Row("virt-inspector, disk already raw", cost, f"{same} of the same packages")
 
 
 def _inspector(shop: Workshop, raw: Path) -> Cost:
