@@ -54,7 +54,7 @@ def compare(folder, tree, path=""):
         else:
             assert (node.kind, node.bytes) == ("file", own.stat().st_size)
             assert node.mode == own.stat().st_mode & 0o7777
-            assert tree.read(here, 4 << 20) == own.read_bytes()
+            assert tree.read(here, 32 << 20) == own.read_bytes()
 
 
 @pytest.mark.parametrize(

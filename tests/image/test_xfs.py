@@ -28,6 +28,8 @@ def test_xfs_reads_as_the_kernel_shows_it(tmp_path, options):
         fill(folder / "tree")
         (folder / "tree/longest").symlink_to("z/" * 500 + "z")
         fragment(folder / "tree/fragments", 300)
+        # Larger than what following tables may take: a file's own bytes are no tables.
+        (folder / "tree/large").write_bytes(random.Random(7).randbytes(24 << 20))
         # What a directory held once leaves gaps between its names.
         for number in range(0, 700, 3):
             (folder / f"tree/many/a file with a rather long name {number:05}").unlink()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from fs_explorer.entry import EntryType
 from fs_explorer.errors import FsExplorerError, UnsupportedFormatError
 from fs_explorer.io.cache import Cache
-from fs_explorer.io.source import BytesRA, RandomAccess
+from fs_explorer.io.source import RandomAccess
 from fs_explorer.io.stats import Stats
 from fs_explorer.tree import Context, DataSource
 from fs_explorer.tree import Node as Item
@@ -25,7 +25,7 @@ from regild.errors import Malformed, RegildError, TooLarge, UnsupportedFilesyste
 from regild.image.disk import Disk
 from regild.image.tree import Node, NodeKind
 from regild.image.volumes import Volume
-from regild.image.xfs import XfsVolume
+from regild.image.xfs import Inode, XfsVolume
 
 CACHE_BYTES = 8 << 20
 MAX_NAMES = 250_000
@@ -113,6 +113,18 @@ def _btrfs(access: RandomAccess, context: Context) -> Reader:
     return BtrfsFS(access, context)
 
 
+class _XfsFile(RandomAccess):
+    """A file of XFS; its extents are read when it is opened, its bytes when they are asked for."""
+
+    def __init__(self, volume: XfsVolume, inode: Inode) -> None:
+        self._bytes = volume.opened(inode)
+        self.size = inode.size
+
+    def read_at(self, off: int, n: int) -> bytes:
+        """Up to `n` bytes; less only at the file's end."""
+        return self._bytes(off, max(0, min(n, self.size - off)))
+
+
 class _XfsReader(Reader):
     """Our own reader of XFS in the library's shape."""
 
@@ -136,7 +148,7 @@ class _XfsReader(Reader):
         return target.decode("utf-8", "surrogateescape")
 
     def open_file(self, node: Item) -> DataSource:
-        return BytesRA(self._volume.content(self._volume.inode(node.ref)))
+        return _XfsFile(self._volume, self._volume.inode(node.ref))
 
     def _item(self, name: str, number: int) -> Item:
         inode = self._volume.inode(number)

@@ -8,6 +8,7 @@ by the budget of whoever gives the bytes.
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import struct
 from collections.abc import Callable, Iterator
@@ -153,14 +154,14 @@ class XfsVolume:
             )
         return target
 
-    def content(self, file: Inode) -> bytes:
-        """All of a file.
+    def opened(self, file: Inode) -> Callable[[int, int], bytes]:
+        """A file whose extents are known: gives the bytes at an offset, of a length.
 
         Raises: Malformed, TooLarge.
         """
         if file.form == LOCAL:
             raise Malformed(where=self._where, why=f"file {file.number} has no extents")
-        return self._content(list(self._extents(file)), 0, file.size)
+        return functools.partial(self._content, list(self._extents(file)))
 
     def _content(self, extents: list[_Extent], offset: int, length: int) -> bytes:
         """Bytes of a file; what no written extent holds is zeros."""
