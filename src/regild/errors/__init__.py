@@ -39,6 +39,7 @@ from regild.errors.given import (
     UnsupportedError,
     UnsupportedFilesystem,
     UnsupportedFormat,
+    WrongKey,
     WrongRelease,
 )
 from regild.errors.machine import (
@@ -116,5 +117,6 @@ __all__ = [
     "UnsupportedFilesystem",
     "UnsupportedFormat",
     "UsageError",
+    "WrongKey",
     "WrongRelease",
 ]

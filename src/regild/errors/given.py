@@ -60,6 +60,13 @@ class UnsafeName(InputError):
     hint = "regild follows names only inside the package's folder"
 
 
+class WrongKey(InputError):
+    """None of the keys that were given opens an encrypted volume."""
+
+    sentence = "{where} cannot be unlocked: {why}"
+    hint = "a key file holds the passphrase alone, or the volume key as it is; check which is meant"
+
+
 class TooLarge(InputError):
     """A size or depth is over the limit that protects this machine."""
 
@@ -97,7 +104,7 @@ class Encrypted(UnsupportedError):
     """The volume is encrypted and no key was given."""
 
     sentence = "{where} is encrypted: {why}"
-    hint = "regild cannot open encrypted volumes yet"
+    hint = "give its passphrase or volume key with --key-file FILE; update changes no such volume"
 
 
 class NoPackageDatabase(UnsupportedError):

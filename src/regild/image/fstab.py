@@ -27,6 +27,17 @@ NETWORK = frozenset(
 )
 LEFT_OUT = frozenset({"noauto", "nofail", "_netdev"})
 
+DATABASES = (
+    "/var/lib/dpkg",
+    "/var/lib/rpm",
+    "/usr/lib/sysimage/rpm",
+    "/usr/share/rpm",
+    "/lib/apk/db",
+    "/usr/lib/apk/db",
+    "/var/lib/pacman",
+)
+"""Where package managers keep what they installed; what is mounted over one hides or shows it."""
+
 _DEVICE = re.compile(r"/dev/(?:[shv]d|xvd)([a-z]+)(\d+)|/dev/(?:nvme0n|mmcblk|loop)(\d+)p(\d+)")
 _WHOLE = re.compile(r"/dev/(?:(?:[shv]d|xvd)a|nvme0n1|mmcblk0)")
 _LOGICAL = re.compile(r"/dev/(?!disk/|mapper/)([^/]+)/([^/]+)")
@@ -67,6 +78,25 @@ class Line:
             return False
         elsewhere = self.type in PSEUDO or self.type in NETWORK or self.type.startswith("fuse")
         return self.bound or not elsewhere
+
+    @property
+    def over_database(self) -> bool:
+        """Whether a package database would stand on what it mounts, and so must not be missed."""
+        if self.type in PSEUDO or "noauto" in self.options or not self.path.startswith("/"):
+            return False
+        below = self.path.rstrip("/") + "/"
+        return below != "/" and any(f"{place}/".startswith(below) for place in DATABASES)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is mounted where its volume is there."""
+        lenient = Line(self.spec, self.path, self.type, self.options - {"nofail"})
+        return lenient.local or self.over_database
+
+    @property
+    def needed(self) -> bool:
+        """Whether its volume, where it is missing, leaves something unknown."""
+        return self.local or self.over_database
 
 
 def read_fstab(text: str) -> Iterator[Line]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from regild.image.disk import Disk
+from regild.image.keys import NO_KEYS, Keys
 from regild.image.volumes import Volume
 from regild.model.content import Unknown, Value, VolumeSpace
 
@@ -73,15 +74,16 @@ class Guest:
 
 
 @contextlib.contextmanager
-def open_guest(disk: Disk, where: str = "the disk") -> Iterator[Guest]:
+def open_guest(disk: Disk, where: str = "the disk", keys: Keys = NO_KEYS) -> Iterator[Guest]:
     """Find the guest on a disk and open all its volumes as one tree.
 
     The root is the one volume with an os-release file or a dpkg database. Volumes that cannot be
-    read, and volumes of the fstab that are not on this disk, are `unknowns`.
+    read, and volumes of the fstab that are not on this disk, are `unknowns`. `keys` open encrypted
+    volumes.
 
-    Raises: NothingRead, Encrypted, UnsupportedFilesystem when no guest is found, Ambiguous when
-    there are two, Malformed, Truncated.
+    Raises: NothingRead, Encrypted, WrongKey, UnsupportedFilesystem when no guest is found,
+    Ambiguous when there are two, Malformed, Truncated.
     """
     from regild.image.guest import found_guest
 
-    yield found_guest(disk, where)
+    yield found_guest(disk, where, keys)

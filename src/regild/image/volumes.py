@@ -19,7 +19,10 @@ from regild.image.disk import Disk
 from regild.image.partitions import Partition, printable, read_partitions
 from regild.model.content import Value
 
-VolumeKind = Literal["filesystem", "bios-boot", "swap", "empty", "encrypted", "lvm", "unknown"]
+VolumeKind = Literal[
+    "filesystem", "bios-boot", "swap", "empty", "encrypted", "unlocked", "lvm", "unknown"
+]
+"""`unlocked` is an encrypted volume whose content is a volume of its own."""
 
 Recognised = tuple[VolumeKind, str, str, str, str]
 """Kind, filesystem, uuid, label, and why for an unknown."""
@@ -55,8 +58,12 @@ class Volume(Value, frozen=True):
     label: str = ""
     partition_uuid: str = ""
     partition_label: str = ""
+    partition_type: str = ""
+    """As `regild.image.partitions.Partition.type`."""
     device: str = ""
-    """A logical volume's name in /dev/mapper; its place is behind the disk's end."""
+    """A volume's name in /dev/mapper, where it has one."""
+    layer: str = ""
+    """`LVM` or `LUKS` for a volume inside of others; its place is behind the disk's end."""
     why: str = ""
     """What an unknown volume looked like."""
 
@@ -111,6 +118,7 @@ def _volume(disk: Disk, partition: Partition, blank: _BlankCheck) -> Volume:
         label=label,
         partition_uuid=partition.uuid,
         partition_label=partition.label,
+        partition_type=partition.type,
         why=why,
     )
 
