@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from regild.change.boot_chain import FINISH
 from regild.change.gate import check_links, check_places, check_room, explain_record
 from regild.change.owners import Owners
 from regild.change.script import compile_plan
@@ -87,7 +88,8 @@ def apply_plan(
         request: dict[str, Any] = {
             "job": str(job),
             "repository": str(repository),
-            "commands": to_json(compile_plan(plan), indent=0),
+            "commands": to_json((*compile_plan(plan), FINISH), indent=0),
+            "parts": to_json(parts, indent=0),
             "packages": sorted({step.name for step in plan.steps}),
             "timeout_seconds": timeout_seconds,
             "room_bytes": sum(part.bytes for part in parts if part.writable),

@@ -34,6 +34,9 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
     ("systemd presets", r"/var/lib/systemd/(timers|linger)/.*"),
     ("trigger udev", r"/(usr/lib|etc)/udev/hwdb\.bin"),
     ("trigger initramfs", r"/boot/initrd\.img-.*|/var/lib/initramfs-tools/.*|/initrd\.img(\.old)?"),
+    ("trigger depmod", r"(/usr)?/lib/modules/[^/]+/modules\.[a-z.]+"),
+    ("kernel links", r"/(boot/)?(vmlinuz|initrd\.img)(\.old)?"),
+    ("boot menu", r"/boot/grub/grub\.cfg(\.new)?|/boot/grub/grubenv"),
     ("trigger mime", r"/usr/share/(mime|applications|icons)/.*"),
     (
         "trigger glib",

@@ -12,10 +12,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+from regild.change.boot_chain import (
+    dress_like,
+    inject_boot_chain,
+    volumes_of,
+    write_stand_ins,
+)
 from regild.change.owners import read_owners
 from regild.change.record import read_record
 from regild.change.sandbox import make_memory_folders, sandbox_line
 from regild.change.script import ENVIRONMENT, GuestCommand
+from regild.change.tree import Part
 from regild.errors import (
     ChangeError,
     CommandFailed,
@@ -57,8 +64,9 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     commands = from_json(tuple[GuestCommand, ...], request["commands"])
     if "extract" in request:
         _extract_in_memory(job / "tree", request["extract"], progress)
+    parts = from_json(tuple[Part, ...], request["parts"])
     upper = _mount_overlay(job, memory_bytes)
-    guest = _Guest(job, Path(request["repository"]), request["timeout_seconds"])
+    guest = _Guest(job, Path(request["repository"]), request["timeout_seconds"], parts)
     try:
         said = [guest.run(command, progress) for command in commands]
     except GuestCommandFailed:
@@ -91,6 +99,9 @@ def _mount_overlay(job: Path, memory_bytes: int) -> Path:
     for folder in folders:
         folder.mkdir()
     _inject(job / "inject")
+    if inject_boot_chain(job / "inject", job / "tree"):
+        (job / "apt" / "shown").touch()
+    dress_like(job / "inject", job / "tree")
     _mount_memory(job / "memory", MEMORY_BYTES, "nosuid,nodev,")
     if memory_bytes:
         _mount_memory(fast, memory_bytes)
@@ -156,8 +167,11 @@ def _free_bytes(folder: Path) -> int:
 class _Guest:
     """The guest's commands, one after another; everything they say is kept in guest.log."""
 
-    def __init__(self, job: Path, repository: Path, timeout_seconds: float) -> None:
+    def __init__(
+        self, job: Path, repository: Path, timeout_seconds: float, parts: tuple[Part, ...]
+    ) -> None:
         self.job, self.repository, self.limit_seconds = job, repository, timeout_seconds
+        self.parts = parts
         self.state = _make_state(job / "apt")
         self.until = time.monotonic() + timeout_seconds
         self.count = 0
@@ -167,12 +181,20 @@ class _Guest:
         progress.step(f"In the guest: {command.what}", None)
         self.count += 1
         memory = make_memory_folders(self.job / "memory" / str(self.count))
+        merged = self.job / "merged"
+        shown = write_stand_ins(memory / "shown", merged, self.parts) if command.stand_ins else {}
         sandbox = sandbox_line(
-            self.job / "merged", self.repository, self.state, memory, ENVIRONMENT
+            merged,
+            self.repository,
+            self.state,
+            memory,
+            ENVIRONMENT,
+            volumes=volumes_of(self.parts),
+            shown=shown,
         )
         path = self.job / "guest.log"
         with path.open("ab", buffering=0) as log:
-            log.write(f"# {' '.join(command.argv)}\n".encode())
+            log.write(f"# {' '.join(command.argv).partition(chr(10))[0]}\n".encode())
             begin = log.tell()
             try:
                 finished = run(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from regild.change.script import PLACE, STATE
 
@@ -27,17 +28,30 @@ MEMORY_FOLDERS = {"run": "/run", "tmp": "/tmp", "shm": "/dev/shm"}
 
 
 def sandbox_line(
-    merged: Path, repository: Path, state: Path, memory: Path, environment: Mapping[str, str]
+    merged: Path,
+    repository: Path,
+    state: Path,
+    memory: Path,
+    environment: Mapping[str, str],
+    *,
+    volumes: tuple[str, ...] = (),
+    shown: Mapping[str, Path] = MappingProxyType({}),
 ) -> list[str]:
     """The bubblewrap command line before the guest's own: what it sees and may do.
 
     `state` is where apt keeps its lists from one command to the next, outside of the image.
     `memory` is a folder of bounded size for all that a running system keeps in memory;
-    bubblewrap's own would each hold half of the machine's.
+    bubblewrap's own would each hold half of the machine's. `volumes` are UUIDs of the guest's
+    filesystems: scripts ask whether such a device exists, and are shown a name that holds nothing.
+    `shown` are files that lie over the guest's own for this one command.
     """
     line = ["bwrap", "--bind", str(merged), "/", "--dev", "/dev", "--proc", "/proc"]
+    for over, file in shown.items():
+        line += ["--ro-bind", str(file), over]
     for name, place in MEMORY_FOLDERS.items():
         line += ["--bind", str(memory / name), place]
+    for uuid in volumes:
+        line += ["--symlink", "/dev/null", f"/dev/disk/by-uuid/{uuid}"]
     line += ["--remount-ro", "/dev", "--dir", "/run/lock"]
     line += ["--ro-bind", str(repository), PLACE, "--bind", str(state), STATE]
     line += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]

@@ -62,6 +62,8 @@ class GuestCommand(Value, frozen=True):
     what: str
     quiet: bool = False
     """Whatever it prints is a fault: dpkg --audit."""
+    stand_ins: bool = False
+    """It asks about devices: those that answer for the guest's volumes are shown to it."""
 
 
 def compile_plan(plan: Plan) -> tuple[GuestCommand, ...]:
