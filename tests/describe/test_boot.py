@@ -48,14 +48,22 @@ def test_a_menu_of_grub_gives_its_kernels() -> None:
     menu = read_boot(MemoryTree({path: GRUB}))
     assert menu.unknowns == ()
     assert menu.entries == (
-        BootEntry("Debian GNU/Linux", "/boot/vmlinuz-6.1.0-18-amd64", "6.1.0-18-amd64", path),
+        BootEntry(
+            "Debian GNU/Linux",
+            "/boot/vmlinuz-6.1.0-18-amd64",
+            "6.1.0-18-amd64",
+            path,
+            "/boot/initrd.img-6.1.0-18-amd64",
+            "UUID=1",
+        ),
         BootEntry(
             "Debian, with Linux 6.1.0-9-amd64 (recovery mode)",
             "/boot/vmlinuz-6.1.0-9-amd64",
             "6.1.0-9-amd64",
             path,
+            root="UUID=1",
         ),
-        BootEntry("GNU", "/vmlinuz", "", path),
+        BootEntry("GNU", "/vmlinuz", "", path, root="/dev/sda1"),
     )
 
 

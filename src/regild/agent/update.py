@@ -17,34 +17,25 @@ from regild.agent.inscribe import check_target, output_of
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
 from regild.agent.planning import Planned, plan_system
+from regild.agent.proof import prove_result
 from regild.agent.site import Site
 from regild.agent.verify import require_manifest
 from regild.change.apply import Changed, DiskFile, apply_plan
 from regild.change.repository import write_repository
 from regild.change.tree import Part
-from regild.describe.reader import describe_guest, require_planning
-from regild.errors import ProveError, UnsupportedError
+from regild.describe.reader import require_planning
+from regild.errors import UnsupportedError
 from regild.host.namespace import find_id_map
 from regild.host.scratch import Scratch, default_folder, open_scratch
 from regild.image.overlay import Overlay
-from regild.image.tree import open_guest
 from regild.model.answers import UpdateAnswer
 from regild.model.content import Content
 from regild.model.digest import hex_of
 from regild.model.plan import Plan
 from regild.model.progress import Progress
 from regild.model.receipt import Receipt
-from regild.prove.check import check_content
 from regild.prove.receipt import make_receipt
 from regild.publish.assemble import Published
-
-CHECKS = (
-    "every changed path is accounted for by a package, dpkg's state, a trigger or a script",
-    "every changed path was read back from the image",
-    "e2fsck finds the changed filesystems clean",
-    "dpkg --audit finds nothing",
-    "the packages described again are those that the plan expects",
-)
 
 
 def update(
@@ -135,17 +126,17 @@ def _carry_out(
     plan = planned.plan
     changed = _change(inspected, planned, job, timeout_seconds, progress)
     with Overlay.open(Path(changed.overlay), inspected.boot.disk) as overlay:
-        progress.step("Describing the result")
-        observed = _describe(overlay, inspected)
-        differences = check_content(plan.expected, observed)
-        if differences:
-            told = tuple(f"{one.what}: {one.expected} != {one.observed}" for one in differences)
-            raise ProveError(where="the result", differences=told)
-        tool = f"regild {__version__}"
-        receipt = make_receipt(plan, observed, carrier=changed.carrier, checks=CHECKS, tool=tool)
-        delivery = Delivery(inspected, overlay, observed, receipt, created_of(plan))
+        proof = prove_result(overlay, inspected, plan, changed, progress)
+        receipt = make_receipt(
+            plan,
+            proof.observed,
+            carrier=changed.carrier,
+            checks=proof.checks,
+            tool=f"regild {__version__}",
+        )
+        delivery = Delivery(inspected, overlay, proof.observed, receipt, created_of(plan))
         published = deliver(delivery, output, form, job.path, force, progress)
-    return _answer(plan, observed, receipt, published)
+    return _answer(plan, proof.observed, receipt, published)
 
 
 def _change(
@@ -172,12 +163,6 @@ def _change(
         timeout_seconds=timeout_seconds,
         progress=progress,
     )
-
-
-def _describe(overlay: Overlay, inspected: Inspected) -> Content:
-    """The content of the changed disk, read afresh."""
-    with open_guest(overlay, inspected.boot.stored.name) as guest:
-        return describe_guest(guest)
 
 
 def created_of(plan: Plan) -> str:

@@ -2,7 +2,7 @@
 Loader Specification (`loader/entries/*.conf`).
 
 A menu is a program; only its plain lines are read, nothing in it is run. Kernel options are left
-out, since they may hold secrets.
+out, since they may hold secrets, but for the root.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import posixpath
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from regild.describe.evidence import Unreadable, unknown
 from regild.errors import Malformed, MissingFile, TooLarge
@@ -23,10 +25,13 @@ ENTRIES = ("/boot/loader/entries", "/boot/efi/loader/entries", "/efi/loader/entr
 MENU_LIMIT = 1 << 20
 ENTRY_LIMIT = 64 << 10
 ENTRIES_LIMIT = 500
+TITLE_LIMIT = 300
 
 _TITLE = re.compile(r"""menuentry\s+(?:'([^']{0,300})'|"([^"]{0,300})"|([^\s'"{]{1,300}))""")
 _LINUX = re.compile(r"""linux(?:16|efi)?\s+["']?([^\s"'$;]{1,300})""")
-_FIELD = re.compile(r"(title|version|linux|efi)[ \t]+(.{1,300})")
+_INITRD = re.compile(r"""initrd(?:16|efi)?\s+["']?([^\s"'$;]{1,300})""")
+_ROOT = re.compile(r"""\sroot=["']?([A-Za-z0-9=/_.:-]{1,200})""")
+_FIELD = re.compile(r"(title|version|linux|efi|initrd|options)[ \t]+(.{1,2000})")
 _KERNEL = re.compile(r"(?:vmlinuz|vmlinux|Image|linux|bzImage)-([0-9][A-Za-z0-9.+~_-]{0,120})")
 
 
@@ -60,13 +65,21 @@ def read_boot(tree: Tree) -> BootMenu:
 def _menu(tree: Tree, path: str) -> Iterator[BootEntry]:
     """An entry for each kernel that follows a `menuentry`; those that load no Linux are none."""
     title = ""
+    entry: BootEntry | None = None
     for line in _text(tree, path, MENU_LIMIT).split("\n"):
         words = line.strip()
         if named := _TITLE.match(words):
             title = next(filter(None, named.groups()), "")
         elif title and (kernel := _LINUX.match(words)):
-            yield BootEntry(title, kernel[1], _version(tree, kernel[1]), path)
+            if entry:
+                yield entry
+            version = _version(tree, kernel[1])
+            entry = BootEntry(title, kernel[1], version, path, root=_root(words))
             title = ""
+        elif entry and not entry.initrd and (initrd := _INITRD.match(words)):
+            entry = replace(entry, initrd=initrd[1])
+    if entry:
+        yield entry
 
 
 def _specified(tree: Tree, folder: str) -> Iterator[BootEntry]:
@@ -80,7 +93,16 @@ def _specified(tree: Tree, folder: str) -> Iterator[BootEntry]:
         if not kernel:
             raise Malformed(where=path, why="it names nothing to boot")
         version = fields.get("version") or _version(tree, kernel)
-        yield BootEntry(fields.get("title", ""), kernel, version, path)
+        title = fields.get("title", "")
+        initrd = fields.get("initrd", "").partition(" ")[0]
+        root = _root(" " + fields.get("options", ""))
+        yield BootEntry(title[:TITLE_LIMIT], kernel[:TITLE_LIMIT], version, path, initrd, root)
+
+
+def _root(options: str) -> str:
+    """The device that the kernel's options name as its root; all others are left out."""
+    found = _ROOT.search(options)
+    return found[1] if found else ""
 
 
 def _text(tree: Tree, path: str, limit: int) -> str:

@@ -44,6 +44,10 @@ class BootEntry(Value, frozen=True):
     version: str
     """The kernel's; empty where no name says it."""
     where: str
+    initrd: str = ""
+    """The first initial RAM disk that comes with it, as the loader has it."""
+    root: str = ""
+    """What the kernel is told to mount as its root, such as `UUID=...`."""
 
 
 class Package(Value, frozen=True):
