@@ -1,5 +1,5 @@
 # Two commands are enough to know regild: `make demo` and `make test`.
-.PHONY: demo test test-slow nightly bench lint format clean
+.PHONY: demo test test-slow nightly fuzz bench lint format clean
 
 PYTEST = .venv/bin/python -m pytest
 
@@ -17,6 +17,11 @@ test-slow:      ## whole journeys, kills, other people's tools; one at a time, t
 nightly:        ## boots under emulation; tens of minutes
 	@scripts/setup slow
 	$(PYTEST) -m nightly --timeout 3600
+
+fuzz:           ## every parser for ten minutes of processor time, guided by coverage; goes on where it was ended
+	@scripts/setup fuzz
+	.venv/bin/python -m tests.fuzz.long_run
+	.venv/bin/python -m tests.fuzz.long_run --harvest
 
 bench:          ## measure beside other tools and append to bench/RESULTS.md
 	@scripts/setup bench
