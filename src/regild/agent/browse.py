@@ -30,6 +30,7 @@ from regild.errors import (
 )
 from regild.host.files import open_new, translated
 from regild.image.disk import open_disk
+from regild.image.keys import NO_KEYS, Keys
 from regild.image.tree import Guest, Node, Tree, open_guest
 from regild.model.answers import CopyAnswer, Entry, FileAnswer, ListAnswer
 from regild.model.content import Unknown
@@ -42,13 +43,13 @@ TOTAL_LIMIT = 16 << 30
 """All files of one copied folder together."""
 
 
-def list_files(image: Path, path: str) -> ListAnswer:
+def list_files(image: Path, path: str, keys: Keys = NO_KEYS) -> ListAnswer:
     """What stands at a path of the guest: a folder's entries, or the one thing that it is.
 
     Raises: as `open_image` and `open_guest`; MissingFile, TooLarge, Malformed.
     """
     place = guest_path(path)
-    with _open_files(image) as guest:
+    with _open_files(image, keys) as guest:
         entries: tuple[Entry, ...]
         node = _found(guest.tree, place)
         try:
@@ -64,23 +65,25 @@ def list_files(image: Path, path: str) -> ListAnswer:
         return ListAnswer(str(image), place or "/", entries, guest.unknowns)
 
 
-def read_file(image: Path, path: str) -> FileAnswer:
+def read_file(image: Path, path: str, keys: Keys = NO_KEYS) -> FileAnswer:
     """The bytes of one file of the guest.
 
     Raises: as `list_files`; TooLarge above `FILE_LIMIT`.
     """
-    with _open_files(image) as guest:
+    with _open_files(image, keys) as guest:
         place = guest_path(path) or "/"
         return FileAnswer(str(image), place, guest.tree.read(place, FILE_LIMIT))
 
 
-def copy_out(image: Path, path: str, to: Path, force: bool = False) -> CopyAnswer:
+def copy_out(
+    image: Path, path: str, to: Path, force: bool = False, keys: Keys = NO_KEYS
+) -> CopyAnswer:
     """Copy a file, or a folder with all below it, out of the guest; into `to` where it is a folder.
 
     Raises: as `list_files`; TargetExists, UnsafeName, UsageError, DiskFull, NotPermitted.
     """
     place = guest_path(path)
-    with _open_files(image) as guest:
+    with _open_files(image, keys) as guest:
         target = _target(to, place)
         kind = _found(guest.tree, place).kind
         if kind == "symlink":
@@ -163,14 +166,14 @@ class _Copy:
 
 
 @contextlib.contextmanager
-def _open_files(path: Path) -> Iterator[Guest]:
+def _open_files(path: Path, keys: Keys) -> Iterator[Guest]:
     """The guest of an image's only system, on the first of its disks that holds one."""
-    with open_image(path) as image, contextlib.ExitStack() as stack:
+    with open_image(path, keys) as image, contextlib.ExitStack() as stack:
         first: RegildError | None = None
         for one in image.only_system.disks:
             disk = stack.enter_context(open_disk(one.path, one.offset, one.bytes))
             try:
-                guest = stack.enter_context(open_guest(disk, one.name))
+                guest = stack.enter_context(open_guest(disk, one.name, keys))
             except (InputError, UnsupportedError, NothingRead) as error:
                 first = first or error
                 continue

@@ -7,16 +7,17 @@ from pathlib import Path
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
 from regild.describe.boot import read_boot
+from regild.image.keys import NO_KEYS, Keys
 from regild.model.answers import DescribeAnswer, DiskAnswer
 from regild.model.progress import Progress
 
 
-def describe(path: Path, progress: Progress) -> tuple[DescribeAnswer, ...]:
+def describe(path: Path, progress: Progress, keys: Keys = NO_KEYS) -> tuple[DescribeAnswer, ...]:
     """What each virtual system of an image holds; nothing is booted, mounted or written.
 
     Raises: as `open_image` and `open_system`.
     """
-    with open_image(path) as image:
+    with open_image(path, keys) as image:
         answers = []
         for system in image.systems:
             progress.step(f"Reading {path.name} {system.id}".rstrip())

@@ -13,6 +13,7 @@ from regild.agent.intake import open_image
 from regild.describe.compare import compare
 from regild.errors import InputError
 from regild.feeds.changelog import read_cves, unpack_changelog
+from regild.image.keys import NO_KEYS, Keys
 from regild.image.tree import Tree
 from regild.model.answers import Change, DiffAnswer
 from regild.model.content import Content, Unknown
@@ -23,16 +24,16 @@ CHANGELOGS = ("changelog.Debian.gz", "changelog.gz")
 PACKED_BYTES_MAX = 16 << 20
 
 
-def diff(old: Path, new: Path, progress: Progress) -> DiffAnswer:
+def diff(old: Path, new: Path, progress: Progress, keys: Keys = NO_KEYS) -> DiffAnswer:
     """What changed from one image to another, package by package.
 
     Raises: as `open_image` and `open_system`; UnsupportedError for an image of several systems.
     """
     progress.step(f"Reading {old.name}")
-    with open_image(old) as image, open_system(image, image.only_system) as inspected:
+    with open_image(old, keys) as image, open_system(image, image.only_system) as inspected:
         before = inspected.content
     progress.step(f"Reading {new.name}")
-    with open_image(new) as image, open_system(image, image.only_system) as inspected:
+    with open_image(new, keys) as image, open_system(image, image.only_system) as inspected:
         after = inspected.content
         found = compare(before, after)
         changes = with_fixes(found.changes, before, inspected.guest.tree)

@@ -23,6 +23,7 @@ from regild.describe import spdx
 from regild.describe.bom import write_cyclonedx
 from regild.errors import TargetExists, UsageError
 from regild.host.files import digest_file, write_whole
+from regild.image.keys import NO_KEYS, Keys
 from regild.image.merkle import virtual_digest
 from regild.model.answers import DescribeAnswer, Output
 from regild.model.appliance import Binding, Descriptor, DescriptorState
@@ -61,6 +62,7 @@ def inscribe(
     force: bool,
     progress: Progress,
     bom_format: str = "cyclonedx",
+    keys: Keys = NO_KEYS,
 ) -> DescribeAnswer:
     """Write an image with its descriptor to `out`, in the same form, and say what it holds.
 
@@ -73,7 +75,7 @@ def inscribe(
     `open_image`, `open_system` and the writers of `publish`.
     """
     check_target(path, out, force)
-    with open_image(path) as image:
+    with open_image(path, keys) as image:
         _check_form(image, out)
         require_manifest(image, progress)
         progress.step(f"Reading {path.name}")

@@ -147,7 +147,7 @@ def _found_guest(
     first: RegildError | None = None
     for one in disks:
         try:
-            return one, stack.enter_context(open_guest(one.disk, one.stored.name))
+            return one, stack.enter_context(open_guest(one.disk, one.stored.name, image.keys))
         except (InputError, UnsupportedError, NothingRead) as error:
             first = first or error
     raise first or MissingFile(where=f"a disk in {image.path}", why="the system has none to read")

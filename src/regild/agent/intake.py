@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from regild.errors import NotAnArchive, UnsupportedError
 from regild.host.files import read_limited
 from regild.image.disk import open_disk
+from regild.image.keys import NO_KEYS, Keys
 from regild.image.volumes import read_volumes
 from regild.model.answers import Form
 from regild.model.appliance import Envelope
@@ -61,6 +62,8 @@ class Image:
     promised: Mapping[str, Digest] = field(default_factory=dict)
     """The manifest's digests by file name."""
     envelope_name: str = ""
+    keys: Keys = NO_KEYS
+    """What opens its encrypted volumes."""
 
     @property
     def only_system(self) -> System:
@@ -75,14 +78,14 @@ class Image:
 
 
 @contextlib.contextmanager
-def open_image(path: Path) -> Iterator[Image]:
-    """Recognise an image and open its package, if it is one.
+def open_image(path: Path, keys: Keys = NO_KEYS) -> Iterator[Image]:
+    """Recognise an image and open its package, if it is one; `keys` are kept for its disks.
 
     Raises: MissingFile, NotPermitted, NotAnArchive, Truncated, Malformed, Ambiguous, UnsafeName,
     TooLarge, UnsupportedFormat.
     """
     if find_form(path) is None:
-        yield _bare(path)
+        yield replace(_bare(path), keys=keys)
         return
     with open_appliance(path) as appliance:
         yield Image(
@@ -93,6 +96,7 @@ def open_image(path: Path) -> Iterator[Image]:
             envelope_bytes=appliance.envelope_bytes,
             envelope_name=appliance.envelope_name,
             promised={entry.name: entry.digest for entry in appliance.manifest},
+            keys=keys,
         )
 
 

@@ -15,6 +15,7 @@ from regild.agent.describe import describe
 from regild.agent.intake import open_image
 from regild.errors import HostError, MissingFile, NotAnArchive, RegildError, TooLarge
 from regild.host.files import translated
+from regild.image.keys import NO_KEYS, Keys
 from regild.model.answers import DescribeAnswer
 from regild.model.progress import Progress, Silent
 from regild.ovf.archive import find_form
@@ -52,13 +53,15 @@ def spread(paths: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def describe_many(images: tuple[Path, ...], progress: Progress) -> Iterator[Answers]:
+def describe_many(
+    images: tuple[Path, ...], progress: Progress, keys: Keys = NO_KEYS
+) -> Iterator[Answers]:
     """What each image holds, or why it cannot be said, in the order of the images."""
     workers = min(os.cpu_count() or 1, len(images), WORKERS_LIMIT)
     if len(images) < POOL_FROM or workers < 2:
         for image in images:
             try:
-                yield describe(image, progress)
+                yield describe(image, progress, keys)
             except RegildError as error:
                 yield error
         return
@@ -66,7 +69,7 @@ def describe_many(images: tuple[Path, ...], progress: Progress) -> Iterator[Answ
     method = multiprocessing.get_context("spawn")
     progress.step(f"Reading {len(images)} images")
     with ProcessPoolExecutor(workers, mp_context=method) as pool:
-        futures = [pool.submit(_described, image) for image in images]
+        futures = [pool.submit(_described, image, keys) for image in images]
         try:
             for image, future in zip(images, futures, strict=True):
                 try:
@@ -77,9 +80,9 @@ def describe_many(images: tuple[Path, ...], progress: Progress) -> Iterator[Answ
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _described(image: Path) -> Answers:
+def _described(image: Path, keys: Keys) -> Answers:
     try:
-        return describe(image, Silent())
+        return describe(image, Silent(), keys)
     except RegildError as error:
         return error
 

@@ -22,6 +22,7 @@ from regild.feeds.available import Available
 from regild.feeds.changelog import find_changelog, read_cves
 from regild.feeds.deb import read_control
 from regild.feeds.policy import SitePolicy
+from regild.image.keys import NO_KEYS, Keys
 from regild.model.answers import PlanAnswer
 from regild.model.appliance import DescriptorState
 from regild.model.content import Content
@@ -60,7 +61,9 @@ class Planned:
         return {digest: Package(path, read_control(path)) for digest, path in files.items()}
 
 
-def plan_image(path: Path, site: Site, progress: Progress, basis: str = "auto") -> PlanAnswer:
+def plan_image(
+    path: Path, site: Site, progress: Progress, basis: str = "auto", keys: Keys = NO_KEYS
+) -> PlanAnswer:
     """What needs updating in an image, from its own repositories; nothing is changed.
 
     From `disk` what the disk holds is planned on, and a descriptor is only compared with it; from
@@ -72,7 +75,7 @@ def plan_image(path: Path, site: Site, progress: Progress, basis: str = "auto") 
     """
     if basis == "descriptor":
         return _plan_claim(path, site, progress)
-    with open_image(path) as image:
+    with open_image(path, keys) as image:
         progress.step(f"Reading {path.name}")
         with open_system(image, image.only_system) as inspected:
             planned = plan_system(inspected, site, progress)

@@ -16,6 +16,7 @@ from regild.agent.intake import Image, StoredDisk, System, open_image
 from regild.agent.signature import refusal_of, signature_of
 from regild.errors import DigestMismatch, IntegrityError, NothingRead, RegildError
 from regild.host.files import digest_file
+from regild.image.keys import NO_KEYS, Keys
 from regild.image.merkle import virtual_digest
 from regild.model.answers import ManifestAnswer, SystemState, VerifyAnswer
 from regild.model.content import Unknown
@@ -31,7 +32,11 @@ NAMED = 3
 
 
 def verify(
-    path: Path, deep: bool, progress: Progress, trusted: bytes | None = None
+    path: Path,
+    deep: bool,
+    progress: Progress,
+    trusted: bytes | None = None,
+    keys: Keys = NO_KEYS,
 ) -> VerifyAnswer:
     """Which promises of an image hold. `deep` also computes the digest of each virtual disk,
     `trusted` holds the certificates that a signature must lead to (PEM).
@@ -39,7 +44,7 @@ def verify(
     Raises: UsageError when `trusted` holds none; NothingRead when there is neither a manifest nor a
     descriptor to check; as `open_image` and `open_system`.
     """
-    with open_image(path) as image:
+    with open_image(path, keys) as image:
         described = any(descriptor_of(image, one) != (None, "") for one in image.systems)
         if not image.promised and not described:
             why = "neither a manifest nor a content descriptor stands with it"

@@ -112,6 +112,16 @@ PlanBasisOption = Annotated[
     ),
 ]
 
+KeyFile = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--key-file",
+        metavar="FILE",
+        envvar="REGILD_KEY_FILE",
+        help="Open LUKS volumes with the passphrase or volume key in FILE; may be repeated.",
+    ),
+]
+
 FORMATS = ("ova", "ovf", "vmdk", "qcow2", "raw")
 
 Out = Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regild.cli.options import Debug, Force, Image, Json
+from regild.cli.options import Debug, Force, Image, Json, KeyFile
 from regild.cli.outcome import DONE, UNREAD, Outcome
 
 if TYPE_CHECKING:
@@ -21,13 +21,15 @@ GuestPath = Annotated[str, typer.Argument(metavar="PATH", help="A path in the gu
 def ls(
     image: Image,
     path: Annotated[str, typer.Argument(metavar="[PATH]", help="A path in the guest.")] = "/",
+    key_file: KeyFile = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
     """List a folder of the guest, as it would stand there when it runs."""
     from regild.agent.browse import list_files
+    from regild.image.keys import read_keys
 
-    answer = list_files(image, path)
+    answer = list_files(image, path, read_keys(key_file or ()))
     return Outcome(
         answer=answer,
         text=lambda _: _listing(answer),
@@ -35,12 +37,19 @@ def ls(
     )
 
 
-def cat(image: Image, path: GuestPath, json: Json = False, debug: Debug = False) -> Outcome | int:
+def cat(
+    image: Image,
+    path: GuestPath,
+    key_file: KeyFile = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> Outcome | int:
     """Print a file of the guest: its bytes, or on a terminal nothing that could steer it."""
     from regild.agent.browse import read_file
     from regild.cli.text import plain_lines
+    from regild.image.keys import read_keys
 
-    answer = read_file(image, path)
+    answer = read_file(image, path, read_keys(key_file or ()))
     if json:
         return Outcome(answer=answer, text=lambda _: "")
     if sys.stdout.isatty():
@@ -57,6 +66,7 @@ def cp(
     path: GuestPath,
     dest: Annotated[Path, typer.Argument(metavar="DEST", help="A new name, or a folder.")],
     force: Force = False,
+    key_file: KeyFile = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
@@ -66,8 +76,9 @@ def cp(
     when all of it is there.
     """
     from regild.agent.browse import copy_out
+    from regild.image.keys import read_keys
 
-    answer = copy_out(image, path, dest, force)
+    answer = copy_out(image, path, dest, force, read_keys(key_file or ()))
     return Outcome(
         answer=answer,
         text=lambda _: _copied(answer),

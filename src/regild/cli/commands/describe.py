@@ -14,6 +14,7 @@ from regild.cli.options import (
     Force,
     FromSbom,
     Json,
+    KeyFile,
     Sbom,
     SbomFormat,
     Strip,
@@ -23,6 +24,7 @@ from regild.errors import RegildError, UsageError
 
 if TYPE_CHECKING:
     from regild.agent.many import Answers
+    from regild.image.keys import Keys
     from regild.model.answers import DescribeAnswer
     from regild.model.progress import Progress
 
@@ -51,6 +53,7 @@ def describe(
     strip: Strip = False,
     basis: BasisOption = "disk",
     force: Force = False,
+    key_file: KeyFile = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
@@ -61,8 +64,10 @@ def describe(
     OVF as a content descriptor; the disk's bytes stay as they are.
     """
     from regild.cli.progress import open_progress
+    from regild.image.keys import read_keys
 
     _check_use(images, output, sbom, sbom_format, from_sbom, strip, basis)
+    keys = read_keys(key_file or ())
     with open_progress(live=not debug) as progress:
         if output is not None and strip:
             return _stripped(images[0], output, force, progress)
@@ -74,9 +79,9 @@ def describe(
         if output is not None:
             from regild.agent.inscribe import inscribe
 
-            answer = inscribe(images[0], output, sbom, force, progress, sbom_format)
+            answer = inscribe(images[0], output, sbom, force, progress, sbom_format, keys)
             return _outcome([answer], ())
-        return _described(images, basis, progress)
+        return _described(images, basis, progress, keys)
 
 
 def _check_use(
@@ -118,7 +123,7 @@ def _stripped(image: Path, output: Path, force: bool, progress: Progress) -> Out
     return Outcome(answer=answer, text=lambda width: strip_text(answer, width))
 
 
-def _described(images: list[Path], basis: str, progress: Progress) -> Outcome:
+def _described(images: list[Path], basis: str, progress: Progress, keys: Keys) -> Outcome:
     """Describe each image; one that cannot be read does not keep the others from it."""
     from regild.agent.claim import describe_claims
     from regild.agent.many import describe_many, spread
@@ -132,7 +137,7 @@ def _described(images: list[Path], basis: str, progress: Progress) -> Outcome:
             except RegildError as error:
                 found[image] = error
     rest = tuple(image for image in paths if not found.get(image))
-    found.update(zip(rest, describe_many(rest, progress), strict=True))
+    found.update(zip(rest, describe_many(rest, progress, keys), strict=True))
     answers: list[DescribeAnswer | RegildError] = []
     for image in paths:
         answer = found[image]

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from regild.cli.options import Debug, Json
+from regild.cli.options import Debug, Json, KeyFile
 from regild.cli.outcome import DONE, UNREAD, Outcome
 
 
 def diff(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="The image before.")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The image after.")],
+    key_file: KeyFile = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
@@ -25,9 +26,11 @@ def diff(
     from regild.agent.diff import diff as diff_images
     from regild.cli.progress import open_progress
     from regild.cli.render import diff_text
+    from regild.image.keys import read_keys
 
+    keys = read_keys(key_file or ())
     with open_progress(live=not debug) as progress:
-        answer = diff_images(old, new, progress)
+        answer = diff_images(old, new, progress, keys)
     return Outcome(
         answer=answer,
         text=lambda width: diff_text(answer, width),

@@ -11,6 +11,7 @@ from regild.cli.options import (
     Hold,
     Image,
     Json,
+    KeyFile,
     Mirror,
     ModeOption,
     Offline,
@@ -31,6 +32,7 @@ def plan(
     config: Config = None,
     cache: Cache = None,
     basis: PlanBasisOption = "auto",
+    key_file: KeyFile = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
@@ -42,12 +44,14 @@ def plan(
     from regild.agent.planning import plan_image
     from regild.cli.progress import open_progress
     from regild.cli.render import plan_text
+    from regild.image.keys import read_keys
     from regild.plan.steps import verdict
 
     if basis not in PLAN_BASES:
         raise UsageError(what=f"--basis is {', '.join(PLAN_BASES)}, not {basis}")
     site = wanted_site(config, mode, mirror, offline, allow, hold, cache)
+    keys = read_keys(key_file or ())
     with open_progress(live=not debug) as progress:
-        answer = plan_image(image, site, progress, basis)
+        answer = plan_image(image, site, progress, basis, keys)
     code = verdict(answer, bool(answer.unknowns))
     return Outcome(answer=answer, text=lambda width: plan_text(answer, width), code=code)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regild.cli.options import Debug, Image, Json
+from regild.cli.options import Debug, Image, Json, KeyFile
 from regild.cli.outcome import DONE, UNREAD, Outcome
 
 
@@ -23,6 +23,7 @@ def verify(
             "--trust", metavar="CA.pem", help="Ask for a signature that leads to one of these."
         ),
     ] = None,
+    key_file: KeyFile = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
@@ -37,10 +38,12 @@ def verify(
     from regild.agent.verify import verify as verify_image
     from regild.cli.progress import open_progress
     from regild.cli.render import verify_text
+    from regild.image.keys import read_keys
 
+    keys = read_keys(key_file or ())
     trusted = read_trusted(trust) if trust else None
     with open_progress(live=not debug) as progress:
-        answer = verify_image(image, deep, progress, trusted)
+        answer = verify_image(image, deep, progress, trusted, keys)
     complaint = complaint_of(answer, trust is not None)
     return Outcome(
         answer=answer,
