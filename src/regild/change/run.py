@@ -7,8 +7,10 @@ kernel takes its mounts and all processes of the guest away.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +104,6 @@ def _mount_overlay(job: Path, memory_bytes: int) -> Path:
     if inject_boot_chain(job / "inject", job / "tree"):
         (job / "apt" / "shown").touch()
     dress_like(job / "inject", job / "tree")
-    _mount_memory(job / "memory", MEMORY_BYTES, "nosuid,nodev,")
     if memory_bytes:
         _mount_memory(fast, memory_bytes)
         if not _keeps_attributes(fast):
@@ -174,14 +175,15 @@ class _Guest:
         self.parts = parts
         self.state = _make_state(job / "apt")
         self.until = time.monotonic() + timeout_seconds
-        self.count = 0
 
     def run(self, command: GuestCommand, progress: Progress) -> str:
         """Run one command in the sandbox to the end of all that it started; its last words."""
         progress.step(f"In the guest: {command.what}", None)
-        self.count += 1
-        memory = make_memory_folders(self.job / "memory" / str(self.count))
-        merged = self.job / "merged"
+        with _own_memory(self.job / "memory") as memory:
+            return self._run_in(memory, command)
+
+    def _run_in(self, memory: Path, command: GuestCommand) -> str:
+        merged, path = self.job / "merged", self.job / "guest.log"
         shown = write_stand_ins(memory / "shown", merged, self.parts) if command.stand_ins else {}
         sandbox = sandbox_line(
             merged,
@@ -192,7 +194,6 @@ class _Guest:
             volumes=volumes_of(self.parts),
             shown=shown,
         )
-        path = self.job / "guest.log"
         with path.open("ab", buffering=0) as log:
             log.write(f"# {' '.join(command.argv).partition(chr(10))[0]}\n".encode())
             begin = log.tell()
@@ -218,6 +219,14 @@ class _Guest:
         if _free_bytes(self.job) < RESERVE_BYTES:
             why = f"the guest's commands left less than {RESERVE_BYTES >> 20} MiB free"
             raise DiskFull(where="the job's folder", why=why)
+
+
+@contextlib.contextmanager
+def _own_memory(folder: Path) -> Iterator[Path]:
+    """The memory of one command: what it leaves there takes no room from the next one."""
+    _mount_memory(folder, MEMORY_BYTES, "nosuid,nodev,")
+    yield make_memory_folders(folder)
+    run(["umount", folder], purpose="to leave memory")
 
 
 def _await_end() -> None:
