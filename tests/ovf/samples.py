@@ -73,6 +73,9 @@ def rich_content() -> Content:
             name=f"Debian {ODD}",
             arch="amd64",
             kernels=("6.1.0-9", "odd name\twith space"),
+            edition="ServerStandard",
+            build="20348",
+            ubr=2849,
         ),
         packages=(
             Package(

@@ -45,6 +45,7 @@ CONTENT = st.builds(
     platform=st.builds(
         Platform,
         family=TEXT, id=TEXT, version=TEXT, codename=TEXT, name=TEXT, arch=TEXT, kernels=WORDS,
+        edition=TEXT, build=TEXT, ubr=st.integers(0, 99999),
     ),
     packages=st.lists(PACKAGE, max_size=5).map(tuple),
     sources=st.lists(

@@ -91,7 +91,7 @@ def truth(element, name, default=False):
 
 def number(element, name):
     """A number (clause 6.3)."""
-    value = element.get(name, "0")
+    value = element.get(name, "0") if element is not None else "0"
     if not re.fullmatch("[0-9]{1,18}", value):
         raise Refused(f"{name} is {value!r}")
     return int(value)
@@ -173,6 +173,9 @@ def read(section):
             "name": text(platform, "name"),
             "arch": text(platform, "arch"),
             "kernels": words(platform, "kernels"),
+            "edition": text(platform, "edition"),
+            "build": text(platform, "build"),
+            "ubr": number(platform, "ubr"),
         },
         "packages": list(packages_of(section)),
         "sources": [

@@ -75,6 +75,9 @@ def _system(platform: Platform) -> dict[str, Any]:
         "regild:platform:codename": platform.codename,
         "regild:platform:arch": platform.arch,
         "regild:platform:kernels": " ".join(platform.kernels),
+        "regild:platform:edition": platform.edition,
+        "regild:platform:build": platform.build,
+        "regild:platform:ubr": str(platform.ubr) if platform.ubr else "",
     }
     system = {
         "type": "operating-system",

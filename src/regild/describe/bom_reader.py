@@ -92,13 +92,18 @@ def _platform(system: _Row | None, distros: Counter[str], arches: Counter[str]) 
     named = _DISTRO.match(common)
     name, version = (system.name, system.version) if system else ("", "")
     facts = system.facts if system else {}
+    family = next((one for one in ("windows", "macos") if name.startswith(one)), "linux")
+    ubr = facts.get("regild:platform:ubr", "")
     return Platform(
-        family="linux" if named or facts else "",
+        family=family if named or facts else "",
         id=name or (named[1] if named else ""),
         version=version or (named[2] if named else ""),
         codename=facts.get("regild:platform:codename", ""),
         arch=next((one for one, count in arches.most_common() if count), ""),
         kernels=tuple(facts.get("regild:platform:kernels", "").split()),
+        edition=facts.get("regild:platform:edition", ""),
+        build=facts.get("regild:platform:build", ""),
+        ubr=int(ubr) if ubr.isascii() and ubr.isdigit() and len(ubr) < 10 else 0,
     )
 
 

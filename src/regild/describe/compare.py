@@ -41,7 +41,7 @@ def compare(before: Content, after: Content, fixes: Fixes | None = None) -> Comp
 
 
 def _platforms(before: Platform, after: Platform) -> Iterator[Difference]:
-    for name in ("id", "version", "codename", "name", "arch"):
+    for name in ("id", "version", "codename", "name", "arch", "edition", "build"):
         one, two = getattr(before, name), getattr(after, name)
         if one != two:
             yield Difference(what=name, expected=one, observed=two)

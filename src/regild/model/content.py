@@ -22,17 +22,26 @@ class Platform(Value, frozen=True):
     family: str = ""
     """`linux`, `windows`, `macos`; empty where unknown."""
     id: str = ""
-    """ID of os-release(5), such as `debian`."""
+    """ID of os-release(5), such as `debian`; else `windows`, `windows-server` or `macos`."""
     version: str = ""
     """VERSION_ID of os-release(5), such as `12`; for Debian the point release of
-    /etc/debian_version where there is one."""
+    /etc/debian_version where there is one; for Windows all four numbers, such as
+    `10.0.20348.2849`."""
     codename: str = ""
+    """VERSION_CODENAME of os-release(5); for Windows the release, such as `22H2`."""
     name: str = ""
-    """PRETTY_NAME of os-release(5)."""
+    """PRETTY_NAME of os-release(5), or the product's name."""
     arch: str = ""
     """The package manager's name of the native architecture, such as `amd64`."""
     kernels: tuple[str, ...] = ()
     """Versions of the kernels found under /boot."""
+    edition: str = ""
+    """Windows: EditionID, such as `ServerStandard`."""
+    build: str = ""
+    """Windows: the build, such as `20348`; macOS: the build, such as `22G120`."""
+    ubr: int = 0
+    """Windows: the update build revision, which every cumulative update raises; 0 where it is not
+    known."""
 
 
 class BootEntry(Value, frozen=True):
@@ -54,12 +63,15 @@ class Package(Value, frozen=True):
     """One installed package of any family."""
 
     type: str
-    """The purl type: deb, rpm, apk, pypi, ..."""
+    """The purl type: deb, rpm, apk, pypi, ...; `windows` for an update of component-based
+    servicing, `macos` for an installer's receipt."""
     name: str
+    """Of an update of Windows its number, such as `KB5034129`, where the guest tells it."""
     version: str
     arch: str = ""
     source: str = ""
-    """The source package's name, equal to `name` where there is no other."""
+    """The source package's name, equal to `name` where there is no other; of an update of Windows
+    the name of its package, such as `Package_for_RollupFix`."""
     source_version: str = ""
     purl: str = ""
     state: str = "installed"

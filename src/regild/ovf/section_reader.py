@@ -73,7 +73,7 @@ def read_digest(text: str, where: str) -> Digest:
 
 def _content(section: Element, where: str) -> Content:
     return Content(
-        platform=_platform(_only(section, "Platform", where)),
+        platform=_platform(_only(section, "Platform", where), where),
         packages=tuple(_packages(section, where)),
         applications=tuple(_application(one) for one in _all(section, "Application")),
         sources=tuple(_source(one, where) for one in _all(section, "Source")),
@@ -124,7 +124,7 @@ def _package(element: Element, kind: str, pattern: str, place: str, where: str) 
     )
 
 
-def _platform(element: Element | None) -> Platform:
+def _platform(element: Element | None, where: str) -> Platform:
     return Platform(
         family=_text(element, "family"),
         id=_text(element, "distro"),
@@ -133,6 +133,9 @@ def _platform(element: Element | None) -> Platform:
         name=_text(element, "name"),
         arch=_text(element, "arch"),
         kernels=_words(element, "kernels"),
+        edition=_text(element, "edition"),
+        build=_text(element, "build"),
+        ubr=_number(element, "ubr", where) if element is not None else 0,
     )
 
 

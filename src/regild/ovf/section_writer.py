@@ -212,6 +212,9 @@ def _platform(platform: Platform) -> Attributes:
         "name": platform.name,
         "arch": platform.arch,
         "kernels": to_words(platform.kernels),
+        "edition": platform.edition,
+        "build": platform.build,
+        "ubr": str(platform.ubr) if platform.ubr else None,
     }
 
 
