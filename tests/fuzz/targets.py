@@ -14,11 +14,14 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from regild.errors import RegildError, UnsafeName
 from regild.image.disk import Disk
 from regild.image.window import Window
+
+if TYPE_CHECKING:
+    from tests.ovf.authorities import Holder
 
 READ_MAX = 1 << 20
 
@@ -110,6 +113,22 @@ def run_certificate(content: bytes) -> None:
     from regild.ovf.certificate import read_certificate
 
     read_certificate(content)
+
+
+def run_signed(content: bytes) -> None:
+    """Read signed bytes, and hold them against a key."""
+    from regild.errors import SignatureRefused
+    from regild.model.dsse import check_signed, read_signed
+
+    with contextlib.suppress(SignatureRefused):
+        check_signed(read_signed(content, "it"), _signer().pem, "it")
+
+
+@functools.cache
+def _signer() -> Holder:
+    from tests.ovf.authorities import holder
+
+    return holder("Signer")
 
 
 def run_disk(content: bytes) -> None:
@@ -509,6 +528,13 @@ def seeds_of_debs() -> Iterator[bytes]:
         yield Deb("a", "1.1-1", files={path: gzip.compress(log)}, data=form).written()
 
 
+def seeds_of_signed() -> Iterator[bytes]:
+    """What we sign ourselves."""
+    from regild.model.dsse import sign_bytes
+
+    yield sign_bytes(b"{}", "application/vnd.in-toto+json", _signer().key)
+
+
 def seeds_of_initramfs() -> Iterator[bytes]:
     """Plain, packed, and one behind the other."""
     import gzip
@@ -580,6 +606,7 @@ TARGETS: dict[str, Target] = {
     "tar": Target(run_tar, seeds_of_archives),
     "lint": Target(run_lint, seeds_of_envelopes),
     "certificate": Target(run_certificate, seeds_of_certificates),
+    "signed": Target(run_signed, seeds_of_signed),
     "vmdk": Target(run_disk, seeds_of_vmdks),
     "qcow2": Target(
         run_disk,
