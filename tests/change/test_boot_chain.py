@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from regild.change.boot_chain import (
+    DRACUT,
     FINISH,
     INITRAMFS,
+    MARK,
     MENU,
     PROBE,
     REAL,
@@ -186,3 +188,15 @@ def test_initramfs_tools_that_were_replaced_make_all_anew(tmp_path: Path) -> Non
     (tmp_path / "state/shown").touch()
     put(tmp_path, INITRAMFS, machine.real.read_text())
     assert machine.finish("-u") == ["-u -k all"]
+
+
+def test_dracut_is_not_run_for_this_machine(tmp_path: Path) -> None:
+    place = put(tmp_path, "tree" + DRACUT, "#!/bin/sh\necho the guest's own\n")
+    inject_boot_chain(tmp_path / "layer", tmp_path / "tree")
+    assert MARK in (tmp_path / ("layer" + DRACUT)).read_text()
+    assert (tmp_path / ("layer" + DRACUT + REAL)).read_bytes() == place.read_bytes()
+    machine = Machine(tmp_path / "machine")
+    put(machine.folder, "state/dracut", "-q --force /boot/initrd.img-6.1.0-10-amd64\n")
+    with pytest.raises(subprocess.CalledProcessError):
+        machine.finish("-u", menu=True)
+    assert not machine.calls.exists()

@@ -145,12 +145,31 @@ def test_holds_of_the_image_and_of_the_user_are_honoured(world: World) -> None:
         assert "on hold" in plan.skipped[0].why and "asked" in plan.skipped[1].why
 
 
-def test_the_boot_chain_stays_as_it_is(world: World) -> None:
-    installed = [Deb("linux-image-amd64"), Deb("grub-common"), Deb("a"), Deb("b")]
+def test_a_kernel_comes_with_what_it_needs(world: World) -> None:
+    installed = [Deb("linux-image-amd64"), Deb("grub2-common"), Deb("a")]
     main = [
         Deb("linux-image-amd64", "2", fields=needs("linux-image-6")),
         Deb("linux-image-6", "1"),
-        Deb("grub-common", "2"),
+        Deb("grub2-common", "2"),
+        Deb("a", "2"),
+    ]
+    for mode in ("upgrade", "full"):
+        plan = world.plan(installed, main, mode=mode)  # type: ignore[arg-type]
+        assert told(plan) == ["a 2", "grub2-common 2", "+linux-image-6 1", "linux-image-amd64 2"]
+        assert {one.method for one in plan.steps} == {"offline"} and plan.skipped == ()
+
+
+def test_what_takes_the_booted_machine_stays_as_it_is(world: World) -> None:
+    tied = {"Depends": "grub2-common (= 1.0)"}
+    installed = [
+        Deb("grub-pc", fields=tied),
+        Deb("grub2-common"),
+        Deb("a"),
+        Deb("b"),
+    ]
+    main = [
+        Deb("grub-pc", "2", fields={"Depends": "grub2-common (= 2)"}),
+        Deb("grub2-common", "2"),
         Deb("a", "2"),
         Deb("b", "2", fields=needs("dracut")),
         Deb("dracut", "1"),
@@ -159,8 +178,8 @@ def test_the_boot_chain_stays_as_it_is(world: World) -> None:
         plan = world.plan(installed, main, mode=mode)  # type: ignore[arg-type]
         assert told(plan) == ["a 2"]
         reasons = {one.name: one.why for one in plan.skipped}
-        assert sorted(reasons) == ["b", "grub-common", "linux-image-amd64"]
-        assert "boot chain" in reasons["grub-common"]
+        assert sorted(reasons) == ["b", "grub-pc", "grub2-common"]
+        assert "booted machine" in reasons["grub-pc"] and "keeps it back" in reasons["b"]
 
 
 def test_foreign_architectures_are_told_apart(world: World) -> None:

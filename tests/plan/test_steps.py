@@ -16,7 +16,6 @@ from regild.model.digest import sha256_of
 from regild.model.plan import Archive, FeedState, Plan
 from regild.model.release import Release
 from regild.model.versions import debian_key
-from regild.plan.policy import BOOT_CHAIN
 from regild.plan.solver import Move, Request, Solver, Transaction
 from regild.plan.steps import make_plan, verdict
 
@@ -141,14 +140,14 @@ def test_other_families_of_packages_stay_in_the_list() -> None:
     assert plan.expected == (wheel,)
 
 
-def test_a_solver_that_insists_on_the_boot_chain_is_refused() -> None:
+def test_a_solver_that_insists_on_what_takes_the_booted_machine_is_refused() -> None:
     shelf = Shelf()
     shelf.put("dracut", "1")
     with pytest.raises(Unsolvable, match="dracut"):
         planned(image(deb("a")), shelf, answering(Move("install", "dracut", "amd64", "", "1")))
 
 
-def test_a_new_part_of_the_boot_chain_is_asked_away() -> None:
+def test_what_takes_the_booted_machine_is_asked_away() -> None:
     asked: list[Request] = []
 
     def solve(request: Request, lists: Path) -> Transaction:
@@ -160,24 +159,26 @@ def test_a_new_part_of_the_boot_chain_is_asked_away() -> None:
     assert len(asked) == 2 and plan.steps == () and plan.skipped[0].name == "a"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "linux-image-amd64", "linux-image-6.1.0-40-cloud-amd64", "initramfs-tools", "grub-pc",
-        "initramfs-tools-core", "grub2-common", "grub-common", "grub-efi-amd64-signed", "dracut",
-        "shim-signed", "systemd-boot", "mdadm", "lvm2", "cryptsetup-initramfs",
-    ],
-)  # fmt: skip
-def test_the_boot_chain(name: str) -> None:
-    assert BOOT_CHAIN.fullmatch(name)
+def test_a_kernel_is_planned_with_the_reason_why_offline_is_safe() -> None:
+    shelf = Shelf()
+    shelf.put("linux-image-amd64", "2", needs=("linux-image-6",))
+    shelf.put("linux-image-6", "1")
+    content = image(deb("linux-image-amd64"), deb("grub2-common"))
+    plan = planned(content, shelf, newest_of(content, shelf))
+    assert [(one.name, one.method) for one in plan.steps] == [
+        ("linux-image-6", "offline"),
+        ("linux-image-amd64", "offline"),
+    ]
+    assert "boot menu" in plan.steps[0].method_why and plan.skipped == ()
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["linux-libc-dev", "systemd", "udev", "linux-base", "grubby-x", "openssl", "libdevmapper"],
-)
-def test_what_is_not_of_the_boot_chain(name: str) -> None:
-    assert not BOOT_CHAIN.fullmatch(name)
+def test_a_kernel_beside_an_unknown_loader_is_left_out_with_the_reason() -> None:
+    shelf = Shelf()
+    shelf.put("linux-image-amd64", "2")
+    content = image(deb("linux-image-amd64"), deb("grub2-common"), deb("systemd-boot"))
+    plan = planned(content, shelf, newest_of(content, shelf))
+    assert plan.steps == ()
+    assert "booted machine" in plan.skipped[0].why and "systemd-boot" in plan.skipped[0].why
 
 
 def test_what_is_left_out_is_told_with_its_version() -> None:

@@ -2,9 +2,9 @@
 
 update-initramfs and update-grub are called by many packages, each time anew. While packages are
 installed, stand-ins in a layer above the tree only write down that they were called. One last
-command then does the work once, and for it grub-probe and blkid are stand-ins too, bound over the
-guest's own: they answer for the guest's volumes, where the real ones would look at the devices of
-this machine. Neither is ever recorded.
+command then does the work once (dracut's it refuses: that looks at the running machine). For it
+grub-probe and blkid are stand-ins too, bound over the guest's own: they answer for the guest's
+volumes, where the real ones would look at the devices of this machine. Neither is ever recorded.
 Source: grub-mkconfig_lib and 10_linux of GRUB 2.06; update-initramfs(8), mkinitramfs(8) and the
 fsck hook of Debian 12; measured, docs/adr/0053.
 """
@@ -23,6 +23,7 @@ from regild.change.tree import Part
 
 INITRAMFS: Final = "/usr/sbin/update-initramfs"
 MENU: Final = "/usr/sbin/update-grub"
+DRACUT: Final = "/usr/bin/dracut"
 PROBE: Final = "/usr/sbin/grub-probe"
 BLKID: Final = "/usr/sbin/blkid"
 SETTINGS: Final = "/etc/initramfs-tools"
@@ -38,7 +39,9 @@ _GRUBS_NAMES: Final = {"ext3": "ext2", "ext4": "ext2", "vfat": "fat"}
 _LATER = f"""\
 #!/bin/sh
 # {MARK}: the work is done once, when everything is in place.
-case " $* " in *" -d "*) exec {{place}}{REAL} "$@" ;; esac
+case " $* " in
+*" -d "* | *" --version "* | *" --help "* | *" --list-modules "*) exec {{place}}{REAL} "$@" ;;
+esac
 echo "$*" >> {STATE}/{{queue}}
 """
 
@@ -46,6 +49,10 @@ _DEP = re.compile(rb"^([ \t]*MODULES[ \t]*=[ \t]*)[\"']?dep\b[\"']?", re.MULTILI
 
 _FINISH = f"""\
 set -e
+if [ -s {STATE}/dracut ]; then
+    echo "dracut would make the initial RAM disk of this machine; the guest has to be booted for it"
+    exit 1
+fi
 real={INITRAMFS}
 if grep -qs "{MARK}" $real; then
     real={INITRAMFS}{REAL}
@@ -84,7 +91,7 @@ def inject_boot_chain(layer: Path, tree: Path) -> bool:
 
     Whether update-initramfs is among them.
     """
-    for place, queue in ((INITRAMFS, "initramfs"), (MENU, "menu")):
+    for place, queue in ((INITRAMFS, "initramfs"), (MENU, "menu"), (DRACUT, "dracut")):
         content = _small_file(tree, place)
         if content is not None:
             _write(layer, place, _LATER.format(place=place, queue=queue).encode())

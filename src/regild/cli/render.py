@@ -29,6 +29,7 @@ from regild.model.content import Package, Platform, Source, Unknown
 from regild.model.plan import Skipped, Step
 
 FIXES_SHOWN = 1
+NAMES_SHOWN = 4
 
 
 def describe_text(answer: DescribeAnswer, width: int) -> str:
@@ -72,6 +73,7 @@ def plan_text(answer: PlanAnswer, width: int) -> str:
     summary = [
         ("Download", bytes_text(answer.download_bytes)),
         ("Growth on disk", bytes_text(answer.disk_bytes)),
+        ("Method", _methods(answer.steps)),
         ("Feeds", [f"{one.uri} {one.suite}, {one.date}" for one in answer.feeds]),
         ("Basis", f"{basis}, mode {answer.mode}"),
         ("Plan", answer.id),
@@ -225,6 +227,21 @@ def _plan_sentence(answer: PlanAnswer) -> str:
 def _steps(steps: Sequence[Step], width: int) -> list[str]:
     rows = [(one.name, one.was, one.becomes, _reason(one), _fixes(one.fixes)) for one in steps]
     return table(["PACKAGE", "FROM", "TO", "WHY", "FIXES"], rows, width)
+
+
+def _methods(steps: Sequence[Step]) -> list[str]:
+    """How the steps are carried out and why that is right, those for the same reason together."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for step in steps:
+        groups.setdefault((step.method, step.method_why), []).append(step.name)
+    return [
+        f"{method}, {_several(names)}: {why}" if why else f"{method}, {_several(names)}"
+        for (method, why), names in groups.items()
+    ]
+
+
+def _several(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) < NAMES_SHOWN else f"{len(names)} packages"
 
 
 def _reason(step: Step) -> str:

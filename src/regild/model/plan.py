@@ -38,6 +38,8 @@ class Step(Value, frozen=True, rename={"was": "from", "becomes": "to"}):
     source: str = ""
     source_version: str = ""
     method: Method = "offline"
+    method_why: str = ""
+    """Why offline is safe, or what the booted machine is needed for."""
     why: str = ""
     fixes: tuple[str, ...] = ()
     """CVE ids that the update is said to fix."""

@@ -15,7 +15,8 @@ from regild.model.plan import Basis, FeedState, Mode, Plan, Skipped, Step
 from regild.model.purl import debian_url
 from regild.model.release import Release
 from regild.model.versions import is_newer
-from regild.plan.policy import BOOT_CHAIN, boot_chain, why_kept
+from regild.plan.method import choose_method
+from regild.plan.policy import why_kept
 from regild.plan.solver import Move, Request, Solver
 
 
@@ -57,11 +58,12 @@ def make_plan(
     """
     held = frozenset(one.name for one in content.packages if one.hold)
     asked = frozenset(hold)
-    holds = tuple(sorted({*boot_chain(content.packages), *hold}))
+    holds = tuple(sorted({*_booted_for(content), *hold}))
     request = Request(content.planning, available.sources, available.feeds, mode, holds)
     moves, kept = _solved(request, content, available, solve)
     releases = {move: _release(move, available) for move in moves}
-    steps = tuple(_step(move, releases) for move in moves)
+    present = _names_after(content, moves)
+    steps = tuple(_step(move, releases, present) for move in moves)
     kept |= _held_back(content, {*holds, *held}, moves, available)
     skipped = tuple(_skipped(name, content, available, held, asked) for name in sorted(kept))
     return Plan(
@@ -83,14 +85,15 @@ def _solved(
 ) -> tuple[tuple[Move, ...], set[str]]:
     """What changes, sorted, and the names of what is kept back.
 
-    Where the solver would bring in a new part of the boot chain, it is asked again without it.
+    Where the solver would bring in what takes the booted machine, it is asked again without it.
 
     Raises: Unsolvable.
     """
     for _ in range(ROUNDS_LIMIT):
         transaction = solve(request, available.lists)
         moves = tuple(_settled(move, content) for move in transaction.moves)
-        unwanted = {move.name for move in moves if BOOT_CHAIN.fullmatch(move.name)}
+        present = _names_after(content, moves)
+        unwanted = {move.name for move in moves if choose_method(move.name, present)[0] == "boot"}
         if not unwanted:
             return tuple(sorted(moves, key=lambda one: (one.name, one.arch))), {*transaction.kept}
         if unwanted <= {*request.forbidden, *request.holds}:
@@ -102,6 +105,19 @@ def _solved(
         )
     why = f"it cannot be solved without touching {', '.join(sorted(unwanted)[:3])}"
     raise Unsolvable(where="the image", why=why)
+
+
+def _booted_for(content: Content) -> tuple[str, ...]:
+    """Names of the installed packages that can be changed on the booted machine only."""
+    names = _names_after(content, ())
+    return tuple(sorted(name for name in names if choose_method(name, names)[0] == "boot"))
+
+
+def _names_after(content: Content, moves: tuple[Move, ...]) -> frozenset[str]:
+    """Names of the guest's packages once the moves are made."""
+    gone = {move.name for move in moves if move.action == "remove"}
+    kept = {one.name for one in content.packages if one.type == "deb" and one.name not in gone}
+    return frozenset({*kept, *(move.name for move in moves if move.action != "remove")})
 
 
 def _settled(move: Move, content: Content) -> Move:
@@ -159,10 +175,13 @@ def _release(move: Move, available: Available) -> Release | None:
     return found
 
 
-def _step(move: Move, releases: dict[Move, Release | None]) -> Step:
+def _step(move: Move, releases: dict[Move, Release | None], present: frozenset[str]) -> Step:
     release = releases[move]
+    method, method_why = choose_method(move.name, present)
     if release is None:
-        return Step("remove", move.name, move.arch, move.was, why="it conflicts with an upgrade")
+        why = "it conflicts with an upgrade"
+        step = Step("remove", move.name, move.arch, move.was, why=why)
+        return replace(step, method=method, method_why=method_why)
     return Step(
         action=move.action,
         name=move.name,
@@ -171,6 +190,8 @@ def _step(move: Move, releases: dict[Move, Release | None]) -> Step:
         becomes=move.becomes,
         source=release.source,
         source_version=release.source_version,
+        method=method,
+        method_why=method_why,
         why=_why(move, release, releases),
         security=release.security,
         archive=release.archive,
@@ -216,7 +237,9 @@ def _skipped(
     installed = next((one for one in content.packages if one.name == name), None)
     arch = installed.arch if installed else ""
     newest = available.find_newest(name, arch)
-    return Skipped(name, why_kept(name, held, asked), arch, newest.version if newest else "")
+    method, why = choose_method(name, _names_after(content, ()))
+    kept = why_kept(name, held, asked, why if method == "boot" else "")
+    return Skipped(name, kept, arch, newest.version if newest else "")
 
 
 def _growth(content: Content, releases: dict[Move, Release | None]) -> int:
