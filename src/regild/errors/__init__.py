@@ -58,7 +58,9 @@ from regild.errors.root import (
 )
 from regild.errors.work import (
     ChangeError,
+    DriverFailed,
     FeedUnreachable,
+    GroupRefused,
     GuestCommandFailed,
     GuestCommandHung,
     GuestFull,
@@ -81,10 +83,12 @@ __all__ = [
     "CommandFailed",
     "DigestMismatch",
     "DiskFull",
+    "DriverFailed",
     "Encrypted",
     "Expired",
     "ExternalFile",
     "FeedUnreachable",
+    "GroupRefused",
     "GuestCommandFailed",
     "GuestCommandHung",
     "GuestFull",

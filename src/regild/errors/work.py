@@ -128,3 +128,18 @@ class RotateError(RegildError):
     exit_code = 14
     sentence = "{where} could not be rotated: {why}"
     hint = "the previous generation stays in place"
+
+
+class GroupRefused(RotateError):
+    """A group's file cannot be meant as it stands."""
+
+    sentence = "the group file {where} cannot be used: {why}"
+    hint = "docs/guide/groups.md explains every setting"
+
+
+class DriverFailed(RotateError):
+    """The platform that runs a group's instances cannot be reached, or refuses."""
+
+    retryable = True
+    sentence = "the driver cannot work with {where}: {why}"
+    hint = "check that the platform runs and that its address in the group's [options] is right"
