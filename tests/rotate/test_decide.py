@@ -138,6 +138,18 @@ def test_a_wave_waits_for_a_window_with_room_for_it() -> None:
     assert world.generations() == {2}
 
 
+def test_what_is_ready_too_late_takes_over_in_the_next_window() -> None:
+    first = (START, START + timedelta(minutes=3))
+    calendar = Calendar((first, (START + 10 * HOUR, START + 15 * HOUR)))
+    world = running(World(group(), TWO, calendar, boot_seconds=(600, 600)))
+    world.run(START + 9 * HOUR)
+    assert len(world.instances) == 5, "the new one beside the old ones"
+    assert "Drain" not in world.kinds()
+    world.run(START + 15 * HOUR)
+    assert world.generations() == {2}
+    assert len(world.instances) == 4
+
+
 def test_a_wave_waits_for_the_bake_time_of_the_one_before() -> None:
     world = running(World(group(bake_seconds=7200), TWO))
     world.run(START + HOUR)

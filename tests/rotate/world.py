@@ -149,8 +149,10 @@ class World:
                 one = self.instances[action.instance]
                 if one.state == "ready" and not one.owner:
                     assert look.ready - 1 >= look.floor, f"{action} leaves too few"
-                if look.rotation.phase == "rotating" and len(look.staying) <= self.group.size:
-                    assert is_open or exempt, f"{action} outside of a window"
+                if look.rotation.phase == "rotating" and not one.owner:
+                    awaited = min(look.surge, len(look.renewed), len(look.others))
+                    over = len(look.staying) > self.group.size + awaited
+                    assert is_open or exempt or over, f"{action} outside of a window"
             case OpenWave():
                 assert is_open or exempt, f"{action} outside of a window"
                 assert action.wave == look.rotation.wave + 1
