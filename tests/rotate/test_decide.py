@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from regild.model.group import (
+from regild.model.rotation import (
     Amount,
     DrainPolicy,
     Group,

@@ -3,7 +3,7 @@
 import pytest
 
 from regild.errors import GroupRefused
-from regild.model.group import Amount
+from regild.model.rotation import Amount
 from regild.rotate.group_file import read_group
 
 GOOD = """\

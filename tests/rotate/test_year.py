@@ -7,7 +7,16 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from regild.model.group import Amount, DrainPolicy, Group, Health, Line, RollBack, Rollout, Settle
+from regild.model.rotation import (
+    Amount,
+    DrainPolicy,
+    Group,
+    Health,
+    Line,
+    RollBack,
+    Rollout,
+    Settle,
+)
 from regild.rotate.advance import resume
 from regild.rotate.calendar import Calendar, read_calendar
 from tests.rotate.test_calendar import ics

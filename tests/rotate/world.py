@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from regild.model.group import (
+from regild.model.rotation import (
     Action,
     Aim,
     Decision,

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from regild.model.group import Action, Aim, Halt, OpenWave, RollBack, Rotation, Settle, Stop
+from regild.model.rotation import Action, Aim, Halt, OpenWave, RollBack, Rotation, Settle, Stop
 
 
 def advance(rotation: Rotation, action: Action, now: datetime) -> Rotation:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from regild.model.group import (
+from regild.model.rotation import (
     Action,
     Aim,
     Decision,

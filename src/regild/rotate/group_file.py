@@ -26,7 +26,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from regild.errors import GroupRefused
-from regild.model.group import (
+from regild.model.rotation import (
     Amount,
     Approval,
     DrainPolicy,

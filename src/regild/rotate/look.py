@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from regild.model.group import Group, Instance, Line, Rotation
+from regild.model.rotation import Group, Instance, Line, Rotation
 from regild.rotate.calendar import Calendar
 
 NEVER = timedelta()
