@@ -134,8 +134,9 @@ class Result:
 def guest_of(appliance: Path) -> Guest:
     """Find the guest in an appliance."""
     with open_appliance(appliance) as opened:
-        member = opened.disk_member(opened.envelope.disks[0])
-        assert member is not None
+        source = opened.disk_source(opened.envelope.disks[0])
+        assert source is not None
+        (member,) = source.parts
         place = DiskFile(member.path, member.offset, member.bytes)
     with open_disk(place.path, place.offset, place.bytes) as disk, open_guest(disk) as guest:
         spaces = {space.mount: space for space in guest.spaces}

@@ -23,6 +23,7 @@ from regild.describe import spdx
 from regild.describe.bom import write_cyclonedx
 from regild.errors import TargetExists, UsageError
 from regild.host.files import digest_file, write_whole
+from regild.host.remote import modified_at
 from regild.image.keys import NO_KEYS, Keys
 from regild.image.merkle import virtual_digest
 from regild.model.answers import DescribeAnswer, Output
@@ -135,7 +136,7 @@ def created_of(path: Path) -> str:
     """The time to write into the result: SOURCE_DATE_EPOCH where it is set, else that of the
     image, so that equal input gives equal bytes (RFC 3339, UTC)."""
     told = os.environ.get("SOURCE_DATE_EPOCH", "")
-    seconds = int(told) if told.isascii() and told.isdigit() else int(path.stat().st_mtime)
+    seconds = int(told) if told.isascii() and told.isdigit() else modified_at(path)
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -216,7 +217,7 @@ def _disk_draft(place: Place, descriptor: Descriptor, bom: Bom | None, name: str
     boot = place.boot
     if boot.disk.format not in SUFFIXES:
         raise UsageError(f"{boot.disk.format} disks are read and not written; convert it before")
-    stored = Copied((Member(name, boot.stored.path, boot.stored.offset, boot.stored.bytes),))
+    stored = Copied((Member(name, *boot.stored.whole()),))
     disk = NewDisk(stored, boot.disk.format, boot.disk.size)
     envelope = place.image.envelope_bytes
     return draft_of_disk(name, disk, descriptor, bom, envelope=envelope)

@@ -15,6 +15,7 @@ from regild.agent.describe import describe
 from regild.agent.intake import open_image
 from regild.errors import HostError, MissingFile, NotAnArchive, RegildError, TooLarge
 from regild.host.files import translated
+from regild.host.remote import address_of
 from regild.image.keys import NO_KEYS, Keys
 from regild.model.answers import DescribeAnswer
 from regild.model.progress import Progress, Silent
@@ -38,7 +39,9 @@ def spread(paths: Iterable[Path]) -> tuple[Path, ...]:
     """
     found: dict[Path, None] = {}
     for path in paths:
-        if not path.exists() and glob.has_magic(str(path)):
+        if address_of(path):
+            found[path] = None
+        elif not path.exists() and glob.has_magic(str(path)):
             pattern = str(path.relative_to(path.anchor))
             matched = sorted(Path(path.anchor).glob(pattern))
             if not matched:

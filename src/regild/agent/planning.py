@@ -22,6 +22,7 @@ from regild.feeds.available import Available
 from regild.feeds.changelog import find_changelog, read_cves
 from regild.feeds.deb import read_control
 from regild.feeds.policy import SitePolicy
+from regild.host.remote import address_of
 from regild.image.keys import NO_KEYS, Keys
 from regild.model.answers import PlanAnswer
 from regild.model.appliance import DescriptorState
@@ -29,6 +30,7 @@ from regild.model.content import Content
 from regild.model.digest import Digest
 from regild.model.plan import Basis, Plan, Step
 from regild.model.progress import Progress
+from regild.ovf.archive import find_form
 from regild.plan.apt_get import AptGet
 from regild.plan.steps import make_plan
 
@@ -68,12 +70,12 @@ def plan_image(
 
     From `disk` what the disk holds is planned on, and a descriptor is only compared with it; from
     `descriptor` its claim alone, with no byte of a disk read. `auto` is the disk where the image
-    is a local file, as it always is here.
+    is a local file, and what a package on a server claims where it claims anything.
 
     Raises: as `open_image`, `open_system`, `read_claims` and `plan_content`; IntegrityError when
     the descriptor is to be planned on and cannot be believed.
     """
-    if basis == "descriptor":
+    if basis == "descriptor" or (basis == "auto" and address_of(path) and _claims(path)):
         return _plan_claim(path, site, progress)
     with open_image(path, keys) as image:
         progress.step(f"Reading {path.name}")
@@ -81,6 +83,11 @@ def plan_image(
             planned = plan_system(inspected, site, progress)
             answer = _answer(planned.plan, inspected.content, path, inspected.state)
             return replace(answer, system=inspected.system.id)
+
+
+def _claims(path: Path) -> bool:
+    """Whether a package says of itself what it holds."""
+    return find_form(path) is not None and any(one.descriptor for one in read_claims(path))
 
 
 def _plan_claim(path: Path, site: Site, progress: Progress) -> PlanAnswer:

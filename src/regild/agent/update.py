@@ -62,6 +62,7 @@ def update(
         require_manifest(image, progress)
         progress.step(f"Reading {path.name}")
         with open_system(image, image.only_system) as inspected:
+            inspected.boot.stored.whole()
             check_deliverable(inspected, output, form, force)
             check_known(inspected)
             planned = plan_system(inspected, site, progress)
@@ -152,9 +153,8 @@ def _change(
     files = {digest: package.path for digest, package in packages.items()}
     stanzas = {digest: package.control for digest, package in packages.items()}
     write_repository(repository, planned.plan, files, stanzas)
-    stored = inspected.boot.stored
     return apply_plan(
-        DiskFile(stored.path, stored.offset, stored.bytes),
+        DiskFile(*inspected.boot.stored.whole()),
         parts_of(inspected),
         planned.plan,
         repository,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from regild.host.remote import read_place
+
 if TYPE_CHECKING:
     from regild.agent.site import Site
 
@@ -23,7 +25,9 @@ Debug = Annotated[
 Image = Annotated[
     Path,
     typer.Argument(
-        metavar="IMAGE", help="An .ova, an .ovf, a folder with one .ovf, or a bare disk image."
+        metavar="IMAGE",
+        help="An .ova, an .ovf, a folder with one .ovf, a bare disk; or the address of one.",
+        parser=read_place,
     ),
 ]
 

@@ -20,6 +20,7 @@ here. Printing and exiting happen once, in `regild.cli`.
 """
 
 from regild.errors.given import (
+    AddressRefused,
     Ambiguous,
     BadSignature,
     DigestMismatch,
@@ -35,6 +36,7 @@ from regild.errors.given import (
     SignatureRefused,
     TooLarge,
     Truncated,
+    Unreachable,
     UnsafeName,
     UnsupportedError,
     UnsupportedFilesystem,
@@ -76,6 +78,7 @@ from regild.errors.work import (
 )
 
 __all__ = [
+    "AddressRefused",
     "Ambiguous",
     "BadSignature",
     "Busy",
@@ -115,6 +118,7 @@ __all__ = [
     "ToolMissing",
     "Truncated",
     "Unforeseen",
+    "Unreachable",
     "UnsafeName",
     "Unsolvable",
     "UnsupportedError",

@@ -25,6 +25,21 @@ class MissingFile(InputError):
     hint = "check the path, or that every file of the package was copied"
 
 
+class Unreachable(InputError):
+    """A file on a server could not be read this time."""
+
+    retryable = True
+    sentence = "{where} cannot be reached: {why}"
+    hint = "check the address, the network and the proxy, and try again"
+
+
+class AddressRefused(InputError):
+    """An address is not valid, or leads where a stranger must not lead us."""
+
+    sentence = "{where} is not read: {why}"
+    hint = "give the file's own address, as https://HOST/PATH or s3://BUCKET/KEY"
+
+
 class NotAnArchive(InputError):
     """The file is neither a tar archive nor a disk image that regild knows."""
 

@@ -29,12 +29,12 @@ from regild.errors import (
 )
 from regild.feeds.available import Available, Index, Repository, release_address
 from regild.feeds.cache import Cache, check_digest
-from regild.feeds.decompress import UNPACKERS, open_unpacked
 from regild.feeds.keys import trust_of
 from regild.feeds.packages import INDEX_SUFFIX, open_index
 from regild.feeds.policy import SitePolicy, decide, reach_of
 from regild.feeds.release import RELEASE_LIMIT, Listed, ReleaseFile, check_release, read_release
 from regild.feeds.signature import Signed, verify_cleartext, verify_detached
+from regild.host.decompress import UNPACKERS, open_unpacked
 from regild.host.fetch import Arrived, Fetcher
 from regild.host.files import translated
 from regild.model.content import Content, Source

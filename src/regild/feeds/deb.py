@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from regild.errors import Malformed, TooLarge, Truncated
-from regild.feeds.decompress import UNPACKERS, Reader, open_unpacked
+from regild.host.decompress import UNPACKERS, Reader, open_unpacked
 from regild.host.files import translated
 
 AR_MAGIC = b"!<arch>\n"

@@ -25,6 +25,7 @@ from regild.errors import (
     UnsupportedFormat,
 )
 from regild.host.files import translated
+from regild.host.remote import address_of, open_bytes, open_remote
 from regild.model.appliance import DiskReference, Envelope, FileReference, ManifestEntry
 from regild.ovf import manifest, markup, names, tar
 from regild.ovf.envelope import read_envelope
@@ -33,6 +34,17 @@ from regild.ovf.member import Member
 Form = Literal["ova", "folder"]
 
 _XML_HEADS: Final = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe<", b"\xfe\xff\0<")
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSource:
+    """How a disk is stored: the members that hold it, one behind another."""
+
+    parts: tuple[Member, ...]
+    packed: bool
+    """They are compressed together (`ovf:compression`)."""
+    parent: str
+    """The diskId of the disk that it holds the difference to; empty for a whole disk."""
 
 
 @dataclass(frozen=True)
@@ -71,23 +83,19 @@ class Appliance:
             for member in find_parts(self.members, file, self.envelope_name)
         )
 
-    def disk_member(self, disk: DiskReference) -> Member | None:
-        """The member that holds a disk, whole and as it is; None for a blank disk.
+    def disk_source(self, disk: DiskReference) -> DiskSource | None:
+        """Where a disk's bytes lie, and what is needed to read them; None for a blank disk.
 
-        Raises: MissingFile, UnsupportedFormat for chunked, compressed and delta disks.
+        Raises: MissingFile, UnsafeName, ExternalFile, UnsupportedFormat for an unknown compression.
         """
         if not disk.file:
             return None
         file = next(file for file in self.envelope.files if file.id == disk.file)
-        parts = self.parts_of(file)
-        for wrong, why in (
-            (file.chunk_bytes is not None, "it is stored in chunks"),
-            (file.compression, f"it is compressed with {file.compression}"),
-            (disk.parent, f"it is a delta disk on {disk.parent}"),
-        ):
-            if wrong:
-                raise UnsupportedFormat(where=file.href, why=why)
-        return parts[0]
+        if file.compression not in ("", "identity", "gzip", "bzip2"):
+            why = f"it is compressed with {file.compression[:40]}"
+            raise UnsupportedFormat(where=file.href, why=why)
+        packed = file.compression in ("gzip", "bzip2")
+        return DiskSource(self.parts_of(file), packed, disk.parent)
 
 
 def find_form(path: Path) -> Form | None:
@@ -127,20 +135,23 @@ def open_appliance(path: Path, *, complete: bool = True) -> Iterator[Appliance]:
 
 def _head(path: Path) -> bytes | None:
     """The first 512 bytes of a regular file; None for a folder."""
+    if address := address_of(path):
+        file = open_remote(address)
+        return file.read(0, min(tar.BLOCK, file.size))
     with translated(path):
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             return None
         if not stat.S_ISREG(mode):
             raise NotAnArchive(where=str(path), why="it is not a regular file")
-        with path.open("rb") as file:
-            return file.read(tar.BLOCK)
+        with path.open("rb") as opened:
+            return opened.read(tar.BLOCK)
 
 
 def _open_ova(path: Path, complete: bool) -> Appliance:
     members: dict[str, Member] = {}
     warnings: list[str] = []
-    with translated(path), path.open("rb") as file:
+    with translated(path), open_bytes(path) as file:
         for place in tar.read_places(file, str(path)):
             name = place.name.removeprefix("./")
             if name.rpartition("/")[2].startswith("._") or name.startswith("PaxHeader"):
@@ -169,6 +180,9 @@ def only_envelope(found: list[str], where: str) -> str:
 
 
 def _open_folder(path: Path, complete: bool) -> Appliance:
+    if address_of(path):
+        why = "only an .ova or a bare disk is read from a server, not an .ovf with files beside it"
+        raise UnsupportedFormat(where=str(path), why=why)
     with translated(path):
         if path.is_dir():
             inside = [child.name for child in path.iterdir() if not child.name.startswith("._")]

@@ -1,0 +1,288 @@
+"""A file on a server, read in pieces where they lie: HTTP ranges, or an object of S3.
+
+The address is the user's own; those that an image names never come here unasked. Blocks are fetched
+as they are needed, more at once where reading goes on, and kept in bounded memory; a file that
+becomes another while it is read is an error. RFC 9110, clause 14 (ranges) and 8.8 (validators).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path, PosixPath
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
+from urllib.parse import urlsplit
+
+from regild.errors import (
+    DigestMismatch,
+    MissingFile,
+    NotPermitted,
+    ToolMissing,
+    Truncated,
+    Unreachable,
+)
+from regild.host.patience import Again, patiently
+
+BLOCK_BYTES = 256 << 10
+HELD_BLOCKS = 256
+"""64 MiB."""
+AHEAD_BLOCKS = 8
+"""How far one request reaches while reading goes straight on."""
+FOREIGN = ("aiobotocore", "aiohttp", "botocore", "fsspec", "s3fs")
+"""Whose errors are translated here."""
+
+_T = TypeVar("_T")
+_SCHEME = re.compile(r"(https?|s3):/+")
+_addresses: dict[str, str] = {}
+
+
+class Address(PosixPath):
+    """A file on a server where a path is expected. It reads as its address, without what may be
+    secret in it: user, password and query."""
+
+    def __str__(self) -> str:
+        return _SCHEME.sub(r"\1://", super().__str__(), count=1)
+
+
+class Store(Protocol):
+    """Where a remote file lies."""
+
+    @property
+    def size(self) -> int:
+        """Its bytes, all of them."""
+
+    @property
+    def modified(self) -> int:
+        """When it was changed last, in seconds since 1970; 0 where its server does not say."""
+
+    def fetch(self, begin: int, end: int) -> bytes:
+        """The bytes from `begin` to before `end`."""
+
+
+def read_place(text: str) -> Path:
+    """What a user names: a file of this machine, or `https://`, `http://` or `s3://` and a
+    file's address."""
+    if not _SCHEME.match(text) or Path(text).exists():
+        return Path(text)
+    split = urlsplit(text)
+    shown = f"{split.scheme}://{split.netloc.rpartition('@')[2]}{split.path}"
+    place = Address(shown)
+    number = 1
+    while _addresses.setdefault(str(place), text) != text:
+        number += 1
+        place = Address(f"{shown}?{number}")
+    return place
+
+
+def address_of(path: Path) -> str | None:
+    """The address behind a path, as `str(path)` shows it; None for a file of this machine."""
+    return str(path) if isinstance(path, Address) else None
+
+
+@cache
+def open_remote(address: str) -> RemoteFile:
+    """A file on a server, by what `address_of` gave; the same one, with what was read of it, for
+    the life of this process.
+
+    Raises: MissingFile, NotPermitted, Unreachable, AddressRefused, UnsupportedError for a server
+    without ranges, ToolMissing where S3 needs a library that is not installed.
+    """
+    whole = _addresses.get(address, address)
+    store = _Object(whole, address) if address.startswith("s3:") else _Web(whole, address)
+    return RemoteFile(address, store)
+
+
+def modified_at(path: Path) -> int:
+    """When a file was changed last, here or on a server, in seconds since 1970.
+
+    Raises: as `open_remote`, and OSError for a file that is here.
+    """
+    address = address_of(path)
+    return open_remote(address).modified if address else int(path.stat().st_mtime)
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """A file for reading by position, here or on a server; close it after use.
+
+    Raises: as `open_remote`, and OSError for a file that is here.
+    """
+    if address := address_of(path):
+        return cast(BinaryIO, RemoteStream(open_remote(address)))
+    return path.open("rb", buffering=0)
+
+
+class RemoteFile:
+    """A file that lies elsewhere; blocks of it are here."""
+
+    def __init__(self, address: str, store: Store) -> None:
+        self.address = address
+        self._store = store
+        self.size = store.size
+        self.modified = store.modified
+        self.bytes_read = 0
+        """What was fetched."""
+        self.requests = 0
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._last = -2
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes.
+
+        Raises: Truncated outside of the file; as `open_remote`; DigestMismatch when it changed.
+        """
+        if offset < 0 or length < 0 or offset + length > self.size:
+            why = f"{length} bytes at {offset} are needed, and it holds {self.size}"
+            raise Truncated(where=self.address, why=why)
+        first, last = offset // BLOCK_BYTES, -(-(offset + length) // BLOCK_BYTES)
+        parts = [self._block(number, last - number) for number in range(first, last)]
+        begin = offset - first * BLOCK_BYTES
+        return b"".join(parts)[begin : begin + length]
+
+    def _block(self, number: int, wanted: int) -> bytes:
+        held = self._blocks.get(number)
+        if held is None:
+            going_on = number in (self._last, self._last + 1)
+            self._fetch(number, max(wanted, AHEAD_BLOCKS if going_on else 1))
+            held = self._blocks[number]
+        self._blocks.move_to_end(number)
+        self._last = number
+        return held
+
+    def _fetch(self, first: int, count: int) -> None:
+        """Bring some blocks that are not here, in one request."""
+        end = first + 1
+        while end < first + min(count, HELD_BLOCKS // 2) and end not in self._blocks:
+            end += 1
+        begin, stop = first * BLOCK_BYTES, min(end * BLOCK_BYTES, self.size)
+        content = self._store.fetch(begin, stop)
+        self.requests += 1
+        self.bytes_read += len(content)
+        if len(content) != stop - begin:
+            why = f"{len(content)} bytes came where {stop - begin} were asked for"
+            raise Truncated(where=self.address, why=why)
+        for at in range(0, len(content), BLOCK_BYTES):
+            self._blocks[first + at // BLOCK_BYTES] = content[at : at + BLOCK_BYTES]
+        while len(self._blocks) > HELD_BLOCKS:
+            self._blocks.popitem(last=False)
+
+
+class RemoteStream(io.RawIOBase):
+    """A remote file as Python reads files."""
+
+    def __init__(self, file: RemoteFile) -> None:
+        self._file = file
+        self._at = 0
+
+    def readable(self) -> bool:
+        """It is there to be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """It can be read anywhere."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place; where one is then."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.size}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def tell(self) -> int:
+        """Where one is."""
+        return self._at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next bytes; fewer only at the end."""
+        left = max(0, self._file.size - self._at)
+        count = left if size is None or size < 0 else min(size, left)
+        content = self._file.read(self._at, count)
+        self._at += count
+        return content
+
+
+class _Web:
+    """A file at a server, asked for patiently; its first block is what tells its size."""
+
+    def __init__(self, address: str, where: str) -> None:
+        from regild.host.web import WebFile
+
+        self._file = WebFile(address, where)
+        self._begin = b""
+        self._begin = self.fetch(0, BLOCK_BYTES)
+
+    @property
+    def size(self) -> int:
+        """Its bytes, all of them."""
+        return self._file.size
+
+    @property
+    def modified(self) -> int:
+        """When it was changed last, in seconds since 1970; 0 where its server does not say."""
+        from email.utils import parsedate_to_datetime
+
+        try:
+            return int(parsedate_to_datetime(self._file.modified).timestamp())
+        except (ValueError, OverflowError):
+            return 0
+
+    def fetch(self, begin: int, end: int) -> bytes:
+        """The bytes from `begin` to before `end`, as far as the file reaches.
+
+        Raises: as `WebFile.try_fetch`, and Unreachable.
+        """
+        if begin == 0 and end <= len(self._begin):
+            return self._begin[:end]
+        return patiently(self._file.where, lambda: self._file.try_fetch(begin, end))
+
+
+class _Object:
+    """An object of S3, through fsspec; each range is asked for under the tag seen first."""
+
+    def __init__(self, address: str, where: str) -> None:
+        try:
+            import fsspec
+            import s3fs  # noqa: F401 - fsspec asks for it only when the first byte is read
+        except ImportError as error:
+            why = f"to read {where}"
+            raise ToolMissing(where="s3fs", why=why, package="regild[remote] with pip") from error
+        self.where = where
+        self._file: Any = patiently(where, lambda: self._asked(lambda: _opened(fsspec, address)))
+        self.size = int(self._file.size)
+        self.modified = int(self._file.details["LastModified"].timestamp())
+
+    def fetch(self, begin: int, end: int) -> bytes:
+        """The bytes from `begin` to before `end`.
+
+        Raises: as `open_remote`; DigestMismatch.
+        """
+
+        def ask() -> bytes:
+            self._file.seek(begin)
+            return bytes(self._file.read(end - begin))
+
+        return patiently(self.where, lambda: self._asked(ask))
+
+    def _asked(self, ask: Callable[[], _T]) -> _T:
+        try:
+            return ask()
+        except FileNotFoundError as error:
+            raise MissingFile(where=self.where, why="there is no such object") from error
+        except PermissionError as error:
+            raise NotPermitted(where=f"access to {self.where}", why=str(error)) from error
+        except OSError as error:
+            if type(error).__name__ == "FileExpired":
+                why = "it changed while it was read"
+                raise DigestMismatch(where=self.where, why=why) from error
+            raise Again(str(error)) from error
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in FOREIGN:
+                raise
+            raise Unreachable(where=self.where, why=str(error)) from error
+
+
+def _opened(fsspec: Any, address: str) -> Any:
+    system, path = fsspec.core.url_to_fs(address)
+    return system.open(path, "rb", cache_type="none")
