@@ -233,17 +233,36 @@ def run_boot(content: bytes) -> None:
 
 
 def run_rpm(reader: str, content: bytes) -> None:
-    """Read rpm's headers out of one of its databases, or one header."""
+    """Read rpm's headers out of one of its databases, or one header and what planning needs."""
     from regild.describe import rpm_bdb, rpm_ndb
-    from regild.describe.rpm_header import read_header
+    from regild.describe.rpm_relations import read_facts, write_status
+    from regild.model.rpm_header import Tags, read_header
 
     if reader == "header":
-        read_header(content, "the header")
+        tags = Tags(content, "the header")
+        write_status([read_facts(tags.identity, tags, "the header")])
         return
     read = rpm_bdb.read_headers if reader == "bdb" else rpm_ndb.read_headers
     for _, blob in itertools.islice(read(content, "the database"), 1000):
         with contextlib.suppress(RegildError):
             read_header(blob, "the header")
+
+
+def run_repositories(content: bytes) -> None:
+    """Read a file of repositories, which is also dnf's settings, locks and modules."""
+    from regild.describe.evidence import Evidence
+    from regild.describe.findings import Findings
+    from regild.describe.rpm_settings import read_rpm_settings
+    from regild.describe.rpm_sources import read_rpm_sources
+    from regild.model.content import Planning
+    from regild.model.digest import canonical
+    from tests.describe.guests import MemoryTree, guest
+
+    places = ("yum.repos.d/a.repo", "dnf/dnf.conf", "dnf/modules.d/a.module", "zypp/locks")
+    evidence = Evidence(guest(MemoryTree({f"/etc/{place}": content for place in places})))
+    known = Findings(planning=Planning(type="rpm"))
+    known = known.merged(read_rpm_settings(evidence, known))
+    assert canonical((known.planning, read_rpm_sources(evidence, known).sources))
 
 
 def run_bom(content: bytes) -> None:
@@ -599,6 +618,16 @@ extent_count = 2 type = "striped" stripe_count = 1 stripes = ["pv0", 0] } } } } 
 """
 CHANGELOG = "a (1.1-1) stable; urgency=high\n\n  * CVE-2026-1.\n\n -- A <a@b>  Mon, 1 Jan 2026\n\n"
 
+REPOSITORIES = """[main]
+exclude=a,b
+[updates]
+baseurl=https://a:b@mirror.example/$releasever/${basearch}/?x=y
+  http://second.example
+metalink=http://mirror.example/m?repo=a&arch=$arch
+gpgkey=file:///etc/key
+state=enabled
+"""
+
 TARGETS: dict[str, Target] = {
     "envelope": Target(run_envelope, seeds_of_envelopes),
     "descriptor": Target(run_descriptor, seeds_of_descriptors),
@@ -664,6 +693,7 @@ TARGETS: dict[str, Target] = {
     "rpm-header": Target(
         functools.partial(run_rpm, "header"), functools.partial(seeds_of_rpm, "header")
     ),
+    "repositories": Target(run_repositories, texts(REPOSITORIES)),
     "rpm-ndb": Target(functools.partial(run_rpm, "ndb"), functools.partial(seeds_of_rpm, "ndb")),
     "rpm-bdb": Target(functools.partial(run_rpm, "bdb"), functools.partial(seeds_of_rpm, "bdb")),
     "bom": Target(run_bom, seeds_of_boms),
