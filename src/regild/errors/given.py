@@ -40,6 +40,20 @@ class AddressRefused(InputError):
     hint = "give the file's own address, as https://HOST/PATH or s3://BUCKET/KEY"
 
 
+class NotListed(InputError):
+    """The catalogue does not have what was asked for."""
+
+    sentence = "{where} is not in the catalogue: {why}"
+    hint = "regild image list and regild generation list show what there is"
+
+
+class ListedAlready(InputError):
+    """The catalogue has something of this name already."""
+
+    sentence = "{where} is in the catalogue already: {why}"
+    hint = "choose another name"
+
+
 class NotAnArchive(InputError):
     """The file is neither a tar archive nor a disk image that regild knows."""
 
@@ -127,6 +141,13 @@ class NoPackageDatabase(UnsupportedError):
 
     sentence = "{where} holds no package database that regild knows: {why}"
     hint = "regild looks for dpkg's database; see docs/guide"
+
+
+class NewerCatalogue(UnsupportedError):
+    """The catalogue was changed by a newer regild, and this one does not know its shape."""
+
+    sentence = "the catalogue {where} is newer than this regild: {why}"
+    hint = "use the newer regild everywhere; this one has changed nothing"
 
 
 @dataclass(eq=False)

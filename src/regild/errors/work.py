@@ -119,6 +119,20 @@ class TargetExists(PublishError):
     hint = "choose another name, or say --force to replace it"
 
 
+class Revoked(PublishError):
+    """A generation that must not be used any more was about to be used."""
+
+    sentence = "{where} is revoked and cannot be used: {why}"
+    hint = "choose another generation; regild generation list shows which are good"
+
+
+class Pinned(PublishError):
+    """A channel or generation stays as it is until it is unpinned."""
+
+    sentence = "{where} is pinned: {why}"
+    hint = "regild pin --off lets it go"
+
+
 @dataclass(eq=False)
 class RotateError(RegildError):
     """The running side did not follow."""
