@@ -26,6 +26,7 @@ from regild.describe.pacman import read_pacman
 from regild.describe.rpm import read_rpm
 from regild.describe.rpm_settings import read_rpm_settings
 from regild.describe.rpm_sources import read_rpm_sources
+from regild.describe.windows import read_windows
 from regild.errors import NoPackageDatabase, NothingRead
 from regild.model.content import Content, Unknown
 
@@ -45,6 +46,7 @@ class Reader(Protocol):
 
 READERS: tuple[Reader, ...] = (
     read_os_release,
+    read_windows,
     read_dpkg,
     read_rpm,
     read_apk,
