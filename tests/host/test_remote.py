@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from regild.errors import (
     Unreachable,
     UnsupportedError,
 )
-from regild.host import patience
+from regild.host import patience, remote
 from regild.host.remote import (
-    AHEAD_BLOCKS,
     BLOCK_BYTES,
+    FIRST_BYTES,
+    HEAD_BLOCKS,
     Address,
     RemoteFile,
     address_of,
@@ -63,8 +65,15 @@ def test_only_the_blocks_that_are_needed_are_fetched(shelf: Shelf) -> None:
     assert file.read(10, 90) == CONTENT[10:100]
     assert tail(file) == LAST
     assert tail(file) == LAST
-    assert file.requests == 2
-    assert shelf.bytes_sent < 3 * BLOCK_BYTES
+    assert file.requests == len(shelf.requests) == 2
+    assert file.bytes_read == shelf.bytes_sent < 2 * FIRST_BYTES
+
+
+def test_who_reads_behind_the_first_bytes_gets_the_head_at_once(shelf: Shelf) -> None:
+    file = opened(shelf)
+    for place in range(HEAD_BLOCKS):
+        assert file.read(place * BLOCK_BYTES, 9) == CONTENT[place * BLOCK_BYTES :][:9]
+    assert len(shelf.requests) == 2
 
 
 def test_reading_straight_on_asks_for_more_at_once(shelf: Shelf) -> None:
@@ -72,9 +81,26 @@ def test_reading_straight_on_asks_for_more_at_once(shelf: Shelf) -> None:
         pieces = [stream.read(10_000) for _ in range(len(CONTENT) // 10_000 + 1)]
         assert b"".join(pieces) == CONTENT
         assert stream.read(1) == b""
-    blocks = -(-len(CONTENT) // BLOCK_BYTES)
-    assert len(shelf.requests) <= 2 + -(-blocks // AHEAD_BLOCKS)
     assert shelf.bytes_sent == len(CONTENT)
+    assert len(shelf.requests) <= 6
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pieces_read_anywhere_are_those_of_the_file(shelf: Shelf, seed: int) -> None:
+    file = opened(shelf)
+    dice = random.Random(seed)
+    for _ in range(60):
+        begin = dice.randrange(len(CONTENT))
+        length = min(dice.choice((1, 512, 70_000, 900_000)), len(CONTENT) - begin)
+        assert file.read(begin, length) == CONTENT[begin : begin + length]
+    assert shelf.bytes_sent <= len(CONTENT)
+
+
+def test_what_is_kept_is_bounded(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "HELD_BLOCKS", 8)
+    file = opened(shelf)
+    assert file.read(0, len(CONTENT)) == CONTENT
+    assert len(file._blocks) <= 8
 
 
 @pytest.mark.parametrize("failure", [503, 0, -1, 429])

@@ -26,11 +26,17 @@ from regild.errors import (
 )
 from regild.host.patience import Again, patiently
 
-BLOCK_BYTES = 256 << 10
-HELD_BLOCKS = 256
+BLOCK_BYTES = 32 << 10
+HELD_BLOCKS = 2048
 """64 MiB."""
-AHEAD_BLOCKS = 8
-"""How far one request reaches while reading goes straight on."""
+FIRST_BYTES = 256 << 10
+"""What is fetched of every file: enough for an envelope with its descriptor."""
+HEAD_BLOCKS = 48
+"""1.5 MiB: who reads on behind the first bytes needs the tables of the disk and of its volumes,
+which most formats keep there. Measured (docs/adr/0023)."""
+STEP_BLOCKS = 5
+STEP_MOST_BLOCKS = 128
+"""How far a request reaches anywhere else; it doubles while reading goes straight on."""
 FOREIGN = ("aiobotocore", "aiohttp", "botocore", "fsspec", "s3fs")
 """Whose errors are translated here."""
 
@@ -57,6 +63,10 @@ class Store(Protocol):
     @property
     def modified(self) -> int:
         """When it was changed last, in seconds since 1970; 0 where its server does not say."""
+
+    @property
+    def begin(self) -> bytes:
+        """What it begins with, as far as that came along with its size."""
 
     def fetch(self, begin: int, end: int) -> bytes:
         """The bytes from `begin` to before `end`."""
@@ -126,7 +136,10 @@ class RemoteFile:
         """What was fetched."""
         self.requests = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self._last = -2
+        self._step = STEP_BLOCKS
+        self._next = -1
+        if store.begin:
+            self._keep(0, store.begin)
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes.
@@ -137,32 +150,36 @@ class RemoteFile:
             why = f"{length} bytes at {offset} are needed, and it holds {self.size}"
             raise Truncated(where=self.address, why=why)
         first, last = offset // BLOCK_BYTES, -(-(offset + length) // BLOCK_BYTES)
-        parts = [self._block(number, last - number) for number in range(first, last)]
+        parts = [self._block(number, last) for number in range(first, last)]
         begin = offset - first * BLOCK_BYTES
         return b"".join(parts)[begin : begin + length]
 
-    def _block(self, number: int, wanted: int) -> bytes:
-        held = self._blocks.get(number)
-        if held is None:
-            going_on = number in (self._last, self._last + 1)
-            self._fetch(number, max(wanted, AHEAD_BLOCKS if going_on else 1))
-            held = self._blocks[number]
+    def _block(self, number: int, last: int) -> bytes:
+        if number not in self._blocks:
+            self._fetch(number, last)
         self._blocks.move_to_end(number)
-        self._last = number
-        return held
+        return self._blocks[number]
 
-    def _fetch(self, first: int, count: int) -> None:
-        """Bring some blocks that are not here, in one request."""
+    def _fetch(self, first: int, last: int) -> None:
+        """Bring blocks that are not here, at least those before `last`, in one request."""
+        if first < HEAD_BLOCKS:
+            last = max(last, HEAD_BLOCKS if self._blocks else FIRST_BYTES // BLOCK_BYTES)
+        self._step = min(STEP_MOST_BLOCKS, self._step * 2) if first == self._next else STEP_BLOCKS
+        last = min(max(last, first + self._step), first + HELD_BLOCKS // 2)
         end = first + 1
-        while end < first + min(count, HELD_BLOCKS // 2) and end not in self._blocks:
+        while end < last and end not in self._blocks:
             end += 1
         begin, stop = first * BLOCK_BYTES, min(end * BLOCK_BYTES, self.size)
         content = self._store.fetch(begin, stop)
-        self.requests += 1
-        self.bytes_read += len(content)
         if len(content) != stop - begin:
             why = f"{len(content)} bytes came where {stop - begin} were asked for"
             raise Truncated(where=self.address, why=why)
+        self._next = end
+        self._keep(first, content)
+
+    def _keep(self, first: int, content: bytes) -> None:
+        self.requests += 1
+        self.bytes_read += len(content)
         for at in range(0, len(content), BLOCK_BYTES):
             self._blocks[first + at // BLOCK_BYTES] = content[at : at + BLOCK_BYTES]
         while len(self._blocks) > HELD_BLOCKS:
@@ -204,14 +221,13 @@ class RemoteStream(io.RawIOBase):
 
 
 class _Web:
-    """A file at a server, asked for patiently; its first block is what tells its size."""
+    """A file at a server, asked for patiently; its first bytes come with what tells its size."""
 
     def __init__(self, address: str, where: str) -> None:
         from regild.host.web import WebFile
 
         self._file = WebFile(address, where)
-        self._begin = b""
-        self._begin = self.fetch(0, BLOCK_BYTES)
+        self.begin = self.fetch(0, FIRST_BYTES)
 
     @property
     def size(self) -> int:
@@ -233,8 +249,6 @@ class _Web:
 
         Raises: as `WebFile.try_fetch`, and Unreachable.
         """
-        if begin == 0 and end <= len(self._begin):
-            return self._begin[:end]
         return patiently(self._file.where, lambda: self._file.try_fetch(begin, end))
 
 
@@ -248,6 +262,7 @@ class _Object:
         except ImportError as error:
             why = f"to read {where}"
             raise ToolMissing(where="s3fs", why=why, package="regild[remote] with pip") from error
+        self.begin = b""
         self.where = where
         self._file: Any = patiently(where, lambda: self._asked(lambda: _opened(fsspec, address)))
         self.size = int(self._file.size)
