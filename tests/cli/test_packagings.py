@@ -12,6 +12,7 @@ import pytest
 from tests.cli import golden
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid
+from tests.host.ranges import serve_ranges
 from tests.image.disks import tool
 
 Regild = Callable[..., Said]
@@ -121,3 +122,50 @@ def test_a_delta_disk_is_read_with_its_parent(regild: Regild, tmp_path: Path, ra
     ring = text.replace('ovf:diskId="base"', 'ovf:diskId="base" ovf:parentRef="top"').encode()
     path = golden.archive(tmp_path / "ring.ova", [("golden.ovf", ring), *members[1:]])
     assert regild("describe", path).code == 4
+
+
+def test_a_disk_at_a_server_is_read_only_when_its_server_is_named(
+    regild: Regild, tmp_path: Path, ova: Path, vmdk: Path
+) -> None:
+    with serve_ranges(vmdk.parent) as shelf:
+        href = f"{shelf.url}/{vmdk.name}"
+        text = golden.envelope({"disk1": vmdk}).replace(
+            f'href="{vmdk.name}"'.encode(), f'href="{href}"'.encode()
+        )
+        path = golden.archive(tmp_path / "golden.ova", [("golden.ovf", text)])
+        folder = tmp_path / "golden.ovf"
+        folder.write_bytes(text)
+        for image in (path, folder):
+            for follow in ([], ["--follow", "other.example"]):
+                said = regild("describe", image, *follow, "--json")
+                assert said.code == 5
+                assert said.json["error"]["kind"] == "ExternalFile"
+                assert "--follow" in said.err
+            assert shelf.requests == []
+            said = regild("describe", image, "--follow", "127.0.0.1", "--json")
+            assert said.code == 0, said.err
+            packages = regild("describe", ova, "--json").json["packages"]
+            assert said.json["packages"] == packages
+            assert regild("cat", image, "/etc/debian_version", "--follow", "127.0.0.1").code == 0
+            shelf.requests.clear()
+        # What is written keeps the address, and does not claim to have the file.
+        out = tmp_path / "out.ova"
+        line = ("describe", path, "-o", out, "--sbom", "none", "--follow", "127.0.0.1")
+        assert regild(*line).code == 0
+        assert regild("describe", out).code == 5
+        said = regild("verify", "--deep", out, "--follow", "127.0.0.1", "--json")
+        assert said.code == 3
+        assert [one["where"] for one in said.json["unknowns"]] == [href]
+        assert said.json["descriptors"][0]["state"] == "verified"
+
+
+def test_a_disk_in_chunks_is_claimed_like_any_other(
+    regild: Regild, tmp_path: Path, vmdk: Path
+) -> None:
+    _, members = packaged(tmp_path, vmdk, "chunks")
+    path = golden.archive(tmp_path / "golden.ova", members)
+    out = tmp_path / "out.ova"
+    assert regild("describe", path, "-o", out, "--sbom", "none").code == 0
+    said = regild("describe", "--basis", "descriptor", out, "--json")
+    assert said.json["descriptor"]["state"] == "claimed"
+    assert regild("describe", out, "--json").json["descriptor"]["state"] == "equivalent"

@@ -15,7 +15,7 @@ from regild.agent.describe import describe
 from regild.agent.intake import open_image
 from regild.errors import HostError, MissingFile, NotAnArchive, RegildError, TooLarge
 from regild.host.files import translated
-from regild.host.remote import address_of
+from regild.host.remote import address_of, approve, approved_hosts
 from regild.image.keys import NO_KEYS, Keys
 from regild.model.answers import DescribeAnswer
 from regild.model.progress import Progress, Silent
@@ -72,7 +72,8 @@ def describe_many(
     method = multiprocessing.get_context("spawn")
     progress.step(f"Reading {len(images)} images")
     with ProcessPoolExecutor(workers, mp_context=method) as pool:
-        futures = [pool.submit(_described, image, keys) for image in images]
+        hosts = approved_hosts()
+        futures = [pool.submit(_described, image, keys, hosts) for image in images]
         try:
             for image, future in zip(images, futures, strict=True):
                 try:
@@ -83,7 +84,8 @@ def describe_many(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _described(image: Path, keys: Keys) -> Answers:
+def _described(image: Path, keys: Keys, hosts: tuple[str, ...]) -> Answers:
+    approve(hosts)
     try:
         return describe(image, Silent(), keys)
     except RegildError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regild.host.remote import read_place
+from regild.host.remote import approve, read_place
 
 if TYPE_CHECKING:
     from regild.agent.site import Site
@@ -125,6 +125,17 @@ KeyFile = Annotated[
         help="Open LUKS volumes with the passphrase or volume key in FILE; may be repeated.",
     ),
 ]
+
+Follow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--follow",
+        metavar="HOST",
+        callback=approve,
+        help="Read what an OVF says lies at this server; may be repeated. Others are refused.",
+    ),
+]
+"""Acts while it is parsed; commands only declare it."""
 
 FORMATS = ("ova", "ovf", "vmdk", "qcow2", "raw")
 

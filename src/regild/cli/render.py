@@ -35,6 +35,8 @@ NAMES_SHOWN = 4
 def describe_text(answer: DescribeAnswer, width: int) -> str:
     """What an image holds: a summary, its packages, and what could not be read."""
     system = f", virtual system {answer.system}" if answer.system else ""
+    if answer.name not in ("", answer.system):
+        system += f" ({answer.name})"
     summary = [
         ("Platform", platform_text(answer.platform)),
         ("Kernels", list(answer.platform.kernels)),

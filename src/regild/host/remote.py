@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path, PosixPath
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
@@ -43,6 +43,7 @@ FOREIGN = ("aiobotocore", "aiohttp", "botocore", "fsspec", "s3fs")
 _T = TypeVar("_T")
 _SCHEME = re.compile(r"(https?|s3):/+")
 _addresses: dict[str, str] = {}
+_approved: frozenset[str] = frozenset()
 
 
 class Address(PosixPath):
@@ -77,6 +78,11 @@ def read_place(text: str) -> Path:
     file's address."""
     if not _SCHEME.match(text) or Path(text).exists():
         return Path(text)
+    return _place_of(text)
+
+
+def _place_of(text: str) -> Path:
+    """An address as a path; what may be secret in it is kept aside."""
     split = urlsplit(text)
     shown = f"{split.scheme}://{split.netloc.rpartition('@')[2]}{split.path}"
     place = Address(shown)
@@ -85,6 +91,29 @@ def read_place(text: str) -> Path:
         number += 1
         place = Address(f"{shown}?{number}")
     return place
+
+
+def approve(hosts: Iterable[str] | None) -> list[str]:
+    """Let the addresses that images themselves name be read at these servers and at no others:
+    `name` or `name:port`, as they are given back."""
+    global _approved
+    _approved = frozenset(host.lower() for host in hosts or ())
+    return list(hosts or ())
+
+
+def approved_hosts() -> tuple[str, ...]:
+    """The servers that are approved, for another process to do so too."""
+    return tuple(sorted(_approved))
+
+
+def approved(address: str) -> Path | None:
+    """The place behind an address that an image names, where its server was approved."""
+    try:
+        split = urlsplit(address)
+        names = {split.hostname or "", f"{split.hostname}:{split.port}"}
+    except ValueError:
+        return None
+    return _place_of(address) if "@" not in split.netloc and names & _approved else None
 
 
 def address_of(path: Path) -> str | None:

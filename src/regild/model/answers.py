@@ -66,6 +66,8 @@ class DescribeAnswer(Value, frozen=True):
     bom: Output | None = None
     boot: tuple[BootEntry, ...] = ()
     """What the boot loader offers; seen on the disk only, no part of a descriptor."""
+    name: str = ""
+    """The virtual system's name as the package says it, in the package's language."""
 
 
 class PlanAnswer(Plan, frozen=True):

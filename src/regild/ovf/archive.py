@@ -16,18 +16,20 @@ from typing import Final, Literal
 
 from regild.errors import (
     Ambiguous,
+    InputError,
     Malformed,
     MissingFile,
     NotAnArchive,
     RegildError,
     Truncated,
     UnsafeName,
+    UnsupportedError,
     UnsupportedFormat,
 )
 from regild.host.files import translated
-from regild.host.remote import address_of, open_bytes, open_remote
+from regild.host.remote import address_of, approved, open_bytes, open_remote
 from regild.model.appliance import DiskReference, Envelope, FileReference, ManifestEntry
-from regild.ovf import manifest, markup, names, tar
+from regild.ovf import manifest, markup, messages, names, tar
 from regild.ovf.envelope import read_envelope
 from regild.ovf.member import Member
 
@@ -82,6 +84,21 @@ class Appliance:
             for file in self.envelope.files
             for member in find_parts(self.members, file, self.envelope_name)
         )
+
+    def name_of(self, system_id: str) -> str:
+        """A virtual system's name as people read it, also where a file of texts holds it."""
+        systems = self.envelope.systems
+        system = next((one for one in systems if one.id == system_id), None)
+        if system is None or not system.message:
+            return system.name if system else ""
+        for file in self.envelope.files:
+            if file.id in self.envelope.bundles:
+                with contextlib.suppress(InputError, UnsupportedError):
+                    (part,) = self.parts_of(file)
+                    texts = messages.read_bundle(part.read(messages.MAX_BYTES), part.name)
+                    if system.message in texts:
+                        return texts[system.message]
+        return system.name
 
     def disk_source(self, disk: DiskReference) -> DiskSource | None:
         """Where a disk's bytes lie, and what is needed to read them; None for a blank disk.
@@ -211,6 +228,9 @@ def folder_parts(folder: Path, file: FileReference, where: str) -> Iterator[Memb
 
     Raises: UnsafeName, ExternalFile, Malformed.
     """
+    if (elsewhere := _elsewhere(file)) is not None:
+        yield elsewhere
+        return
     for name in names.check_href(file.href, where):
         number = 0
         while file.chunk_bytes and (folder / _chunk_name(name, number)).exists():
@@ -298,6 +318,8 @@ def find_parts(
 
     Raises: UnsafeName, ExternalFile, Malformed.
     """
+    if (elsewhere := _elsewhere(file)) is not None:
+        return (elsewhere,)
     for name in names.check_href(file.href, where):
         found: list[Member] = []
         while file.chunk_bytes and _chunk_name(name, len(found)) in members:
@@ -307,6 +329,19 @@ def find_parts(
         if found:
             return tuple(found)
     return ()
+
+
+def _elsewhere(file: FileReference) -> Member | None:
+    """A File that lies at a server which the user lets be followed.
+
+    Raises: as `open_remote`; UnsupportedFormat for one in chunks.
+    """
+    place = approved(file.href) if names.is_address(file.href) else None
+    if place is None:
+        return None
+    if file.chunk_bytes:
+        raise UnsupportedFormat(where=str(place), why="it lies in chunks on a server")
+    return Member(file.href, place, 0, open_remote(str(place)).size)
 
 
 def _chunk_name(name: str, number: int) -> str:

@@ -11,6 +11,7 @@ from regild.cli.options import (
     BASES,
     BasisOption,
     Debug,
+    Follow,
     Force,
     FromSbom,
     Json,
@@ -57,6 +58,7 @@ def describe(
     basis: BasisOption = "disk",
     force: Force = False,
     key_file: KeyFile = None,
+    follow: Follow = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:

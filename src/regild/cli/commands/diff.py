@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regild.cli.options import Debug, Json, KeyFile
+from regild.cli.options import Debug, Follow, Json, KeyFile
 from regild.cli.outcome import DONE, UNREAD, Outcome
 from regild.host.remote import read_place
 
@@ -18,6 +18,7 @@ def diff(
     ],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The image after.", parser=read_place)],
     key_file: KeyFile = None,
+    follow: Follow = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:

@@ -8,6 +8,7 @@ from regild.cli.options import (
     Cache,
     Config,
     Debug,
+    Follow,
     Hold,
     Image,
     Json,
@@ -33,6 +34,7 @@ def plan(
     cache: Cache = None,
     basis: PlanBasisOption = "auto",
     key_file: KeyFile = None,
+    follow: Follow = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
