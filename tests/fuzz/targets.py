@@ -78,6 +78,24 @@ def run_descriptor(content: bytes) -> None:
         assert read_descriptor(again) == found
 
 
+def run_advisories(content: bytes) -> None:
+    """Read a feed of advisories, whatever format it has."""
+    from regild.feeds.advisories.kinds import read_file
+
+    for told in read_file(_file_of(content), "the feed"):
+        assert told.kind
+
+
+def run_logins(content: bytes) -> None:
+    """Read names and passwords; they stand in no text that is shown."""
+    from regild.host.login import read_login_text
+
+    text = content.decode(errors="surrogateescape")
+    for login in read_login_text(text, "the file"):
+        assert login.header
+        assert not login.password or repr(login.password) not in repr(login)
+
+
 def run_manifest(content: bytes) -> None:
     """Read a manifest; ours says the same."""
     from regild.ovf.manifest import read_manifest, write_manifest
@@ -382,6 +400,14 @@ def seeds_of_descriptors() -> Iterator[bytes]:
     kit = Path(__file__).parents[2] / "docs/spec/conformance"
     for path in sorted(kit.rglob("*.ovf")):
         yield path.read_bytes()
+
+
+def seeds_of_advisories() -> Iterator[bytes]:
+    from tests.feeds.advisories import samples
+
+    yield from (samples.UPDATEINFO, samples.CVRF, samples.text(samples.CVRF_JSON))
+    made = (samples.osv, samples.tracker, samples.csaf, samples.secdb, samples.kev)
+    yield from (samples.text(one()) for one in made)
 
 
 def seeds_of_manifests() -> Iterator[bytes]:
@@ -700,6 +726,11 @@ TARGETS: dict[str, Target] = {
     "release": Target(run_release, texts(RELEASE)),
     "packages": Target(run_packages, texts(STATUS + f"Filename: x\nSize: 1\nSHA256: {'0' * 64}\n")),
     "deb": Target(run_deb, seeds_of_debs),
+    "advisories": Target(run_advisories, seeds_of_advisories),
+    "logins": Target(
+        run_logins,
+        texts("machine http://a:80/b login n password p\n# x\ndefault login x\nmachine c\n"),
+    ),
     "changelog": Target(run_changelog, texts(CHANGELOG)),
     "initramfs": Target(run_initramfs, seeds_of_initramfs),
     "versions": Target(run_versions, texts("1:2.3-4\n2.3~rc1-4+b1\n2.3", "1_p1-r1\n1_alpha\n1")),

@@ -11,7 +11,7 @@
     "http://deb.example/debian" = "http://mirror.example/debian"
 
 An unknown key is an error, because a misspelled wish is worse than none. `[feeds]` is read by
-`regild.feeds.policy`.
+`regild.feeds.settings`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import msgspec
 from regild.errors import UsageError
 from regild.feeds import policy
 from regild.feeds.policy import SitePolicy
+from regild.feeds.settings import read_policy
 from regild.host.files import read_limited
 from regild.model.plan import Mode
 
@@ -82,7 +83,7 @@ def read_site(path: Path | None = None) -> Site:
         raise UsageError(
             what=f"{file}: {unknown[0]} is not a setting; there are {', '.join(PARTS)}"
         )
-    return Site(plan, policy.read_policy(file), file.parent / cache if cache else None)
+    return Site(plan, read_policy(file), file.parent / cache if cache else None)
 
 
 def with_options(
@@ -94,6 +95,8 @@ def with_options(
     allow: Sequence[str] = (),
     hold: Sequence[str] = (),
     cache: Path | None = None,
+    advisories: Sequence[str] = (),
+    accept_older: bool = False,
 ) -> Site:
     """The site's wishes with those of a command line over them; lists are added.
 
@@ -105,6 +108,8 @@ def with_options(
         site.plan, mode=mode or site.plan.mode, hold=(*site.plan.hold, *hold)
     )
     feeds = policy.with_options(site.feeds, mirror, allow, offline)
+    feeds = policy.with_advisories(feeds, advisories)
+    feeds = msgspec.structs.replace(feeds, accept_older=accept_older)
     return Site(plan, feeds, cache or site.kept)
 
 

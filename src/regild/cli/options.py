@@ -70,6 +70,22 @@ Cache = Annotated[
     typer.Option("--cache", metavar="DIR", help="Where indexes and packages are kept."),
 ]
 
+Advisories = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--advisories",
+        metavar="PLACE",
+        help="A file, folder or address of advisories: OSV, CSAF, Debian tracker, updateinfo, "
+        "secdb, CVRF, KEV; may be repeated.",
+    ),
+]
+AcceptOlder = Annotated[
+    bool,
+    typer.Option(
+        "--accept-older", help="Take a repository although a newer state of it was seen before."
+    ),
+]
+
 Force = Annotated[bool, typer.Option("--force", help="Replace OUT if it is there already.")]
 
 Sbom = Annotated[
@@ -173,6 +189,8 @@ def wanted_site(
     allow: list[str] | None,
     hold: list[str] | None,
     cache: Path | None,
+    advisories: list[str] | None = None,
+    accept_older: bool = False,
 ) -> Site:
     """What the site's file and the command line want together.
 
@@ -188,4 +206,6 @@ def wanted_site(
         allow=allow or (),
         hold=hold or (),
         cache=cache,
+        advisories=advisories or (),
+        accept_older=accept_older,
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from regild.cli.progress import bytes_text
 from regild.cli.table import pairs, table
 from regild.cli.text import plain
+from regild.model.advisory import SEVERITIES, AdvisoryFeed, Severity, Weakness
 from regild.model.answers import (
     ConformanceAnswer,
     DescribeAnswer,
@@ -30,6 +31,8 @@ from regild.model.plan import Skipped, Step
 
 FIXES_SHOWN = 1
 NAMES_SHOWN = 4
+GRAVE = ("critical", "high")
+"""Severities whose unfixed advisories are shown one by one; `--json` has all."""
 
 
 def describe_text(answer: DescribeAnswer, width: int) -> str:
@@ -77,6 +80,11 @@ def plan_text(answer: PlanAnswer, width: int) -> str:
         ("Growth on disk", bytes_text(answer.disk_bytes)),
         ("Method", _methods(answer.steps)),
         ("Feeds", [f"{one.uri} {one.suite}, {one.date}" for one in answer.feeds]),
+        *(
+            [("Advisories", list(map(_advisory_feed, answer.advisories)))]
+            if answer.advisories
+            else []
+        ),
         ("Basis", f"{basis}, mode {answer.mode}"),
         ("Plan", answer.id),
     ]
@@ -84,6 +92,7 @@ def plan_text(answer: PlanAnswer, width: int) -> str:
         [plain(f"{answer.image}: {_plan_sentence(answer)}")],
         _steps(answer.steps, width),
         _skipped(answer.skipped, width),
+        _unfixed(answer.unfixed, width),
         pairs(summary, width),
         _unknowns(answer.unknowns, width),
     )
@@ -227,7 +236,7 @@ def _plan_sentence(answer: PlanAnswer) -> str:
 
 
 def _steps(steps: Sequence[Step], width: int) -> list[str]:
-    rows = [(one.name, one.was, one.becomes, _reason(one), _fixes(one.fixes)) for one in steps]
+    rows = [(one.name, one.was, one.becomes, _reason(one), _cures(one)) for one in steps]
     return table(["PACKAGE", "FROM", "TO", "WHY", "FIXES"], rows, width)
 
 
@@ -246,16 +255,53 @@ def _several(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) < NAMES_SHOWN else f"{len(names)} packages"
 
 
+def _cures(step: Step) -> str:
+    """The first few ids, how many more, and whether one of them is used in attacks."""
+    return _fixes(step.exploited or step.fixes) + (", exploited" if step.exploited else "")
+
+
 def _reason(step: Step) -> str:
     """Why a step is taken, short enough for a column; `--json` has it whole."""
     if step.action == "upgrade":
-        return "security" if step.security else step.why
+        return _grave("security", step.severity) if step.security else step.why
     return f"{step.action}: {step.why}"
 
 
 def _skipped(skipped: Sequence[Skipped], width: int) -> list[str]:
     rows = [(one.name, one.available, one.why) for one in skipped]
     return table(["LEFT OUT", "AVAILABLE", "WHY"], rows, width)
+
+
+def _grave(what: str, severity: Severity) -> str:
+    return f"{what}, {severity}" if severity else what
+
+
+def _unfixed(unfixed: Sequence[Weakness], width: int) -> list[str]:
+    """What stays: how much of each severity, and the gravest by name."""
+    if not unfixed:
+        return []
+    counts = Counter[str](one.severity or "not rated" for one in unfixed)
+    said = ", ".join(
+        f"{counts[word]} {word}" for word in (*SEVERITIES[:-1], "not rated") if counts[word]
+    )
+    shown = [one for one in unfixed if one.exploited or one.severity in GRAVE]
+    rows = [
+        (
+            one.package,
+            one.advisory,
+            _grave("exploited", one.severity) if one.exploited else one.severity,
+            one.fixed or "none",
+            one.why,
+        )
+        for one in shown
+    ]
+    head = f"Unfixed: {_many(len(unfixed), 'advisory stays', 'advisories stay')} ({said})"
+    return [head, *table(["PACKAGE", "ADVISORY", "SEVERITY", "FIX", "WHY"], rows, width)]
+
+
+def _advisory_feed(feed: AdvisoryFeed) -> str:
+    date = f", {feed.date}" if feed.date else ""
+    return f"{feed.place}: {feed.advisories} by {', '.join(feed.kinds) or 'nobody'}{date}"
 
 
 def _fixes(fixes: Sequence[str]) -> str:

@@ -36,9 +36,11 @@ from regild.errors.given import (
     NoPackageDatabase,
     NotAnArchive,
     NotListed,
+    RolledBack,
     SignatureRefused,
     TooLarge,
     Truncated,
+    UnknownKey,
     Unreachable,
     UnsafeName,
     UnsupportedError,
@@ -65,6 +67,7 @@ from regild.errors.root import (
     UsageError,
 )
 from regild.errors.work import (
+    AccessDenied,
     ChangeError,
     DriverFailed,
     FeedUnreachable,
@@ -78,6 +81,7 @@ from regild.errors.work import (
     ProveError,
     PublishError,
     RecordRefused,
+    RedirectRefused,
     Revoked,
     RotateError,
     SourceRefused,
@@ -86,6 +90,7 @@ from regild.errors.work import (
 )
 
 __all__ = [
+    "AccessDenied",
     "AddressRefused",
     "Ambiguous",
     "BadSignature",
@@ -123,8 +128,10 @@ __all__ = [
     "ProveError",
     "PublishError",
     "RecordRefused",
+    "RedirectRefused",
     "RegildError",
     "Revoked",
+    "RolledBack",
     "RotateError",
     "SignatureRefused",
     "SourceRefused",
@@ -134,6 +141,7 @@ __all__ = [
     "Truncated",
     "Unanswered",
     "Unforeseen",
+    "UnknownKey",
     "Unreachable",
     "UnsafeName",
     "Unsolvable",

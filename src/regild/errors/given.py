@@ -175,6 +175,15 @@ class BadSignature(IntegrityError):
     hint = "the keys come from the image itself; check the source's Signed-By and its keyrings"
 
 
+class UnknownKey(BadSignature):
+    """A signature is by a key that nobody here trusts."""
+
+    sentence = "the signature of {where} is by a key that is not trusted: {why}"
+    hint = (
+        "compare the image's keyrings and Signed-By, and [feeds.keys] of the site, with the origin"
+    )
+
+
 @dataclass(eq=False)
 class SignatureRefused(IntegrityError):
     """A package's signature is not what was asked for; `state` says in which way."""
@@ -188,6 +197,13 @@ class WrongRelease(IntegrityError):
 
     sentence = "{where} is not the release that was asked for: {why}"
     hint = "the mirror may be mixed up, or someone shows another release's files in its place"
+
+
+class RolledBack(IntegrityError):
+    """A signed statement is older than one that was seen before."""
+
+    sentence = "{where} goes back in time: {why}"
+    hint = "the mirror may be stale, or someone hides updates; --accept-older takes it as it is"
 
 
 class Expired(IntegrityError):

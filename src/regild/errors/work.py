@@ -25,6 +25,13 @@ class SourceRefused(PlanError):
     hint = "map it with --mirror FROM=TO, or list it under [feeds] allow in regild.toml"
 
 
+class RedirectRefused(SourceRefused):
+    """An address that may be read leads to one that may not."""
+
+    sentence = "{where} is redirected, and not followed: {why}"
+    hint = "name the place that it leads to with --mirror FROM=TO, if it is the right one"
+
+
 class FeedUnreachable(PlanError):
     """A package repository could not be read."""
 
@@ -39,6 +46,14 @@ class NotOffered(FeedUnreachable):
     retryable = False
     sentence = "the repository does not have {where}: {why}"
     hint = "the mirror may be incomplete or in the middle of an update; try another one"
+
+
+class AccessDenied(FeedUnreachable):
+    """A server or a proxy does not let us in."""
+
+    retryable = False
+    sentence = "{where} cannot be read: {why}"
+    hint = "name a login, a client certificate or a proxy under [feeds] in regild.toml; docs/guide"
 
 
 class Unsolvable(PlanError):

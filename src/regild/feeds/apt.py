@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from msgspec.structs import replace
 
@@ -31,8 +31,9 @@ from regild.feeds.available import Available, Index, Repository, release_address
 from regild.feeds.cache import Cache, check_digest
 from regild.feeds.keys import trust_of
 from regild.feeds.packages import INDEX_SUFFIX, open_index
-from regild.feeds.policy import SitePolicy, decide, reach_of
+from regild.feeds.policy import SitePolicy, decide, reach_of, signers_of
 from regild.feeds.release import RELEASE_LIMIT, Listed, ReleaseFile, check_release, read_release
+from regild.feeds.seen import check_age, check_order, find_seen, keep_seen
 from regild.feeds.signature import Signed, verify_cleartext, verify_detached
 from regild.host.decompress import UNPACKERS, open_unpacked
 from regild.host.fetch import Arrived, Fetcher
@@ -63,8 +64,9 @@ def refresh(
 
     `now` is aware of its time zone.
 
-    Raises: PlanError when the image names no source, SourceRefused, FeedUnreachable, BadSignature,
-    Expired, WrongRelease, DigestMismatch, Truncated, Malformed, TooLarge, Ambiguous.
+    Raises: PlanError when the image names no source, SourceRefused, RedirectRefused,
+    FeedUnreachable, AccessDenied, BadSignature, UnknownKey, Expired, RolledBack, WrongRelease,
+    DigestMismatch, Truncated, Malformed, TooLarge, Ambiguous.
     """
     sources = merged_sources(content.sources, content.planning.architectures)
     with translated(cache):
@@ -127,6 +129,13 @@ def _union(one: tuple[str, ...], two: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*one, *two)))
 
 
+class Found(NamedTuple):
+    """Some bytes, and the address that they were really read from."""
+
+    content: bytes
+    place: str
+
+
 class _Desk:
     """Reads repositories one by one; used by several threads."""
 
@@ -146,9 +155,10 @@ class _Desk:
     def repository(self, source: Source) -> Repository:
         """Read one repository."""
         where = f"{source.uri} {source.suite}"
-        signed = self._signed_release(source, where)
+        signed, place = self._signed_release(source, where)
         release = read_release(signed.text, where)
         check_release(release, source, self._now, where)
+        check_age(release, self._now, self._policy.max_age_days, where)
         state = FeedState(
             uri=source.uri,
             suite=source.suite,
@@ -160,21 +170,26 @@ class _Desk:
             codename=release.codename,
             security=release.security,
         )
+        if not self._policy.accept_older:
+            check_order(find_seen(self._cache.folder, place), state, where)
         indexes = tuple(self._indexes(source, release, where))
+        keep_seen(self._cache.folder, place, state, self._now)
         return Repository(source, release, signed.text, state, indexes)
 
-    def _signed_release(self, source: Source, where: str) -> Signed:
-        """The release file, by whichever of its two forms the repository has."""
+    def _signed_release(self, source: Source, where: str) -> tuple[Signed, str]:
+        """The release file, by whichever of its two forms the repository has, and the address that
+        it was read from."""
         top = release_address(source)
         decide(top, self._policy)  # a refused address is the first thing to say
-        trust = trust_of(source, self._keyrings)
+        trust = trust_of(source, self._keyrings, signers_of(source.uri, self._policy))
         if (whole := self._find(f"{top}InRelease", RELEASE_LIMIT)) is not None:
-            return verify_cleartext(whole, trust, self._now, where)
+            return verify_cleartext(whole.content, trust, self._now, where), whole.place
         text = self._find(f"{top}Release", RELEASE_LIMIT)
         signature = self._find(f"{top}Release.gpg", RELEASE_LIMIT)
         if text is None or signature is None:
             raise FeedUnreachable(where=where, why="it has no InRelease and no signed Release")
-        return verify_detached(text, signature, trust, self._now, where)
+        signed = verify_detached(text.content, signature.content, trust, self._now, where)
+        return signed, text.place
 
     def _indexes(self, source: Source, release: ReleaseFile, where: str) -> Iterator[Index]:
         top = release_address(source)
@@ -246,11 +261,11 @@ class _Desk:
             if known and digest.hexdigest() != listed.digest.partition(":")[2]:
                 raise DigestMismatch(where=address, why="it unpacks to other bytes than promised")
 
-    def _find(self, uri: str, limit: int) -> bytes | None:
+    def _find(self, uri: str, limit: int) -> Found | None:
         for place in decide(uri, self._policy):
             content = self._fetcher.find(place.url, limit, approved=place.approved)
             if content is not None:
-                return content
+                return Found(content, place.url)
         return None
 
     def _copy(self, uri: str, file: IO[bytes], limit: int) -> Arrived | None:

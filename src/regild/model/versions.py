@@ -128,7 +128,17 @@ def _apk_token(token: re.Match[str]) -> Iterator[Key]:
             yield (_SUFFIX_NUMBER, _number(token["count"]))
 
 
-ORDERS: dict[str, Callable[[str], Key]] = {"deb": debian_key, "rpm": rpm_key, "apk": apk_key}
+def windows_key(version: str) -> Key:
+    """A key that sorts builds of Windows, such as `10.0.20348.2849`, number by number."""
+    return tuple(_number("".join(filter(str.isdigit, part))) for part in version.split("."))
+
+
+ORDERS: dict[str, Callable[[str], Key]] = {
+    "deb": debian_key,
+    "rpm": rpm_key,
+    "apk": apk_key,
+    "windows": windows_key,
+}
 """The order of versions by purl type."""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from regild.cli.options import (
     PLAN_BASES,
+    AcceptOlder,
+    Advisories,
     Allow,
     Cache,
     Config,
@@ -32,6 +34,8 @@ def plan(
     hold: Hold = None,
     config: Config = None,
     cache: Cache = None,
+    advisories: Advisories = None,
+    accept_older: AcceptOlder = False,
     basis: PlanBasisOption = "auto",
     key_file: KeyFile = None,
     follow: Follow = None,
@@ -51,7 +55,7 @@ def plan(
 
     if basis not in PLAN_BASES:
         raise UsageError(what=f"--basis is {', '.join(PLAN_BASES)}, not {basis}")
-    site = wanted_site(config, mode, mirror, offline, allow, hold, cache)
+    site = wanted_site(config, mode, mirror, offline, allow, hold, cache, advisories, accept_older)
     keys = read_keys(key_file or ())
     with open_progress(live=not debug) as progress:
         answer = plan_image(image, site, progress, basis, keys)

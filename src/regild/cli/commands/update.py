@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from regild.cli.options import (
     FORMATS,
+    AcceptOlder,
+    Advisories,
     Allow,
     Cache,
     Config,
@@ -39,6 +41,8 @@ def update(
     hold: Hold = None,
     config: Config = None,
     cache: Cache = None,
+    advisories: Advisories = None,
+    accept_older: AcceptOlder = False,
     form: FormatOption = None,
     scratch: Scratch = None,
     timeout_seconds: Timeout = TIMEOUT_SECONDS,
@@ -58,7 +62,7 @@ def update(
 
     if form is not None and form not in FORMATS:
         raise UsageError(what=f"--format is {', '.join(FORMATS)}, not {form}")
-    site = wanted_site(config, mode, mirror, offline, allow, hold, cache)
+    site = wanted_site(config, mode, mirror, offline, allow, hold, cache, advisories, accept_older)
     with open_progress(live=not debug) as progress:
         answer = update_image(
             image,
