@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regild.model.content import Value
+from regild.model.digest import Digest
 from regild.model.plan import Archive
 
 
@@ -26,3 +27,31 @@ class Release(Value, frozen=True):
     """Codename of the release that offers it, such as `bookworm-security`."""
     security: bool = False
     """It comes from a security archive."""
+
+
+class IndexFile(Value, frozen=True):
+    """A verified list of what one part of a repository offers, and what the repository says of
+    itself, for a solver to read."""
+
+    path: str
+    """Where it lies, whole and unpacked."""
+    digest: Digest
+    where: str
+    """What people call it."""
+    feed: int = 0
+    """Which of the plan's feeds it is of."""
+    form: str = "packages"
+    """How it is written: `packages` is Debian's (deb822)."""
+    arch: str = ""
+    component: str = ""
+    suite: str = ""
+    codename: str = ""
+    version: str = ""
+    origin: str = ""
+    label: str = ""
+    site: str = ""
+    """The host that the image's own address names."""
+    not_automatic: bool = False
+    upgrades_automatically: bool = False
+    """ButAutomaticUpgrades: what is installed is kept up to date from it all the same."""
+    security: bool = False
