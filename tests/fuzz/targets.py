@@ -283,6 +283,51 @@ def run_repositories(content: bytes) -> None:
     assert canonical((known.planning, read_rpm_sources(evidence, known).sources))
 
 
+def run_repomd(content: bytes) -> None:
+    """Read what an rpm repository says of itself."""
+    from regild.feeds.repomd import is_inside, read_repomd
+
+    assert all(is_inside(part.href) for part in read_repomd(content, "x").parts.values())
+
+
+def run_primary(content: bytes) -> None:
+    """Make the table of an index of rpm, and read its first offers."""
+    from regild.feeds.primary import PrimaryIndex, make_table
+
+    path = _file_of(content)
+    index = PrimaryIndex(path, make_table(path, "the index"), "the index")
+    for name in itertools.islice(index.names, 20):
+        with contextlib.suppress(RegildError):
+            assert all(offer.version for offer in index.offers(name))
+
+
+def run_updateinfo(content: bytes) -> None:
+    """Read the advisories of an rpm repository."""
+    from regild.feeds.updateinfo import read_notices
+
+    assert all(one.id.isprintable() for one in read_notices(io.BytesIO(content), "x"))
+
+
+def run_modules(content: bytes) -> None:
+    """Read the modules of an rpm repository."""
+    from regild.feeds.modules import read_modules
+    from regild.model.digest import canonical
+
+    assert canonical(read_modules(content, "x"))
+
+
+def run_rpm_file(content: bytes) -> None:
+    """Read a package file of rpm and look for who signed it."""
+    from regild.feeds.keys import Trust
+    from regild.feeds.rpm_file import check_package, read_package
+    from tests.feeds.repositories import NOW
+
+    assert read_package(io.BytesIO(content), "the package").header.identity.name
+    with contextlib.suppress(RegildError):
+        check_package(_file_of(content, ".rpm"), Trust(()), NOW, "the package")
+        raise AssertionError("nobody is trusted, and it was believed")
+
+
 def run_bom(content: bytes) -> None:
     """Read a bill of materials of somebody else, and write ours of it."""
     from regild.describe.bom_reader import read_bom
@@ -541,6 +586,26 @@ def seeds_of_rpm(reader: str) -> Iterator[bytes]:
     yield bytes.fromhex("00000001 00000008 000003e8 00000006 00000000 00000001") + b"name\0\0\0\0"
 
 
+def seeds_of_rpm_files() -> Iterator[bytes]:
+    """A package file with one signature over its header; rpm need not be here to make it."""
+    import struct
+
+    def header(*entries: tuple[int, int, bytes]) -> bytes:
+        index, store = b"", b""
+        for tag, kind, value in entries:
+            count = len(value) if kind == 7 else 1
+            index += struct.pack(">IIiI", tag, kind, len(store), count)
+            store += value
+        sizes = struct.pack(">II", len(entries), len(store))
+        return b"\x8e\xad\xe8\x01\0\0\0\0" + sizes + index + store
+
+    signature = header((268, 7, b"\x89\x01"))
+    texts = ((1000, 6, b"a\0"), (1001, 6, b"1\0"), (1002, 6, b"2\0"))
+    main = header(*texts, (5092, 8, b"0" * 64 + b"\0"))
+    padded = signature + bytes(-len(signature) % 8)
+    yield b"\xed\xab\xee\xdb" + bytes(92) + padded + main + b"payload"
+
+
 def seeds_of_boms() -> Iterator[bytes]:
     """Bills as we write them."""
     from regild.describe.bom import write_cyclonedx
@@ -644,6 +709,31 @@ extent_count = 2 type = "striped" stripe_count = 1 stripes = ["pv0", 0] } } } } 
 """
 CHANGELOG = "a (1.1-1) stable; urgency=high\n\n  * CVE-2026-1.\n\n -- A <a@b>  Mon, 1 Jan 2026\n\n"
 
+REPOMD = f"""<repomd xmlns="http://linux.duke.edu/metadata/repo"><revision>1</revision>
+<data type="primary"><checksum type="sha256">{"0" * 64}</checksum><size>9</size>
+<location href="repodata/a.xml.gz"/><timestamp>1.5</timestamp></data></repomd>"""
+PRIMARY = f"""<metadata packages="1"><package type="rpm"><name>a</name><arch>noarch</arch>
+<version epoch="1" ver="2" rel="3"/><checksum type="sha256" pkgid="YES">{"0" * 64}</checksum>
+<size package="1" installed="2"/><location href="a.rpm"/><format><rpm:sourcerpm>a-2-3.src.rpm
+</rpm:sourcerpm><rpm:provides><rpm:entry name="a"/></rpm:provides></format></package></metadata>"""
+UPDATEINFO = """<updates><update type="security"><id>A</id><severity>Low</severity><references>
+<reference id="CVE-2026-1234"/></references><pkglist><collection><package name="a" version="1"
+release="2" epoch="0" arch="noarch"><reboot_suggested>1</reboot_suggested></package></collection>
+</pkglist></update></updates>"""
+MODULES = """---
+document: modulemd
+version: 2
+data:
+  name: a
+  stream: 1.10
+  version: 3
+  context: c
+  dependencies: [{requires: {platform: [el8], b: []}}]
+  artifacts: {rpms: [a-0:1-1.noarch]}
+---
+document: modulemd-defaults
+data: {module: a, stream: "1.10"}
+"""
 REPOSITORIES = """[main]
 exclude=a,b
 [updates]
@@ -720,6 +810,11 @@ TARGETS: dict[str, Target] = {
         functools.partial(run_rpm, "header"), functools.partial(seeds_of_rpm, "header")
     ),
     "repositories": Target(run_repositories, texts(REPOSITORIES)),
+    "repomd": Target(run_repomd, texts(REPOMD)),
+    "primary": Target(run_primary, texts(PRIMARY)),
+    "updateinfo": Target(run_updateinfo, texts(UPDATEINFO)),
+    "modules": Target(run_modules, texts(MODULES)),
+    "rpm-file": Target(run_rpm_file, seeds_of_rpm_files),
     "rpm-ndb": Target(functools.partial(run_rpm, "ndb"), functools.partial(seeds_of_rpm, "ndb")),
     "rpm-bdb": Target(functools.partial(run_rpm, "bdb"), functools.partial(seeds_of_rpm, "bdb")),
     "bom": Target(run_bom, seeds_of_boms),

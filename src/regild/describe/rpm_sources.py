@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from msgspec.structs import replace
 
@@ -230,9 +230,8 @@ def _expanded(text: str, variables: Stated) -> str:
 
 def _key_path(address: str) -> str:
     """The path of a key that lies in the guest; another address as it is, without secrets."""
-    split = urlsplit(address)
-    if split.scheme == "file":
-        return unquote(split.path)
+    if address.startswith("file:"):
+        return "/" + unquote(address.removeprefix("file:")).lstrip("/")
     try:
         return strip_credentials(address)[0]
     except Malformed:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from msgspec.structs import replace
 
@@ -28,6 +28,7 @@ from regild.errors import (
     Truncated,
 )
 from regild.feeds.available import Available, Index, Repository, release_address
+from regild.feeds.bring import Found
 from regild.feeds.cache import Cache, check_digest
 from regild.feeds.keys import trust_of
 from regild.feeds.packages import INDEX_SUFFIX, open_index
@@ -74,7 +75,7 @@ def refresh(
     progress.step("Reading the image's repositories")
     with fetcher or Fetcher(reach_of(policy)) as reader, ThreadPoolExecutor(THREADS) as threads:
         desk = _Desk(content, policy, Cache(cache), now, Shared(progress), reader)
-        return Available(tuple(threads.map(desk.repository, sources)))
+        return Available(tuple(threads.map(desk.repository, sources)), cache / "lists")
 
 
 def merged_sources(sources: Iterable[Source], architectures: tuple[str, ...]) -> tuple[Source, ...]:
@@ -127,13 +128,6 @@ def _check_words(source: Source) -> None:
 
 def _union(one: tuple[str, ...], two: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*one, *two)))
-
-
-class Found(NamedTuple):
-    """Some bytes, and the address that they were really read from."""
-
-    content: bytes
-    place: str
 
 
 class _Desk:
@@ -207,7 +201,7 @@ class _Desk:
             key = (plain or packed[0][0]).digest
             if plain is None or self._cache.find(key, plain.bytes, INDEX_SUFFIX) is None:
                 self._fetch_index(top + path, packed, release, where)
-            yield Index(path, open_index(self._cache, key, where), key)
+            yield Index(path, open_index(self._cache, key, where))
 
     def _fetch_index(
         self, address: str, variants: list[tuple[Listed, str]], release: ReleaseFile, where: str
