@@ -115,6 +115,35 @@ class Instance(Value, frozen=True):
     """For whom it was made on request; empty for one of the group's own."""
     released: bool = False
     """Its owner has given it back."""
+    ill_since: datetime | None = None
+    """Since when its health check has failed; None while it does not."""
+
+
+class Seen(Value, frozen=True):
+    """One running machine as its driver shows it at a moment, with no memory of before."""
+
+    name: str
+    generation: int
+    running: bool = True
+    healthy: bool | None = None
+    """What its health check says; None where it cannot be asked."""
+    draining: bool = False
+    sessions: int = 0
+    owner: str = ""
+
+
+class StartOrder(Value, frozen=True):
+    """What a driver needs to make an instance."""
+
+    name: str
+    generation: int
+    digest: str
+    """Of the disk."""
+    disk: str
+    """Where the generation's disk lies; it must never be written to."""
+    format: str
+    """The disk's, such as qcow2; always said, never guessed from its bytes."""
+    owner: str = ""
 
 
 class Line(Value, frozen=True):
