@@ -28,11 +28,10 @@ from regild.errors import (
     WrongRelease,
 )
 from regild.feeds.apt import merged_sources, refresh
-from regild.feeds.available import Available, list_name, release_address
+from regild.feeds.available import Available
 from regild.feeds.policy import SitePolicy, with_options
 from regild.host.address import Reach
 from regild.host.fetch import Fetcher, Patience
-from regild.host.run import run
 from regild.model.content import Content, Source
 from regild.model.progress import Silent
 from tests.feeds.repositories import (
@@ -383,42 +382,3 @@ def test_the_embedded_key_counts(mirror: Path) -> None:
     text = armor(certificate(), ArmorKind.PublicKey)
     content = content_of((), (replace(SOURCE, signed_by=(text,)),), keyrings=())
     assert set(read(mirror, content).names) == {"a", "b"}
-
-
-def test_lists_have_the_names_that_apt_gives_them(tmp_path: Path) -> None:
-    rows = [
-        ("http://h.example:8080/a_b~c+d/x@y", "stable"), ("http://h.example/flat", "./"),
-        ("http://h.example/flat", "sub/"), ("http://h.example/flat", "/"),
-        ("http://h.example/deb//x/", "old/updates"), ("file:/srv/m", "x"), ("file:///srv/m2", "x"),
-        ("copy:/srv/m3", "x"), ("http://[fd00::1]/m3", "x"), ("https://h.EXAMPLE/f/./x", "x"),
-    ]  # fmt: skip
-    lines = [f"deb {uri} {suite} {'' if suite.endswith('/') else 'main'}" for uri, suite in rows]
-    for folder in ("lists/partial", "etc/none"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "etc/list").write_text("\n".join(lines) + "\n")
-    (tmp_path / "conf").write_text(
-        f'Dir::State::lists "{tmp_path}/lists"; Dir::Etc "{tmp_path}/etc";'
-        'APT::Architecture "amd64"; Dir::Etc::sourcelist "list"; '
-        'Dir::Etc::sourceparts "none"; Dir::Etc::parts "none";'
-    )
-    said = run(
-        ["apt-get", "update", "--print-uris"],
-        purpose="to know its names",
-        env={"APT_CONFIG": str(tmp_path / "conf")},
-    ).stdout.decode()
-    names = {line.split()[1] for line in said.splitlines() if "InRelease'" in line}
-    own = {
-        list_name(release_address(Source("apt", uri, suite)) + "InRelease") for uri, suite in rows
-    }
-    assert own == names
-
-
-def test_the_folder_of_lists_is_made_once(mirror: Path) -> None:
-    publish(mirror, Suite(DEBS))
-    available = read(mirror)
-    names = sorted(path.name for path in available.lists.iterdir())
-    assert names == [
-        "mirror.example_debian_dists_stable_Release",
-        "mirror.example_debian_dists_stable_main_binary-amd64_Packages",
-    ]
-    assert available.lists == read(mirror).lists

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,10 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from regild.errors import PlanError, Unsolvable
-from regild.model.content import Content, Package, Planning, Platform, Source
+from regild.model.content import Content, Package, Planning, Platform
 from regild.model.digest import sha256_of
 from regild.model.plan import Archive, FeedState, Plan
-from regild.model.release import Release
+from regild.model.release import IndexFile, Release
 from regild.model.versions import debian_key
 from regild.plan.solver import Move, Request, Solver, Transaction
 from regild.plan.steps import make_plan, verdict
@@ -29,8 +28,7 @@ class Shelf:
 
     releases: dict[tuple[str, str, str], Release] = field(default_factory=dict)
     feeds: tuple[FeedState, ...] = (FEED,)
-    sources: tuple[Source, ...] = ()
-    lists: Path = Path("/nowhere")
+    indexes: tuple[IndexFile, ...] = ()
 
     def put(self, name: str, version: str, arch: str = "amd64", **facts: object) -> None:
         content = f"{name} {version} {arch}".encode()
@@ -61,7 +59,7 @@ def deb(name: str, version: str = "1", arch: str = "amd64", **facts: object) -> 
 
 
 def answering(*moves: Move, kept: tuple[str, ...] = ()) -> Solver:
-    return lambda request, lists: Transaction(moves, kept)
+    return lambda request: Transaction(moves, kept)
 
 
 def planned(content: Content, shelf: Shelf, solve: Solver, *hold: str) -> Plan:
@@ -71,7 +69,7 @@ def planned(content: Content, shelf: Shelf, solve: Solver, *hold: str) -> Plan:
 def newest_of(content: Content, shelf: Shelf) -> Solver:
     """A simple solver: all that is not held goes to its newest version, with what that needs."""
 
-    def solve(request: Request, lists: Path) -> Transaction:
+    def solve(request: Request) -> Transaction:
         held = {one.name for one in content.packages if one.hold} | set(request.holds)
         present = {(one.name, one.arch): one.version for one in content.packages}
         moves, kept = {}, []
@@ -150,7 +148,7 @@ def test_a_solver_that_insists_on_what_takes_the_booted_machine_is_refused() -> 
 def test_what_takes_the_booted_machine_is_asked_away() -> None:
     asked: list[Request] = []
 
-    def solve(request: Request, lists: Path) -> Transaction:
+    def solve(request: Request) -> Transaction:
         asked.append(request)
         move = Move("install", "dracut", "amd64", "", "1")
         return Transaction(() if "dracut" in request.forbidden else (move,), ("a",))
@@ -240,8 +238,8 @@ def test_the_same_question_gives_the_same_plan(world: tuple[Content, Shelf]) -> 
     content, shelf = world
     one, two = (planned(content, shelf, newest_of(content, shelf)) for _ in range(2))
     assert one == two
-    backwards = lambda request, lists: replace(  # noqa: E731 - a solver in one line
-        (found := newest_of(content, shelf)(request, lists)), moves=found.moves[::-1]
+    backwards = lambda request: replace(  # noqa: E731 - a solver in one line
+        (found := newest_of(content, shelf)(request)), moves=found.moves[::-1]
     )
     assert planned(content, shelf, backwards) == one
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +30,7 @@ from regild.model.digest import Digest
 from regild.model.plan import Basis, Plan
 from regild.model.progress import Progress
 from regild.ovf.archive import find_form
-from regild.plan.apt_get import AptGet
+from regild.plan.libsolv import open_libsolv
 from regild.plan.steps import make_plan
 
 
@@ -134,7 +133,6 @@ def plan_content(content: Content, basis: Basis, site: Site, progress: Progress)
 
 
 def _solved(content: Content, basis: Basis, available: Available, site: Site) -> Plan:
-    """The plan for a content, by the machine's apt-get."""
-    with tempfile.TemporaryDirectory(prefix="regild-plan-") as folder:
-        solve = AptGet(Path(folder))
+    """The plan for a content, by libsolv."""
+    with open_libsolv() as solve:
         return make_plan(content, basis, available, site.plan.mode, solve, site.plan.hold)

@@ -75,7 +75,7 @@ def refresh(
     progress.step("Reading the image's repositories")
     with fetcher or Fetcher(reach_of(policy)) as reader, ThreadPoolExecutor(THREADS) as threads:
         desk = _Desk(content, policy, Cache(cache), now, Shared(progress), reader)
-        return Available(tuple(threads.map(desk.repository, sources)), cache / "lists")
+        return Available(tuple(threads.map(desk.repository, sources)))
 
 
 def merged_sources(sources: Iterable[Source], architectures: tuple[str, ...]) -> tuple[Source, ...]:
@@ -201,7 +201,7 @@ class _Desk:
             key = (plain or packed[0][0]).digest
             if plain is None or self._cache.find(key, plain.bytes, INDEX_SUFFIX) is None:
                 self._fetch_index(top + path, packed, release, where)
-            yield Index(path, open_index(self._cache, key, where))
+            yield Index(path, open_index(self._cache, key, where), key)
 
     def _fetch_index(
         self, address: str, variants: list[tuple[Listed, str]], release: ReleaseFile, where: str

@@ -3,17 +3,16 @@ but for the solver, which is handed in."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Protocol
 
 from msgspec.structs import replace
 
 from regild.errors import PlanError, Unsolvable
-from regild.model.content import Content, Package, Source
+from regild.model.content import Content, Package
 from regild.model.digest import Digest, canonical, sha256_of
 from regild.model.plan import Basis, FeedState, Mode, Plan, Skipped, Step
 from regild.model.purl import debian_url
-from regild.model.release import Release
+from regild.model.release import IndexFile, Release
 from regild.model.versions import is_newer
 from regild.plan.method import choose_method
 from regild.plan.policy import why_kept
@@ -28,12 +27,8 @@ class Available(Protocol):
         """The repositories as they were believed."""
 
     @property
-    def sources(self) -> tuple[Source, ...]:
-        """The image's sources that the feeds answer for."""
-
-    @property
-    def lists(self) -> Path:
-        """Their indexes, laid out as apt keeps its lists."""
+    def indexes(self) -> tuple[IndexFile, ...]:
+        """What each of them offers, as a solver reads it."""
 
     def find_release(self, name: str, version: str, arch: str) -> Release | None:
         """One version of a package."""
@@ -59,7 +54,7 @@ def make_plan(
     held = frozenset(one.name for one in content.packages if one.hold)
     asked = frozenset(hold)
     holds = tuple(sorted({*_booted_for(content), *hold}))
-    request = Request(content.planning, available.sources, available.feeds, mode, holds)
+    request = Request(content.planning, available.indexes, mode, holds)
     moves, kept = _solved(request, content, available, solve)
     releases = {move: _release(move, available) for move in moves}
     present = _names_after(content, moves)
@@ -90,7 +85,7 @@ def _solved(
     Raises: Unsolvable.
     """
     for _ in range(ROUNDS_LIMIT):
-        transaction = solve(request, available.lists)
+        transaction = solve(request)
         moves = tuple(_settled(move, content) for move in transaction.moves)
         present = _names_after(content, moves)
         unwanted = {move.name for move in moves if choose_method(move.name, present)[0] == "boot"}
