@@ -49,9 +49,12 @@ def build_deb(
     files: dict[str, bytes] | None = None,
     links: dict[str, str] | None = None,
     fields: str = "",
+    symlinks: dict[str, str] | None = None,
+    conffiles: str = "",
     **scripts: str,
 ) -> Deb:
-    """Build a .deb with these files (path: content), hard links (path: other) and scripts."""
+    """Build a .deb with these files (path: content), hard links (path: other), symlinks and
+    scripts."""
     tree = folder / f"{name}_{version}"
     control = f"Package: {name}\nVersion: {version}\nArchitecture: all\n"
     control += f"Maintainer: Nobody <nobody@mirror.example>\n{fields}Description: a test\n"
@@ -63,6 +66,10 @@ def build_deb(
         target.write_bytes(content)
     for path, other in (links or {}).items():
         (tree / path.lstrip("/")).hardlink_to(tree / other.lstrip("/"))
+    for path, target in (symlinks or {}).items():
+        (tree / path.lstrip("/")).symlink_to(target)
+    if conffiles:
+        (tree / "DEBIAN/conffiles").write_text(conffiles)
     for script, text in scripts.items():
         place = tree / "DEBIAN" / script
         place.write_text(f"#!/bin/sh\nset -e\n{text}\n")

@@ -133,6 +133,32 @@ def run_certificate(content: bytes) -> None:
     read_certificate(content)
 
 
+def run_proof(content: bytes) -> None:
+    """Ask a guest all of whose files hold the same bytes every question of the static proof."""
+    from regild.image.tree import Guest, Mount
+    from regild.image.volumes import Volume
+    from regild.model.content import BootEntry, Content, Platform
+    from regild.prove.scene import Scene
+    from regild.prove.static import prove_static
+    from tests.describe.guests import MemoryTree
+
+    half = len(content) // 2
+    names = ("status", "diversions", "statoverride", "info/a.list", "info/a.md5sums")
+    paths = [f"/var/lib/dpkg/{name}" for name in names]
+    paths += ["/etc/passwd", "/etc/shadow", "/etc/group", "/etc/ld.so.cache", "/boot/k", "/boot/i"]
+    paths += ["/etc/dpkg/dpkg.cfg", "/lib/modules/6.1/modules.dep"]
+    volume = Volume(1, "p1", 0, 1 << 30, "filesystem", "ext4", "a-b", "", "")
+    mounts = (Mount("/", volume, "ext4"),)
+    now, was = (
+        Guest(MemoryTree(dict.fromkeys(paths, piece)), (volume,), mounts, (), ())
+        for piece in (content, content[half:])
+    )
+    boot = (BootEntry("k", "/boot/k", "6.1", "/boot/grub/grub.cfg", "/boot/i", "UUID=a-b"),)
+    seen = Content(platform=Platform())
+    for before in (None, was):
+        prove_static(Scene(now, seen, boot=boot, before=before, boot_before=boot, shipped=()))
+
+
 def run_signed(content: bytes) -> None:
     """Read signed bytes, and hold them against a key."""
     from regild.errors import SignatureRefused
@@ -356,9 +382,11 @@ def run_deb(content: bytes) -> None:
     """Read a package file's control and its changelog."""
     from regild.feeds.changelog import find_changelog
     from regild.feeds.deb import read_control
+    from regild.feeds.shipped import read_shipped
 
     path = _file_of(content, ".deb")
     read_control(path)
+    read_shipped(path, "a", "all")
     find_changelog(path)
 
 
@@ -638,6 +666,17 @@ def seeds_of_debs() -> Iterator[bytes]:
         yield Deb("a", "1.1-1", files={path: gzip.compress(log)}, data=form).written()
 
 
+def seeds_of_proofs() -> Iterator[bytes]:
+    """A database, accounts, a list of modules, a cache of the linker, filters."""
+    yield (
+        b"Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n"
+        b"Conffiles:\n /etc/a 0123456789abcdef0123456789abcdef\n\n"
+    )
+    yield b"root:x:0:0:root:/root:/bin/sh\nmail:*:8:8::/:/bin/false\nroot:*:1:0:9:7:::\n"
+    yield b"kernel/a.ko: kernel/b.ko\nglibc-ld.so.cache1.1\0\0/lib/liba.so.1\0"
+    yield b"path-exclude=/usr/share/doc/*\n/a\n/b\nc\n/etc/a\n"
+
+
 def seeds_of_signed() -> Iterator[bytes]:
     """What we sign ourselves."""
     from regild.model.dsse import sign_bytes
@@ -751,6 +790,7 @@ TARGETS: dict[str, Target] = {
     "tar": Target(run_tar, seeds_of_archives),
     "lint": Target(run_lint, seeds_of_envelopes),
     "certificate": Target(run_certificate, seeds_of_certificates),
+    "proof": Target(run_proof, seeds_of_proofs),
     "signed": Target(run_signed, seeds_of_signed),
     "vmdk": Target(run_disk, seeds_of_vmdks),
     "qcow2": Target(

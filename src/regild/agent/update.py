@@ -127,13 +127,14 @@ def _carry_out(
     plan = planned.plan
     changed = _change(inspected, planned, job, timeout_seconds, progress)
     with Overlay.open(Path(changed.overlay), inspected.boot.disk) as overlay:
-        proof = prove_result(overlay, inspected, plan, changed, progress)
+        proof = prove_result(overlay, inspected, plan, changed, job, progress)
         receipt = make_receipt(
             plan,
             proof.observed,
             carrier=changed.carrier,
             checks=proof.checks,
             tool=f"regild {__version__}",
+            unchecked=proof.unchecked,
         )
         delivery = Delivery(inspected, overlay, proof.observed, receipt, created_of(plan))
         published = deliver(delivery, output, form, job.path, force, progress)

@@ -20,6 +20,7 @@ from regild.model.answers import (
     DiskAnswer,
     LintAnswer,
     PlanAnswer,
+    ProveAnswer,
     SignAnswer,
     StripAnswer,
     UpdateAnswer,
@@ -144,6 +145,25 @@ def verify_text(answer: VerifyAnswer, width: int) -> str:
         differences,
         _unknowns(answer.unknowns, width),
     )
+
+
+def prove_text(answer: ProveAnswer, width: int) -> str:
+    """What held, what did not and how, and what could not be asked."""
+    blocks = [[plain(answer.image)]]
+    for system in answer.systems:
+        rows = [(one.check, one.state, one.why or one.says) for one in system.checks]
+        differences = [
+            (check.check, one.what, one.expected, one.observed)
+            for check in system.checks
+            for one in check.differences
+        ]
+        blocks += [
+            [plain(system.system)] if len(answer.systems) > 1 else [],
+            table(["CHECK", "STATE", "WHAT"], rows, width),
+            table(["CHECK", "WHERE", "EXPECTED", "OBSERVED"], differences, width),
+            _unknowns(system.unknowns, width),
+        ]
+    return _blocks(*blocks)
 
 
 def sign_text(answer: SignAnswer, width: int) -> str:

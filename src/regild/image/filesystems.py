@@ -190,6 +190,7 @@ class Filesystem:
                 bytes=item.size or 0,
                 mode=(item.mode or 0) & 0o7777,
                 target=self._target(item) if kind == "symlink" else "",
+                owner=None if item.uid is None or item.gid is None else (item.uid, item.gid),
             )
 
     def is_folder(self, item: Item) -> bool:

@@ -127,6 +127,33 @@ class VerifyAnswer(Value, frozen=True):
     """None for a bare disk, which none can be written for."""
 
 
+class CheckAnswer(Value, frozen=True):
+    """One question of the static proof."""
+
+    check: str
+    says: str
+    """What is true when it holds."""
+    state: Literal["held", "broken", "left out"]
+    why: str = ""
+    """Why it was left out."""
+    differences: tuple[Difference, ...] = ()
+
+
+class SystemProof(Value, frozen=True):
+    """What was asked of one virtual system."""
+
+    system: str
+    checks: tuple[CheckAnswer, ...]
+    unknowns: tuple[Unknown, ...] = ()
+
+
+class ProveAnswer(Value, frozen=True):
+    """`regild prove`: whether what an image holds is whole."""
+
+    image: str
+    systems: tuple[SystemProof, ...]
+
+
 class StripAnswer(Value, frozen=True):
     """`regild describe --strip`: an image without its descriptors."""
 
@@ -291,6 +318,7 @@ ANSWERS: dict[str, type[Value]] = {
     "plan": PlanAnswer,
     "update": UpdateAnswer,
     "verify": VerifyAnswer,
+    "prove": ProveAnswer,
     "diff": DiffAnswer,
     "conformance": ConformanceAnswer,
     "kit": Kit,
