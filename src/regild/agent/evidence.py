@@ -18,14 +18,16 @@ from regild.model.progress import Progress
 from regild.plan.advice import advised, is_covered, with_exploited
 
 
-def open_known(policy: SitePolicy, cache: Path, now: datetime, progress: Progress) -> Known:
-    """The advisories of the site's feeds; close them after use.
+def open_known(
+    policy: SitePolicy, cache: Path, now: datetime, progress: Progress, anew: bool = False
+) -> Known:
+    """The advisories of the site's feeds; close them after use. `anew` fetches every address
+    again.
 
     Raises: as `read_advisories`.
     """
-    return read_advisories(
-        policy.advisories, policy, cache, now, progress, hours=policy.advisory_hours
-    )
+    hours = 0 if anew else policy.advisory_hours
+    return read_advisories(policy.advisories, policy, cache, now, progress, hours=hours)
 
 
 def with_evidence(

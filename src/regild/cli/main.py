@@ -17,6 +17,7 @@ from regild.cli.commands.browse import cat, cp, ls
 from regild.cli.commands.conformance import conformance
 from regild.cli.commands.describe import describe
 from regild.cli.commands.diff import diff
+from regild.cli.commands.feeds import feeds
 from regild.cli.commands.lint import lint
 from regild.cli.commands.plan import plan
 from regild.cli.commands.prove import prove
@@ -53,6 +54,7 @@ def regild(
 
 for command in (describe, plan, update, prove, verify, diff, lint, sign, ls, cat, cp, conformance):
     app.command()(command)
+app.add_typer(feeds, name="feeds")
 
 
 def run(argv: Sequence[str]) -> int:

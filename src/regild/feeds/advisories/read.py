@@ -141,7 +141,7 @@ class _Desk:
 
     def _address(self, place: str) -> tuple[Path, Kept]:
         """The index of what an address holds, fetched where what was kept is too old."""
-        note = self._cache.folder / FOLDER / f"{hex_of(sha256_of(place.encode()))}.json"
+        note = _note(self._cache.folder, place)
         kept = read_kept(note)
         if kept is not None and self._is_fresh(kept):
             path = find_index(self._cache, kept.digest)
@@ -174,7 +174,25 @@ class _Desk:
 
     def _is_fresh(self, kept: Kept) -> bool:
         age = self._now - datetime.fromisoformat(kept.fetched)
-        return timedelta() <= age <= self._age
+        return timedelta() <= age < self._age
+
+
+def last_fetched(place: str, cache: Path) -> AdvisoryFeed | None:
+    """What was fetched from an address last; None where nothing was, or for a path."""
+    kept = read_kept(_note(cache, place))
+    path = find_index(Cache(cache), kept.digest) if kept else None
+    if kept is None or path is None:
+        return None
+    index = AdvisoryIndex(path)
+    try:
+        said = index.summary
+    finally:
+        index.close()
+    return AdvisoryFeed(place, said.kinds, kept.digest, said.date, kept.fetched, said.advisories)
+
+
+def _note(cache: Path, place: str) -> Path:
+    return cache / FOLDER / f"{hex_of(sha256_of(place.encode()))}.json"
 
 
 def read_kept(note: Path) -> Kept | None:
