@@ -268,6 +268,29 @@ def run_file(path: str, content: bytes) -> None:
     assert canonical(found)
 
 
+def run_copyright(content: bytes) -> None:
+    """Read a copyright file, and find the names of SPDX for what it states."""
+    from regild.describe.licences import STATED_LIMIT, key_of, read_licences
+    from regild.describe.spdx_names import to_spdx
+    from regild.model.content import Package
+    from tests.describe.guests import debian
+
+    package = Package("deb", "a", "1", "amd64")
+    guest = debian({"/usr/share/doc/a/copyright": content})
+    stated = read_licences(guest, [package]).get(key_of(package), ())
+    assert len(stated) <= STATED_LIMIT
+    for one in stated:
+        assert one.isprintable()
+        to_spdx(one)
+
+
+def run_bundle(content: bytes) -> None:
+    """Read a message bundle."""
+    from regild.ovf.messages import read_bundle
+
+    read_bundle(content, "the bundle")
+
+
 def run_boot(content: bytes) -> None:
     """Read a boot menu."""
     from regild.describe.boot import read_boot
@@ -809,6 +832,17 @@ TARGETS: dict[str, Target] = {
     "luks": Target(run_luks, seeds_of_luks),
     "lvm": Target(run_lvm_text, texts(LVM)),
     "fstab": Target(run_fstab, texts("UUID=a / ext4 defaults 0 1\n#x\n/dev/sda /v\\040x auto\n")),
+    "copyright": Target(
+        run_copyright,
+        texts(
+            "Format: https://x/copyright-format/1.0/\n\nFiles: *\nLicense: GPL-2+ or Artistic, and"
+            " Expat\n\nFiles: a\nLicense: GPL-2 with Linux-syscall-note exception\n text\n"
+        ),
+    ),
+    "bundle": Target(
+        run_bundle,
+        texts('<Strings xmlns="urn:x" xml:lang="en"><Msg msgid="a">A name</Msg></Strings>'),
+    ),
     "dpkg": Target(functools.partial(run_file, "/var/lib/dpkg/status"), texts(STATUS)),
     "dpkg-marks": Target(
         functools.partial(run_file, "/var/lib/apt/extended_states"),

@@ -21,6 +21,7 @@ from regild.agent.intake import SIDECAR, Image, System, open_image
 from regild.agent.verify import require_manifest
 from regild.describe import spdx
 from regild.describe.bom import write_cyclonedx
+from regild.describe.licences import Licences, read_licences
 from regild.errors import TargetExists, UsageError
 from regild.host.files import digest_file, write_whole
 from regild.host.remote import modified_at
@@ -83,7 +84,8 @@ def inscribe(
         with open_system(image, image.only_system) as inspected:
             created = created_of(path)
             descriptor = new_descriptor(inspected, created, _virtual(inspected, progress))
-            bom = new_bom(image, inspected.content, out, created, sbom, bom_format)
+            licences = licences_of(inspected, progress) if sbom != "none" else {}
+            bom = new_bom(image, inspected.content, out, created, sbom, bom_format, licences)
             place = Place(image, inspected.system, inspected.boot)
             published = write_described(place, descriptor, bom, out, force, progress)
             return answer_written(answer_of(inspected), published)
@@ -149,7 +151,13 @@ def _virtual(inspected: Inspected, progress: Progress) -> dict[str, Digest]:
 
 
 def new_bom(
-    image: Image, content: Content, out: Path, created: str, sbom: str, bom_format: str
+    image: Image,
+    content: Content,
+    out: Path,
+    created: str,
+    sbom: str,
+    bom_format: str,
+    licences: Licences,
 ) -> Bom | None:
     """The bill of materials for what is written, in the place and format that are wished.
 
@@ -161,9 +169,15 @@ def new_bom(
         raise UsageError(what="a bare disk has no package that a bill of materials could lie in")
     location = "package" if sbom == "embed" else "sidecar"
     if bom_format == "spdx":
-        bill = spdx.write_spdx(content, out.stem, created, __version__)
+        bill = spdx.write_spdx(content, out.stem, created, __version__, licences)
         return Bom(bill, location, spdx.MEDIA_TYPE, spdx.SUFFIX)
-    return Bom(write_cyclonedx(content, out.stem, created, __version__), location)
+    return Bom(write_cyclonedx(content, out.stem, created, __version__, licences), location)
+
+
+def licences_of(inspected: Inspected, progress: Progress) -> Licences:
+    """The licences of the packages of a system, as far as its guest states them."""
+    progress.step("Reading licences")
+    return read_licences(inspected.guest, inspected.content.packages)
 
 
 def write_described(

@@ -10,6 +10,7 @@ from regild.agent.inspect import Inspected
 from regild.change.apply import Changed
 from regild.change.repository import archive_name
 from regild.describe.boot import read_boot
+from regild.describe.licences import Licences, read_licences
 from regild.describe.reader import describe_guest
 from regild.errors import ProveError
 from regild.feeds.shipped import ShippedPackage, read_shipped
@@ -42,6 +43,8 @@ class Proof:
 
     observed: Content
     checks: tuple[str, ...]
+    licences: Licences
+    """Of its packages, for the bill of materials."""
     unchecked: tuple[Unknown, ...] = ()
 
 
@@ -79,10 +82,11 @@ def prove_result(
             changed=known,
         )
         proof = prove_static(scene)
+        licences = read_licences(guest, observed.packages)
     if proof.found:
         raise ProveError(where="the result", differences=tuple(map(told_of, proof.found)))
     checks = (*(RECORDED if changed.carrier == "record" else ()), *proof.held)
-    return Proof(observed, checks, (*proof.unchecked, *_uncompared(inspected.guest)))
+    return Proof(observed, checks, licences, (*proof.unchecked, *_uncompared(inspected.guest)))
 
 
 def shipped_of(plan: Plan, repository: Path) -> tuple[ShippedPackage, ...]:

@@ -95,7 +95,7 @@ def from_bom(
             created=created,
             tool=f"regild {__version__}",
         )
-        bom = new_bom(image, content, out, created, sbom, bom_format)
+        bom = new_bom(image, content, out, created, sbom, bom_format, {})
         place = Place(image, system, disks[0])
         published = write_described(place, descriptor, bom, out, force, progress)
         answer = answer_written(_answer(image, content, disks), published)

@@ -136,7 +136,8 @@ def _carry_out(
             tool=f"regild {__version__}",
             unchecked=proof.unchecked,
         )
-        delivery = Delivery(inspected, overlay, proof.observed, receipt, created_of(plan))
+        created = created_of(plan)
+        delivery = Delivery(inspected, overlay, proof.observed, receipt, created, proof.licences)
         published = deliver(delivery, output, form, job.path, force, progress)
     return _answer(plan, proof.observed, receipt, published)
 
