@@ -180,6 +180,8 @@ class Rotation(Value, frozen=True):
     """Generations that were given up here; they are not tried again by themselves."""
     forced: bool = False
     """Somebody wants it now, whatever the windows say."""
+    made: int = 0
+    """Instances that were ever made; the next one's name has the next number."""
     why: str = ""
 
 
@@ -203,6 +205,7 @@ class Start(Value, frozen=True, tag="start"):
 
     generation: int
     why: str = ""
+    owner: str = ""
 
 
 class Stage(Value, frozen=True, tag="stage"):

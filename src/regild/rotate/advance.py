@@ -6,7 +6,17 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from regild.model.rotation import Action, Aim, Halt, OpenWave, RollBack, Rotation, Settle, Stop
+from regild.model.rotation import (
+    Action,
+    Aim,
+    Halt,
+    OpenWave,
+    RollBack,
+    Rotation,
+    Settle,
+    Start,
+    Stop,
+)
 
 
 def advance(rotation: Rotation, action: Action, now: datetime) -> Rotation:
@@ -16,6 +26,8 @@ def advance(rotation: Rotation, action: Action, now: datetime) -> Rotation:
             return _aimed(rotation, action.generation)
         case OpenWave():
             return replace(rotation, wave=action.wave, opened=now)
+        case Start():
+            return replace(rotation, made=rotation.made + 1)
         case Stop() if action.failed_on and action.failed_on == rotation.target:
             return replace(rotation, failures=rotation.failures + 1)
         case Halt():

@@ -49,15 +49,20 @@ class Calendar:
 ALWAYS = Calendar(((datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),))
 
 
-def read_calendar(windows: str, freezes: str, since: datetime, until: datetime) -> Calendar:
-    """The calendar between two times; without windows it is open but for the freezes.
+def read_calendar(
+    windows: str, freezes: str | tuple[str, ...], since: datetime, until: datetime
+) -> Calendar:
+    """The calendar between two times; without windows it is open but for the freezes, of which
+    there may be several texts.
 
     Raises: Malformed for what is not iCalendar, TooLarge for more than can be meant.
     """
     if not windows and not freezes:
         return ALWAYS
     opened = spans_of(windows, "the windows", since, until) if windows else [(since, until)]
-    return Calendar(tuple(_less(opened, spans_of(freezes, "the freezes", since, until))))
+    texts = (freezes,) if isinstance(freezes, str) else freezes
+    closed = [span for text in texts for span in spans_of(text, "the freezes", since, until)]
+    return Calendar(tuple(_less(opened, _merged(closed))))
 
 
 def spans_of(text: str, where: str, since: datetime, until: datetime) -> list[Span]:
