@@ -1,1 +1,0 @@
-"""The steps of the catalogue, in the order that their `down_revision` gives."""
