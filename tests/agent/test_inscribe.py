@@ -58,9 +58,10 @@ def test_an_ova_is_described_and_the_rest_stays_byte_for_byte(ova: Path, tmp_pat
     ]
     with open_image(ova) as old, open_image(out) as new:
         assert strip_descriptor(new.envelope_bytes) == old.envelope_bytes
-        was, now = old.only_system.disks[0], new.only_system.disks[0]
-        content = ova.read_bytes()[was.offset : was.offset + was.bytes]
-        assert out.read_bytes()[now.offset : now.offset + now.bytes] == content
+        _, was, length = old.only_system.disks[0].whole()
+        content = ova.read_bytes()[was : was + length]
+        _, now, length = new.only_system.disks[0].whole()
+        assert out.read_bytes()[now : now + length] == content
     assert state_of(out) == "equivalent"
     assert complaint_of(verify(out, True, Silent())) is None
 
@@ -204,7 +205,7 @@ def test_damaged_bytes_do_not_get_a_new_manifest(vmdk: Path, tmp_path: Path) -> 
     path = golden.ova(tmp_path, vmdk)
     content = bytearray(path.read_bytes())
     with open_image(path) as image:
-        content[image.only_system.disks[0].offset + 70_000] ^= 1
+        content[image.only_system.disks[0].whole()[1] + 70_000] ^= 1
     path.write_bytes(content)
     with pytest.raises(DigestMismatch):
         inscribe(path, tmp_path / "out.ova", sbom="sidecar", force=False, progress=Silent())

@@ -21,7 +21,8 @@ def test_a_disk_in_an_ova_is_found_in_place(vmdk: Path, tmp_path: Path) -> None:
         (disk,) = image.only_system.disks
         assert image.form == "ova"
         assert disk.path == path
-        assert path.read_bytes()[disk.offset : disk.offset + disk.bytes] == vmdk.read_bytes()
+        _, offset, length = disk.whole()
+        assert path.read_bytes()[offset : offset + length] == vmdk.read_bytes()
         assert set(image.promised) == {"golden.ovf", vmdk.name}
 
 

@@ -8,12 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from msgspec.structs import replace
-
-from regild.change.apply import Boot, Changed, DiskFile, apply_plan
+from regild.change.apply import Changed, DiskFile, apply_plan
 from regild.change.extract import open_part
 from regild.change.repository import write_repository
-from regild.change.start import Start, read_start
 from regild.change.tree import Part
 from regild.host.namespace import find_id_map
 from regild.host.run import run
@@ -52,9 +49,12 @@ def build_deb(
     files: dict[str, bytes] | None = None,
     links: dict[str, str] | None = None,
     fields: str = "",
+    symlinks: dict[str, str] | None = None,
+    conffiles: str = "",
     **scripts: str,
 ) -> Deb:
-    """Build a .deb with these files (path: content), hard links (path: other) and scripts."""
+    """Build a .deb with these files (path: content), hard links (path: other), symlinks and
+    scripts."""
     tree = folder / f"{name}_{version}"
     control = f"Package: {name}\nVersion: {version}\nArchitecture: all\n"
     control += f"Maintainer: Nobody <nobody@mirror.example>\n{fields}Description: a test\n"
@@ -66,6 +66,10 @@ def build_deb(
         target.write_bytes(content)
     for path, other in (links or {}).items():
         (tree / path.lstrip("/")).hardlink_to(tree / other.lstrip("/"))
+    for path, target in (symlinks or {}).items():
+        (tree / path.lstrip("/")).symlink_to(target)
+    if conffiles:
+        (tree / "DEBIAN/conffiles").write_text(conffiles)
     for script, text in scripts.items():
         place = tree / "DEBIAN" / script
         place.write_text(f"#!/bin/sh\nset -e\n{text}\n")
@@ -89,11 +93,9 @@ class Guest:
     disk: DiskFile
     parts: tuple[Part, ...]
 
-    def apply(
-        self, scratch: Scratch, *debs: Deb, timeout_seconds: float = 120, booted: bool = False
-    ) -> Changed:
+    def apply(self, scratch: Scratch, *debs: Deb, timeout_seconds: float = 120) -> Changed:
         """Upgrade packages of the guest (zip, unzip, xz-utils) into an overlay."""
-        plan = replace(plan_of(*debs), carrier="boot" if booted else "record")
+        plan = plan_of(*debs)
         folder = scratch.folder("repository")
         files = {deb.archive.digest: deb.path for deb in debs}
         write_repository(folder, plan, files, {deb.archive.digest: deb.control for deb in debs})
@@ -106,14 +108,7 @@ class Guest:
             now_ns=1_700_000_000_000_000_000,
             timeout_seconds=timeout_seconds,
             progress=Silent(),
-            boot=Boot(self.start(scratch)) if booted else None,
         )
-
-    def start(self, scratch: Scratch) -> Start:
-        """The guest's own kernel, read out of its disk."""
-        place = self.disk
-        with open_disk(place.path, place.offset, place.bytes) as disk, open_guest(disk) as guest:
-            return read_start(guest, (), scratch.folder("start"))
 
     @contextmanager
     def job(self, folder: Path) -> Iterator[Scratch]:
@@ -146,8 +141,9 @@ class Result:
 def guest_of(appliance: Path) -> Guest:
     """Find the guest in an appliance."""
     with open_appliance(appliance) as opened:
-        member = opened.disk_member(opened.envelope.disks[0])
-        assert member is not None
+        source = opened.disk_source(opened.envelope.disks[0])
+        assert source is not None
+        (member,) = source.parts
         place = DiskFile(member.path, member.offset, member.bytes)
     with open_disk(place.path, place.offset, place.bytes) as disk, open_guest(disk) as guest:
         spaces = {space.mount: space for space in guest.spaces}

@@ -11,6 +11,7 @@ from tests.cli import golden
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid
 from tests.cli.test_bad_input import refused
+from tests.feeds.advisories import samples
 from tests.feeds.repositories import KEYRING, Deb, Suite, certificate, publish
 
 Regild = Callable[..., Said]
@@ -95,7 +96,7 @@ def test_what_could_not_be_read_beats_10(regild: Regild, tmp_path: Path) -> None
 
 def test_a_wrong_repository_key(regild: Regild, golden_image: Path, tmp_path: Path) -> None:
     other = offline(tmp_path, replace(SUITE, signers=("stranger",)))
-    refused(regild, 6, "BadSignature", "plan", golden_image, *other)
+    refused(regild, 6, "UnknownKey", "plan", golden_image, *other)
 
 
 def test_an_expired_release(regild: Regild, golden_image: Path, tmp_path: Path) -> None:
@@ -201,3 +202,46 @@ def test_a_claim_that_was_tampered_with_is_not_planned_on(
 
 def test_a_basis_is_one_of_three(regild: Regild, golden_image: Path) -> None:
     assert regild("plan", golden_image, "--basis", "guess").code == 2
+
+
+def test_advisories_say_what_an_update_fixes(
+    regild: Regild, golden_image: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/tracker.json").write_bytes(samples.text(samples.tracker()))
+    (tmp_path / "site/kev.json").write_bytes(samples.text(samples.kev()))
+    where = offline(tmp_path)
+    plain = regild("plan", golden_image, *where, "--json").json
+    assert plain["steps"][0]["fixes"] == [] and plain["advisories"] == []
+    argv = ["plan", golden_image, *where, "--advisories", tmp_path / "site"]
+    answer = valid("plan", regild(*argv, "--json").json)
+    (step,) = answer["steps"]
+    assert step["fixes"] == step["exploited"] == [samples.FIXED]
+    assert (step["evidence"], step["severity"]) == (samples.FIXED, "high")
+    assert answer["id"] == plain["id"]
+    (left,) = answer["unfixed"]
+    assert (left["advisory"], left["severity"]) == (samples.OPEN, "negligible")
+    (feed,) = answer["advisories"]
+    assert (feed["kinds"], feed["advisories"]) == (["kev", "tracker"], 3)
+    shown = regild(*argv).out
+    assert f"{samples.FIXED}, exploited" in shown and "security, high" in shown
+    assert "Unfixed: 1 advisory stays (1 negligible)" in shown
+
+
+def test_a_feed_of_advisories_that_cannot_be_read_is_an_error(
+    regild: Regild, golden_image: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "feed.json").write_text('{"id": "X", "modified": 1}')
+    argv = ("plan", golden_image, *offline(tmp_path), "--advisories", tmp_path / "feed.json")
+    refused(regild, 4, "Malformed", *argv)
+
+
+def test_a_repository_that_goes_back_in_time_is_refused(
+    regild: Regild, golden_image: Path, tmp_path: Path
+) -> None:
+    where = offline(tmp_path)
+    assert regild("plan", golden_image, *where).code == 10
+    offline(tmp_path, replace(SUITE, date=YESTERDAY - timedelta(days=1)))
+    refused(regild, 6, "RolledBack", "plan", golden_image, *where)
+    assert regild("plan", golden_image, *where, "--accept-older").code == 10
+    assert regild("plan", golden_image, *where).code == 10

@@ -67,7 +67,7 @@ def serve(answers: Mapping[str, Answer], certificate: Path | None = None) -> Ite
             else:
                 self.wfile.write(answer.body)
 
-    with _running(Desk, certificate) as port:
+    with running(Desk, certificate) as port:
         yield Server(f"http://127.0.0.1:{port}", port, paths, hosts)
 
 
@@ -83,7 +83,7 @@ def serve_folder(folder: Path) -> Iterator[Server]:
         def log_message(self, *args: object) -> None:
             paths.append(self.path)
 
-    with _running(Desk) as port:
+    with running(Desk) as port:
         yield Server(f"http://127.0.0.1:{port}", port, paths, [])
 
 
@@ -95,7 +95,8 @@ class Quiet(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def _running(desk: type[BaseHTTPRequestHandler], certificate: Path | None = None) -> Iterator[int]:
+def running(desk: type[BaseHTTPRequestHandler], certificate: Path | None = None) -> Iterator[int]:
+    """Answer with a desk until the block ends; the port where."""
     server = Quiet(("127.0.0.1", 0), desk)
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import lzma
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,18 +21,20 @@ from regild.errors import (
     Malformed,
     NotOffered,
     PlanError,
+    RedirectRefused,
     RegildError,
+    RolledBack,
     SourceRefused,
     TooLarge,
     Truncated,
+    UnknownKey,
     WrongRelease,
 )
 from regild.feeds.apt import merged_sources, refresh
-from regild.feeds.available import Available, list_name, release_address
-from regild.feeds.policy import SitePolicy, with_options
+from regild.feeds.available import Available
+from regild.feeds.policy import SignedBy, SitePolicy, with_options
 from regild.host.address import Reach
 from regild.host.fetch import Fetcher, Patience
-from regild.host.run import run
 from regild.model.content import Content, Source
 from regild.model.progress import Silent
 from tests.feeds.repositories import (
@@ -40,6 +43,7 @@ from tests.feeds.repositories import (
     Suite,
     certificate,
     content_of,
+    fingerprint,
     publish,
     release_text,
     write_release,
@@ -189,7 +193,7 @@ def refused(kind: type[RegildError], mirror: Path, content: Content | None = Non
 
 def test_an_unknown_key_is_refused(mirror: Path) -> None:
     publish(mirror, Suite(DEBS, signers=("stranger",)))
-    assert "does not trust" in refused(BadSignature, mirror)
+    assert "signed by key" in refused(UnknownKey, mirror)
 
 
 def test_an_image_without_keys_trusts_nobody(mirror: Path) -> None:
@@ -200,7 +204,7 @@ def test_an_image_without_keys_trusts_nobody(mirror: Path) -> None:
 
 def test_trusted_yes_is_not_followed(mirror: Path) -> None:
     publish(mirror, Suite(DEBS, signers=("stranger",)))
-    refused(BadSignature, mirror, content_of((), (replace(SOURCE, trusted=True),)))
+    refused(UnknownKey, mirror, content_of((), (replace(SOURCE, trusted=True),)))
 
 
 def test_an_altered_byte_is_refused(mirror: Path) -> None:
@@ -384,40 +388,111 @@ def test_the_embedded_key_counts(mirror: Path) -> None:
     assert set(read(mirror, content).names) == {"a", "b"}
 
 
-def test_lists_have_the_names_that_apt_gives_them(tmp_path: Path) -> None:
-    rows = [
-        ("http://h.example:8080/a_b~c+d/x@y", "stable"), ("http://h.example/flat", "./"),
-        ("http://h.example/flat", "sub/"), ("http://h.example/flat", "/"),
-        ("http://h.example/deb//x/", "old/updates"), ("file:/srv/m", "x"), ("file:///srv/m2", "x"),
-        ("copy:/srv/m3", "x"), ("http://[fd00::1]/m3", "x"), ("https://h.EXAMPLE/f/./x", "x"),
-    ]  # fmt: skip
-    lines = [f"deb {uri} {suite} {'' if suite.endswith('/') else 'main'}" for uri, suite in rows]
-    for folder in ("lists/partial", "etc/none"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "etc/list").write_text("\n".join(lines) + "\n")
-    (tmp_path / "conf").write_text(
-        f'Dir::State::lists "{tmp_path}/lists"; Dir::Etc "{tmp_path}/etc";'
-        'APT::Architecture "amd64"; Dir::Etc::sourcelist "list"; '
-        'Dir::Etc::sourceparts "none"; Dir::Etc::parts "none";'
-    )
-    said = run(
-        ["apt-get", "update", "--print-uris"],
-        purpose="to know its names",
-        env={"APT_CONFIG": str(tmp_path / "conf")},
-    ).stdout.decode()
-    names = {line.split()[1] for line in said.splitlines() if "InRelease'" in line}
-    own = {
-        list_name(release_address(Source("apt", uri, suite)) + "InRelease") for uri, suite in rows
-    }
-    assert own == names
+def narrowed(mirror: Path, *fingerprints: str) -> SitePolicy:
+    """The policy of a site that names who may sign."""
+    policy = with_options(SitePolicy(), mirrors=(f"{URI}={mirror}",))
+    return replace(policy, keys=(SignedBy("http://mirror.example", fingerprints),))
 
 
-def test_the_folder_of_lists_is_made_once(mirror: Path) -> None:
+def test_the_site_narrows_what_the_image_trusts(mirror: Path) -> None:
     publish(mirror, Suite(DEBS))
-    available = read(mirror)
-    names = sorted(path.name for path in available.lists.iterdir())
-    assert names == [
-        "mirror.example_debian_dists_stable_Release",
-        "mirror.example_debian_dists_stable_main_binary-amd64_Packages",
-    ]
-    assert available.lists == read(mirror).lists
+    assert read(mirror, policy=narrowed(mirror, fingerprint())).find_newest("a", "amd64")
+    with pytest.raises(UnknownKey):
+        read(mirror, policy=narrowed(mirror, fingerprint("other")))
+
+
+def test_the_site_does_not_widen_what_the_image_trusts(mirror: Path) -> None:
+    publish(mirror, Suite(DEBS, signers=("stranger",)))
+    with pytest.raises(UnknownKey):
+        read(mirror, policy=narrowed(mirror, fingerprint("stranger")))
+
+
+def test_a_release_without_an_end_is_as_old_as_the_site_lets_it_be(mirror: Path) -> None:
+    publish(mirror, Suite(DEBS, date=NOW - timedelta(days=9)))
+    policy = with_options(SitePolicy(), mirrors=(f"{URI}={mirror}",))
+    assert read(mirror, policy=replace(policy, max_age_days=10))
+    with pytest.raises(Expired, match="9 days old"):
+        read(mirror, policy=replace(policy, max_age_days=8))
+    # What says its own end is believed until then.
+    dated = Suite(DEBS, date=NOW - timedelta(days=9), valid_until=NOW + timedelta(days=1))
+    publish(mirror, dated)
+    assert read(mirror, policy=replace(policy, max_age_days=8))
+
+
+def test_an_older_release_than_before_is_refused_at_the_same_place_only(
+    mirror: Path, tmp_path: Path
+) -> None:
+    publish(mirror, Suite(DEBS))
+    read(mirror)
+    older = Suite(DEBS, date=NOW - timedelta(days=2))
+    publish(mirror, older)
+    refused(RolledBack, mirror)
+    refused(RolledBack, mirror)
+    publish(tmp_path / "second", older)
+    policy = with_options(SitePolicy(), mirrors=(f"{URI}={tmp_path}/second",))
+    assert read(mirror, policy=policy)
+    first = with_options(SitePolicy(), mirrors=(f"{URI}={mirror}",))
+    assert read(mirror, policy=replace(first, accept_older=True))
+    assert read(mirror)
+
+
+def spoil_text(mirror: Path) -> None:
+    publish(mirror, Suite(DEBS))
+    path = mirror / "dists/stable/InRelease"
+    path.write_bytes(path.read_bytes().replace(b"Label: Test", b"Label: Tesd"))
+
+
+def spoil_index(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def spoil(mirror: Path) -> None:
+        publish(mirror, Suite(DEBS, forms=(".xz",)))
+        path = mirror / "dists/stable/main/binary-amd64/Packages.xz"
+        path.write_bytes(change(path.read_bytes()))
+
+    return spoil
+
+
+def spoil_with_a_bomb(mirror: Path) -> None:
+    """An index that unpacks to more than its release promises."""
+    suite = Suite(DEBS, forms=(".xz",))
+    top = mirror / "dists/stable"
+    bomb = lzma.compress(b"\0" * (4 << 20))
+    files = {"main/binary-amd64/Packages": b"small", "main/binary-amd64/Packages.xz": bomb}
+    place = top / "main/binary-amd64/Packages.xz"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(bomb)
+    write_release(top, release_text(suite, files), suite)
+
+
+def spoil_the_time(mirror: Path) -> None:
+    publish(mirror, Suite(DEBS))
+    read(mirror)
+    publish(mirror, Suite(DEBS, date=NOW - timedelta(days=2)))
+
+
+REFUSALS: dict[type[RegildError], Callable[[Path], None]] = {
+    BadSignature: spoil_text,
+    UnknownKey: lambda mirror: publish(mirror, Suite(DEBS, signers=("stranger",))),
+    Expired: lambda mirror: publish(mirror, Suite(DEBS, valid_until=NOW - timedelta(hours=1))),
+    RolledBack: spoil_the_time,
+    DigestMismatch: spoil_index(lambda content: content[:-1] + bytes([content[-1] ^ 1])),
+    Truncated: spoil_index(lambda content: content[:-1]),
+    TooLarge: spoil_with_a_bomb,
+}
+
+
+@pytest.mark.parametrize("kind", REFUSALS, ids=lambda kind: kind.__name__)
+def test_every_refusal_is_an_error_of_its_own(mirror: Path, kind: type[RegildError]) -> None:
+    REFUSALS[kind](mirror)
+    assert refused(kind, mirror)
+
+
+def test_a_refused_source_and_a_redirect_to_one_are_told_apart(tmp_path: Path) -> None:
+    away = {"/debian/dists/stable/InRelease": Answer(status=302, to="http://10.0.0.1/x")}
+    with serve(away) as server:
+        content = content_of((), (replace(SOURCE, uri=f"{server.url}/debian"),))
+        with pytest.raises(SourceRefused) as caught:
+            read(tmp_path / "m", content, SitePolicy())
+        assert type(caught.value) is SourceRefused
+        allowed = with_options(SitePolicy(), allow=(f"127.0.0.1:{server.port}",))
+        with pytest.raises(RedirectRefused):
+            read(tmp_path / "m", content, allowed)

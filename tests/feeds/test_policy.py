@@ -16,9 +16,9 @@ from regild.feeds.policy import (
     _bases,
     decide,
     reach_of,
-    read_policy,
     with_options,
 )
+from regild.feeds.settings import read_policy
 
 OPEN = SitePolicy()
 URI = "http://mirror.example/debian"

@@ -78,6 +78,24 @@ def run_descriptor(content: bytes) -> None:
         assert read_descriptor(again) == found
 
 
+def run_advisories(content: bytes) -> None:
+    """Read a feed of advisories, whatever format it has."""
+    from regild.feeds.advisories.kinds import read_file
+
+    for told in read_file(_file_of(content), "the feed"):
+        assert told.kind
+
+
+def run_logins(content: bytes) -> None:
+    """Read names and passwords; they stand in no text that is shown."""
+    from regild.host.login import read_login_text
+
+    text = content.decode(errors="surrogateescape")
+    for login in read_login_text(text, "the file"):
+        assert login.header
+        assert not login.password or repr(login.password) not in repr(login)
+
+
 def run_manifest(content: bytes) -> None:
     """Read a manifest; ours says the same."""
     from regild.ovf.manifest import read_manifest, write_manifest
@@ -113,6 +131,32 @@ def run_certificate(content: bytes) -> None:
     from regild.ovf.certificate import read_certificate
 
     read_certificate(content)
+
+
+def run_proof(content: bytes) -> None:
+    """Ask a guest all of whose files hold the same bytes every question of the static proof."""
+    from regild.image.tree import Guest, Mount
+    from regild.image.volumes import Volume
+    from regild.model.content import BootEntry, Content, Platform
+    from regild.prove.scene import Scene
+    from regild.prove.static import prove_static
+    from tests.describe.guests import MemoryTree
+
+    half = len(content) // 2
+    names = ("status", "diversions", "statoverride", "info/a.list", "info/a.md5sums")
+    paths = [f"/var/lib/dpkg/{name}" for name in names]
+    paths += ["/etc/passwd", "/etc/shadow", "/etc/group", "/etc/ld.so.cache", "/boot/k", "/boot/i"]
+    paths += ["/etc/dpkg/dpkg.cfg", "/lib/modules/6.1/modules.dep"]
+    volume = Volume(1, "p1", 0, 1 << 30, "filesystem", "ext4", "a-b", "", "")
+    mounts = (Mount("/", volume, "ext4"),)
+    now, was = (
+        Guest(MemoryTree(dict.fromkeys(paths, piece)), (volume,), mounts, (), ())
+        for piece in (content, content[half:])
+    )
+    boot = (BootEntry("k", "/boot/k", "6.1", "/boot/grub/grub.cfg", "/boot/i", "UUID=a-b"),)
+    seen = Content(platform=Platform())
+    for before in (None, was):
+        prove_static(Scene(now, seen, boot=boot, before=before, boot_before=boot, shipped=()))
 
 
 def run_signed(content: bytes) -> None:
@@ -224,6 +268,29 @@ def run_file(path: str, content: bytes) -> None:
     assert canonical(found)
 
 
+def run_copyright(content: bytes) -> None:
+    """Read a copyright file, and find the names of SPDX for what it states."""
+    from regild.describe.licences import STATED_LIMIT, key_of, read_licences
+    from regild.describe.spdx_names import to_spdx
+    from regild.model.content import Package
+    from tests.describe.guests import debian
+
+    package = Package("deb", "a", "1", "amd64")
+    guest = debian({"/usr/share/doc/a/copyright": content})
+    stated = read_licences(guest, [package]).get(key_of(package), ())
+    assert len(stated) <= STATED_LIMIT
+    for one in stated:
+        assert one.isprintable()
+        to_spdx(one)
+
+
+def run_bundle(content: bytes) -> None:
+    """Read a message bundle."""
+    from regild.ovf.messages import read_bundle
+
+    read_bundle(content, "the bundle")
+
+
 def run_boot(content: bytes) -> None:
     """Read a boot menu."""
     from regild.describe.boot import read_boot
@@ -233,17 +300,81 @@ def run_boot(content: bytes) -> None:
 
 
 def run_rpm(reader: str, content: bytes) -> None:
-    """Read rpm's headers out of one of its databases, or one header."""
+    """Read rpm's headers out of one of its databases, or one header and what planning needs."""
     from regild.describe import rpm_bdb, rpm_ndb
-    from regild.describe.rpm_header import read_header
+    from regild.describe.rpm_relations import read_facts, write_status
+    from regild.model.rpm_header import Tags, read_header
 
     if reader == "header":
-        read_header(content, "the header")
+        tags = Tags(content, "the header")
+        write_status([read_facts(tags.identity, tags, "the header")])
         return
     read = rpm_bdb.read_headers if reader == "bdb" else rpm_ndb.read_headers
     for _, blob in itertools.islice(read(content, "the database"), 1000):
         with contextlib.suppress(RegildError):
             read_header(blob, "the header")
+
+
+def run_repositories(content: bytes) -> None:
+    """Read a file of repositories, which is also dnf's settings, locks and modules."""
+    from regild.describe.evidence import Evidence
+    from regild.describe.findings import Findings
+    from regild.describe.rpm_settings import read_rpm_settings
+    from regild.describe.rpm_sources import read_rpm_sources
+    from regild.model.content import Planning
+    from regild.model.digest import canonical
+    from tests.describe.guests import MemoryTree, guest
+
+    places = ("yum.repos.d/a.repo", "dnf/dnf.conf", "dnf/modules.d/a.module", "zypp/locks")
+    evidence = Evidence(guest(MemoryTree({f"/etc/{place}": content for place in places})))
+    known = Findings(planning=Planning(type="rpm"))
+    known = known.merged(read_rpm_settings(evidence, known))
+    assert canonical((known.planning, read_rpm_sources(evidence, known).sources))
+
+
+def run_repomd(content: bytes) -> None:
+    """Read what an rpm repository says of itself."""
+    from regild.feeds.repomd import is_inside, read_repomd
+
+    assert all(is_inside(part.href) for part in read_repomd(content, "x").parts.values())
+
+
+def run_primary(content: bytes) -> None:
+    """Make the table of an index of rpm, and read its first offers."""
+    from regild.feeds.primary import PrimaryIndex, make_table
+
+    path = _file_of(content)
+    index = PrimaryIndex(path, make_table(path, "the index"), "the index")
+    for name in itertools.islice(index.names, 20):
+        with contextlib.suppress(RegildError):
+            assert all(offer.version for offer in index.offers(name))
+
+
+def run_updateinfo(content: bytes) -> None:
+    """Read the advisories of an rpm repository."""
+    from regild.feeds.updateinfo import read_notices
+
+    assert all(one.id.isprintable() for one in read_notices(io.BytesIO(content), "x"))
+
+
+def run_modules(content: bytes) -> None:
+    """Read the modules of an rpm repository."""
+    from regild.feeds.modules import read_modules
+    from regild.model.digest import canonical
+
+    assert canonical(read_modules(content, "x"))
+
+
+def run_rpm_file(content: bytes) -> None:
+    """Read a package file of rpm and look for who signed it."""
+    from regild.feeds.keys import Trust
+    from regild.feeds.rpm_file import check_package, read_package
+    from tests.feeds.repositories import NOW
+
+    assert read_package(io.BytesIO(content), "the package").header.identity.name
+    with contextlib.suppress(RegildError):
+        check_package(_file_of(content, ".rpm"), Trust(()), NOW, "the package")
+        raise AssertionError("nobody is trusted, and it was believed")
 
 
 def run_bom(content: bytes) -> None:
@@ -274,9 +405,11 @@ def run_deb(content: bytes) -> None:
     """Read a package file's control and its changelog."""
     from regild.feeds.changelog import find_changelog
     from regild.feeds.deb import read_control
+    from regild.feeds.shipped import read_shipped
 
     path = _file_of(content, ".deb")
     read_control(path)
+    read_shipped(path, "a", "all")
     find_changelog(path)
 
 
@@ -363,6 +496,14 @@ def seeds_of_descriptors() -> Iterator[bytes]:
     kit = Path(__file__).parents[2] / "docs/spec/conformance"
     for path in sorted(kit.rglob("*.ovf")):
         yield path.read_bytes()
+
+
+def seeds_of_advisories() -> Iterator[bytes]:
+    from tests.feeds.advisories import samples
+
+    yield from (samples.UPDATEINFO, samples.CVRF, samples.text(samples.CVRF_JSON))
+    made = (samples.osv, samples.tracker, samples.csaf, samples.secdb, samples.kev)
+    yield from (samples.text(one()) for one in made)
 
 
 def seeds_of_manifests() -> Iterator[bytes]:
@@ -496,6 +637,26 @@ def seeds_of_rpm(reader: str) -> Iterator[bytes]:
     yield bytes.fromhex("00000001 00000008 000003e8 00000006 00000000 00000001") + b"name\0\0\0\0"
 
 
+def seeds_of_rpm_files() -> Iterator[bytes]:
+    """A package file with one signature over its header; rpm need not be here to make it."""
+    import struct
+
+    def header(*entries: tuple[int, int, bytes]) -> bytes:
+        index, store = b"", b""
+        for tag, kind, value in entries:
+            count = len(value) if kind == 7 else 1
+            index += struct.pack(">IIiI", tag, kind, len(store), count)
+            store += value
+        sizes = struct.pack(">II", len(entries), len(store))
+        return b"\x8e\xad\xe8\x01\0\0\0\0" + sizes + index + store
+
+    signature = header((268, 7, b"\x89\x01"))
+    texts = ((1000, 6, b"a\0"), (1001, 6, b"1\0"), (1002, 6, b"2\0"))
+    main = header(*texts, (5092, 8, b"0" * 64 + b"\0"))
+    padded = signature + bytes(-len(signature) % 8)
+    yield b"\xed\xab\xee\xdb" + bytes(92) + padded + main + b"payload"
+
+
 def seeds_of_boms() -> Iterator[bytes]:
     """Bills as we write them."""
     from regild.describe.bom import write_cyclonedx
@@ -526,6 +687,17 @@ def seeds_of_debs() -> Iterator[bytes]:
     path = "/usr/share/doc/a/changelog.Debian.gz"
     for form in (".xz", ".gz", ".zst", ""):
         yield Deb("a", "1.1-1", files={path: gzip.compress(log)}, data=form).written()
+
+
+def seeds_of_proofs() -> Iterator[bytes]:
+    """A database, accounts, a list of modules, a cache of the linker, filters."""
+    yield (
+        b"Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n"
+        b"Conffiles:\n /etc/a 0123456789abcdef0123456789abcdef\n\n"
+    )
+    yield b"root:x:0:0:root:/root:/bin/sh\nmail:*:8:8::/:/bin/false\nroot:*:1:0:9:7:::\n"
+    yield b"kernel/a.ko: kernel/b.ko\nglibc-ld.so.cache1.1\0\0/lib/liba.so.1\0"
+    yield b"path-exclude=/usr/share/doc/*\n/a\n/b\nc\n/etc/a\n"
 
 
 def seeds_of_signed() -> Iterator[bytes]:
@@ -599,6 +771,41 @@ extent_count = 2 type = "striped" stripe_count = 1 stripes = ["pv0", 0] } } } } 
 """
 CHANGELOG = "a (1.1-1) stable; urgency=high\n\n  * CVE-2026-1.\n\n -- A <a@b>  Mon, 1 Jan 2026\n\n"
 
+REPOMD = f"""<repomd xmlns="http://linux.duke.edu/metadata/repo"><revision>1</revision>
+<data type="primary"><checksum type="sha256">{"0" * 64}</checksum><size>9</size>
+<location href="repodata/a.xml.gz"/><timestamp>1.5</timestamp></data></repomd>"""
+PRIMARY = f"""<metadata packages="1"><package type="rpm"><name>a</name><arch>noarch</arch>
+<version epoch="1" ver="2" rel="3"/><checksum type="sha256" pkgid="YES">{"0" * 64}</checksum>
+<size package="1" installed="2"/><location href="a.rpm"/><format><rpm:sourcerpm>a-2-3.src.rpm
+</rpm:sourcerpm><rpm:provides><rpm:entry name="a"/></rpm:provides></format></package></metadata>"""
+UPDATEINFO = """<updates><update type="security"><id>A</id><severity>Low</severity><references>
+<reference id="CVE-2026-1234"/></references><pkglist><collection><package name="a" version="1"
+release="2" epoch="0" arch="noarch"><reboot_suggested>1</reboot_suggested></package></collection>
+</pkglist></update></updates>"""
+MODULES = """---
+document: modulemd
+version: 2
+data:
+  name: a
+  stream: 1.10
+  version: 3
+  context: c
+  dependencies: [{requires: {platform: [el8], b: []}}]
+  artifacts: {rpms: [a-0:1-1.noarch]}
+---
+document: modulemd-defaults
+data: {module: a, stream: "1.10"}
+"""
+REPOSITORIES = """[main]
+exclude=a,b
+[updates]
+baseurl=https://a:b@mirror.example/$releasever/${basearch}/?x=y
+  http://second.example
+metalink=http://mirror.example/m?repo=a&arch=$arch
+gpgkey=file:///etc/key
+state=enabled
+"""
+
 TARGETS: dict[str, Target] = {
     "envelope": Target(run_envelope, seeds_of_envelopes),
     "descriptor": Target(run_descriptor, seeds_of_descriptors),
@@ -606,6 +813,7 @@ TARGETS: dict[str, Target] = {
     "tar": Target(run_tar, seeds_of_archives),
     "lint": Target(run_lint, seeds_of_envelopes),
     "certificate": Target(run_certificate, seeds_of_certificates),
+    "proof": Target(run_proof, seeds_of_proofs),
     "signed": Target(run_signed, seeds_of_signed),
     "vmdk": Target(run_disk, seeds_of_vmdks),
     "qcow2": Target(
@@ -624,6 +832,17 @@ TARGETS: dict[str, Target] = {
     "luks": Target(run_luks, seeds_of_luks),
     "lvm": Target(run_lvm_text, texts(LVM)),
     "fstab": Target(run_fstab, texts("UUID=a / ext4 defaults 0 1\n#x\n/dev/sda /v\\040x auto\n")),
+    "copyright": Target(
+        run_copyright,
+        texts(
+            "Format: https://x/copyright-format/1.0/\n\nFiles: *\nLicense: GPL-2+ or Artistic, and"
+            " Expat\n\nFiles: a\nLicense: GPL-2 with Linux-syscall-note exception\n text\n"
+        ),
+    ),
+    "bundle": Target(
+        run_bundle,
+        texts('<Strings xmlns="urn:x" xml:lang="en"><Msg msgid="a">A name</Msg></Strings>'),
+    ),
     "dpkg": Target(functools.partial(run_file, "/var/lib/dpkg/status"), texts(STATUS)),
     "dpkg-marks": Target(
         functools.partial(run_file, "/var/lib/apt/extended_states"),
@@ -664,12 +883,23 @@ TARGETS: dict[str, Target] = {
     "rpm-header": Target(
         functools.partial(run_rpm, "header"), functools.partial(seeds_of_rpm, "header")
     ),
+    "repositories": Target(run_repositories, texts(REPOSITORIES)),
+    "repomd": Target(run_repomd, texts(REPOMD)),
+    "primary": Target(run_primary, texts(PRIMARY)),
+    "updateinfo": Target(run_updateinfo, texts(UPDATEINFO)),
+    "modules": Target(run_modules, texts(MODULES)),
+    "rpm-file": Target(run_rpm_file, seeds_of_rpm_files),
     "rpm-ndb": Target(functools.partial(run_rpm, "ndb"), functools.partial(seeds_of_rpm, "ndb")),
     "rpm-bdb": Target(functools.partial(run_rpm, "bdb"), functools.partial(seeds_of_rpm, "bdb")),
     "bom": Target(run_bom, seeds_of_boms),
     "release": Target(run_release, texts(RELEASE)),
     "packages": Target(run_packages, texts(STATUS + f"Filename: x\nSize: 1\nSHA256: {'0' * 64}\n")),
     "deb": Target(run_deb, seeds_of_debs),
+    "advisories": Target(run_advisories, seeds_of_advisories),
+    "logins": Target(
+        run_logins,
+        texts("machine http://a:80/b login n password p\n# x\ndefault login x\nmachine c\n"),
+    ),
     "changelog": Target(run_changelog, texts(CHANGELOG)),
     "initramfs": Target(run_initramfs, seeds_of_initramfs),
     "versions": Target(run_versions, texts("1:2.3-4\n2.3~rc1-4+b1\n2.3", "1_p1-r1\n1_alpha\n1")),

@@ -33,6 +33,12 @@ PACKAGES = {
     "btrfs": "btrfs-progs",
     "cryptsetup": "cryptsetup-bin",
     "dumpe2fs": "e2fsprogs",
+    "mkntfs": "ntfs-3g",
+    "ntfs-3g": "ntfs-3g",
+    "mksquashfs": "squashfs-tools",
+    "unsquashfs": "squashfs-tools",
+    "xorriso": "xorriso",
+    "hivexregedit": "libwin-hivex-perl",
     "qemu-io": "qemu-utils",
 }
 

@@ -33,6 +33,22 @@ def mounted(image: Path, folder: Path, *options: str) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@contextlib.contextmanager
+def ntfs_mounted(image: Path, folder: Path, *options: str) -> Iterator[Path]:
+    """Mount an NTFS through ntfs-3g; the test is skipped where that is not allowed."""
+    if os.geteuid() or not os.access("/dev/fuse", os.W_OK):
+        pytest.skip("mounting through FUSE needs root and /dev/fuse")
+    folder.mkdir(exist_ok=True)
+    tool("ntfs-3g", *(("-o", ",".join(options)) if options else ()), image, folder)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+        # The driver writes on after umount has come back; it is done when nobody has it open.
+        while subprocess.run(["pgrep", "-f", f"ntfs-3g .*{image}"], capture_output=True).stdout:
+            time.sleep(0.05)
+
+
 def xfs(path: Path, *options: str) -> Path:
     """An empty XFS in a sparse file; mkfs.xfs makes none under 300 MB."""
     tool("mkfs.xfs", "-q", *options, blank(path, 304 << 20))

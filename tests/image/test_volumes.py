@@ -309,3 +309,24 @@ def test_a_luks_volume_of_the_real_tool_is_recognised(tmp_path, version):
         (volume,) = read_volumes(disk)
     assert (volume.kind, volume.filesystem) == ("encrypted", "LUKS")
     assert len(volume.uuid) == 36
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+def test_logical_partitions_of_a_real_table_are_read_with_either_size_of_sector(tmp_path, sector):
+    disk = blank(tmp_path / "disk", 64 << 20)
+    step = (1 << 20) // sector
+    made = [(1, "p", 1, 9), (2, "e", 10, 60), ("", "l", 11, 19), ("", "l", 20, 28)]
+    words = ["o"]
+    for number, kind, begin, end in made:
+        words += ["n", kind, *([number] if number else []), begin * step, end * step - 1]
+    words.append("w")
+    tool("fdisk", "-b", sector, disk, text="".join(f"{word}\n" for word in words))
+    for number in (1, 11, 20):
+        tool("mke2fs", "-q", "-F", "-t", "ext4", "-E", f"offset={number << 20}", disk, "8M")
+    with open_disk(disk) as opened:
+        found = [one for one in read_volumes(opened) if one.filesystem]
+    assert [(one.number, one.offset, one.bytes) for one in found] == [
+        (1, 1 << 20, 8 << 20),
+        (5, 11 << 20, 8 << 20),
+        (6, 20 << 20, 8 << 20),
+    ]

@@ -16,7 +16,6 @@ from regild.errors import (
     NotAnArchive,
     Truncated,
     UnsafeName,
-    UnsupportedFormat,
 )
 from regild.ovf.archive import find_form, open_appliance
 from tests.ovf.samples import envelope, write_folder, write_ova
@@ -29,8 +28,9 @@ def test_an_ova_is_read_in_place(tmp_path: Path) -> None:
     path = write_ova(tmp_path / "x.ova", FILES)
     assert find_form(path) == "ova"
     with open_appliance(path) as appliance:
-        member = appliance.disk_member(appliance.envelope.disks[0])
-        assert member is not None
+        source = appliance.disk_source(appliance.envelope.disks[0])
+        assert source is not None
+        (member,) = source.parts
         assert member.path == path
         assert member.read(10) == DISK
         assert path.read_bytes()[member.offset :][: member.bytes] == DISK
@@ -159,8 +159,9 @@ def test_archives_of_other_writers_are_read(tmp_path: Path, style: int) -> None:
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     with open_appliance(path) as appliance:
-        member = appliance.disk_member(appliance.envelope.disks[0])
-        assert member is not None
+        source = appliance.disk_source(appliance.envelope.disks[0])
+        assert source is not None
+        (member,) = source.parts
         assert member.read(10) == DISK
 
 
@@ -233,7 +234,7 @@ def test_r4_a_size_that_does_not_fit_is_refused(tmp_path: Path) -> None:
             pass
 
 
-def test_r4_chunks_are_found_and_not_taken_for_a_disk(tmp_path: Path) -> None:
+def test_r4_chunks_are_found_in_their_order(tmp_path: Path) -> None:
     chunked = envelope(
         files='<File ovf:id="file1" ovf:href="d.vmdk" ovf:size="5" ovf:chunkSize="3"/>'
     )
@@ -241,8 +242,9 @@ def test_r4_chunks_are_found_and_not_taken_for_a_disk(tmp_path: Path) -> None:
     for path in (write_ova(tmp_path / "x.ova", files), write_folder(tmp_path / "x", files)):
         with open_appliance(path) as appliance:
             assert appliance.member_names() == ("d.vmdk.000000000", "d.vmdk.000000001")
-            with pytest.raises(UnsupportedFormat):
-                appliance.disk_member(appliance.envelope.disks[0])
+            source = appliance.disk_source(appliance.envelope.disks[0])
+            assert source is not None
+            assert [part.bytes for part in source.parts] == [3, 2]
 
 
 def test_a_vdi_disk_is_not_taken_for_an_envelope(tmp_path: Path) -> None:

@@ -334,6 +334,8 @@ def test_credentials_never_reach_the_section() -> None:
     described = insert_descriptor(envelope(), Descriptor(content=content))
     assert b"secret" not in described
     assert b'uri="https://mirror.example/debian"' in described
+    strange = described.replace(b"//mirror.example", b"//user:secret@mirror.example")
+    assert read_descriptor(strange) == read_descriptor(described)
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,10 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from regild.errors import PlanError, Unsolvable
-from regild.model.content import Content, Package, Planning, Platform, Source
+from regild.model.content import Content, Package, Planning, Platform
 from regild.model.digest import sha256_of
-from regild.model.plan import NO_WISH, Archive, FeedState, Plan, Wish
-from regild.model.release import Release
+from regild.model.plan import Archive, FeedState, Plan
+from regild.model.release import IndexFile, Release
 from regild.model.versions import debian_key
 from regild.plan.solver import Move, Request, Solver, Transaction
 from regild.plan.steps import make_plan, verdict
@@ -29,8 +28,7 @@ class Shelf:
 
     releases: dict[tuple[str, str, str], Release] = field(default_factory=dict)
     feeds: tuple[FeedState, ...] = (FEED,)
-    sources: tuple[Source, ...] = ()
-    lists: Path = Path("/nowhere")
+    indexes: tuple[IndexFile, ...] = ()
 
     def put(self, name: str, version: str, arch: str = "amd64", **facts: object) -> None:
         content = f"{name} {version} {arch}".encode()
@@ -61,22 +59,17 @@ def deb(name: str, version: str = "1", arch: str = "amd64", **facts: object) -> 
 
 
 def answering(*moves: Move, kept: tuple[str, ...] = ()) -> Solver:
-    return lambda request, lists: Transaction(moves, kept)
+    return lambda request: Transaction(moves, kept)
 
 
-OFFLINE = Wish("offline")
-
-
-def planned(
-    content: Content, shelf: Shelf, solve: Solver, *hold: str, wish: Wish = NO_WISH
-) -> Plan:
-    return make_plan(content, "disk", shelf, "upgrade", solve, hold, wish)
+def planned(content: Content, shelf: Shelf, solve: Solver, *hold: str) -> Plan:
+    return make_plan(content, "disk", shelf, "upgrade", solve, hold)
 
 
 def newest_of(content: Content, shelf: Shelf) -> Solver:
     """A simple solver: all that is not held goes to its newest version, with what that needs."""
 
-    def solve(request: Request, lists: Path) -> Transaction:
+    def solve(request: Request) -> Transaction:
         held = {one.name for one in content.packages if one.hold} | set(request.holds)
         present = {(one.name, one.arch): one.version for one in content.packages}
         moves, kept = {}, []
@@ -149,19 +142,18 @@ def test_a_solver_that_insists_on_what_takes_the_booted_machine_is_refused() -> 
     shelf = Shelf()
     shelf.put("dracut", "1")
     with pytest.raises(Unsolvable, match="dracut"):
-        dracut = answering(Move("install", "dracut", "amd64", "", "1"))
-        planned(image(deb("a")), shelf, dracut, wish=OFFLINE)
+        planned(image(deb("a")), shelf, answering(Move("install", "dracut", "amd64", "", "1")))
 
 
 def test_what_takes_the_booted_machine_is_asked_away() -> None:
     asked: list[Request] = []
 
-    def solve(request: Request, lists: Path) -> Transaction:
+    def solve(request: Request) -> Transaction:
         asked.append(request)
         move = Move("install", "dracut", "amd64", "", "1")
         return Transaction(() if "dracut" in request.forbidden else (move,), ("a",))
 
-    plan = planned(image(deb("a")), Shelf(), solve, wish=OFFLINE)
+    plan = planned(image(deb("a")), Shelf(), solve)
     assert len(asked) == 2 and plan.steps == () and plan.skipped[0].name == "a"
 
 
@@ -182,38 +174,9 @@ def test_a_kernel_beside_an_unknown_loader_is_left_out_with_the_reason() -> None
     shelf = Shelf()
     shelf.put("linux-image-amd64", "2")
     content = image(deb("linux-image-amd64"), deb("grub2-common"), deb("systemd-boot"))
-    plan = planned(content, shelf, newest_of(content, shelf), wish=OFFLINE)
-    assert plan.steps == () and plan.carrier == "record"
-    assert "booted machine" in plan.skipped[0].why and "systemd-boot" in plan.skipped[0].why
-
-
-def kernel_beside(*names: str) -> tuple[Content, Shelf]:
-    shelf = Shelf()
-    for name in ("linux-image-amd64", "a"):
-        shelf.put(name, "2")
-    return image(deb("linux-image-amd64"), deb("a"), *(deb(name) for name in names)), shelf
-
-
-def test_what_takes_the_booted_machine_takes_the_whole_change_with_it() -> None:
-    content, shelf = kernel_beside("grub2-common", "systemd-boot")
     plan = planned(content, shelf, newest_of(content, shelf))
-    assert plan.carrier == "boot" and plan.carrier_why.startswith("linux-image-amd64 takes")
-    assert {one.method for one in plan.steps} == {"boot"} and len(plan.steps) == 2
-    reasons = {one.name: one.method_why for one in plan.steps}
-    assert reasons["a"] == plan.carrier_why and "systemd-boot" in reasons["linux-image-amd64"]
-
-
-def test_the_carrier_is_that_which_was_asked_for() -> None:
-    content, shelf = kernel_beside("grub2-common")
-    solve = newest_of(content, shelf)
-    plans = {
-        wish: planned(content, shelf, solve, wish=wish)
-        for wish in (NO_WISH, OFFLINE, Wish("boot"), Wish("auto", "record"), Wish("auto", "boot"))
-    }
-    carriers = [plan.carrier for plan in plans.values()]
-    assert carriers == ["record", "record", "boot", "record", "boot"]
-    assert plans[NO_WISH].id == plans[OFFLINE].id != plans[Wish("boot")].id
-    assert plans[Wish("boot")].id == plans[Wish("auto", "boot")].id
+    assert plan.steps == ()
+    assert "booted machine" in plan.skipped[0].why and "systemd-boot" in plan.skipped[0].why
 
 
 def test_what_is_left_out_is_told_with_its_version() -> None:
@@ -221,7 +184,7 @@ def test_what_is_left_out_is_told_with_its_version() -> None:
     for name in ("held", "asked", "linux-image-amd64", "kept"):
         shelf.put(name, "2")
     content = image(deb("held", hold=True), deb("asked"), deb("linux-image-amd64"), deb("kept"))
-    plan = planned(content, shelf, answering(kept=("kept",)), "asked", wish=OFFLINE)
+    plan = planned(content, shelf, answering(kept=("kept",)), "asked")
     assert [(one.name, one.available) for one in plan.skipped] == [
         (name, "2") for name in ("asked", "held", "kept", "linux-image-amd64")
     ]
@@ -275,8 +238,8 @@ def test_the_same_question_gives_the_same_plan(world: tuple[Content, Shelf]) -> 
     content, shelf = world
     one, two = (planned(content, shelf, newest_of(content, shelf)) for _ in range(2))
     assert one == two
-    backwards = lambda request, lists: replace(  # noqa: E731 - a solver in one line
-        (found := newest_of(content, shelf)(request, lists)), moves=found.moves[::-1]
+    backwards = lambda request: replace(  # noqa: E731 - a solver in one line
+        (found := newest_of(content, shelf)(request)), moves=found.moves[::-1]
     )
     assert planned(content, shelf, backwards) == one
 

@@ -18,6 +18,7 @@ MENU = "/boot/grub/grub.cfg"
 KERNEL = f"/boot/vmlinuz-{VERSION}"
 INITRD = f"/boot/initrd.img-{VERSION}"
 DEP = f"/lib/modules/{VERSION}/modules.dep"
+MODULE = f"/lib/modules/{VERSION}/kernel/a.ko"
 ENTRY = f"""menuentry 'Debian' {{
     linux {KERNEL} root=UUID=aaaa-bbbb ro quiet
     initrd {INITRD}
@@ -50,7 +51,9 @@ def whole() -> Files:
         MENU: ENTRY,
         KERNEL: kernel(),
         INITRD: initrd("init", f"lib/modules/{VERSION}", f"lib/modules/{VERSION}/kernel/ext4.ko"),
-        DEP: "a:",
+        DEP: "kernel/a.ko: kernel/b.ko\nkernel/b.ko:\n",
+        MODULE: "a",
+        MODULE.replace("a.ko", "b.ko"): "b",
         f"/lib/modules/{VERSION}/modules.builtin": "kernel/fs/xfs/xfs.ko\n",
     }
 
@@ -76,6 +79,8 @@ def holding(path: str, content: bytes | str) -> Callable[[Files], Files]:
 
 
 DAMAGE: dict[str, tuple[Callable[[Files], Files], str]] = {
+    "a module gone": (without(MODULE), "names kernel/a.ko, which is not there"),
+    "a module not listed": (holding(DEP, "kernel/b.ko:\n"), "does not name kernel/a.ko"),
     "kernel gone": (without(KERNEL), "there is no kernel"),
     "another kernel": (holding(KERNEL, kernel("6.1.0-8-amd64")), "is Linux 6.1.0-8-amd64"),
     "initrd gone": (without(INITRD), "there is no initial RAM disk"),

@@ -33,8 +33,13 @@ def test_a_kept_promise_has_no_differences() -> None:
     assert check_content((OPENSSL, NGINX), observed(NGINX, OPENSSL)) == ()
 
 
+def test_a_hold_that_was_not_there_is_a_difference() -> None:
+    (difference,) = check_content((OPENSSL,), observed(replace(OPENSSL, hold=True)))
+    assert difference.observed.endswith("on hold")
+
+
 def test_marks_and_provenance_are_no_differences() -> None:
-    other = replace(OPENSSL, auto=True, hold=True, where="/x", purl="pkg:deb/x", source="y")
+    other = replace(OPENSSL, auto=True, where="/x", purl="pkg:deb/x", source="y")
     assert check_content((OPENSSL,), observed(other)) == ()
 
 

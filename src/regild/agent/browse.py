@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from regild.agent.intake import open_image
+from regild.agent.intake import open_image, open_stored
 from regild.errors import (
     InputError,
     Malformed,
@@ -29,7 +29,6 @@ from regild.errors import (
     UsageError,
 )
 from regild.host.files import open_new, translated
-from regild.image.disk import open_disk
 from regild.image.keys import NO_KEYS, Keys
 from regild.image.tree import Guest, Node, Tree, open_guest
 from regild.model.answers import CopyAnswer, Entry, FileAnswer, ListAnswer
@@ -171,7 +170,7 @@ def _open_files(path: Path, keys: Keys) -> Iterator[Guest]:
     with open_image(path, keys) as image, contextlib.ExitStack() as stack:
         first: RegildError | None = None
         for one in image.only_system.disks:
-            disk = stack.enter_context(open_disk(one.path, one.offset, one.bytes))
+            disk = stack.enter_context(open_stored(one))
             try:
                 guest = stack.enter_context(open_guest(disk, one.name, keys))
             except (InputError, UnsupportedError, NothingRead) as error:

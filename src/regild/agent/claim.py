@@ -108,6 +108,7 @@ def _answer(claim: Claim) -> DescribeAnswer:
     return DescribeAnswer(
         image=str(image.path),
         form=image.form,
+        name=image.appliance.name_of(claim.system) if image.appliance else "",
         system=claim.system,
         platform=content.platform,
         packages=content.packages,

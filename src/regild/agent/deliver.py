@@ -12,6 +12,7 @@ from regild import __version__
 from regild.agent.inscribe import check_beside, check_target, new_descriptor
 from regild.agent.inspect import Inspected
 from regild.describe.bom import write_cyclonedx
+from regild.describe.licences import Licences
 from regild.errors import UsageError
 from regild.image.convert import write_raw, write_through_qemu
 from regild.image.merkle import virtual_digest
@@ -70,6 +71,7 @@ class Delivery:
     observed: Content
     receipt: Receipt
     created: str
+    licences: Licences
 
 
 def check_deliverable(inspected: Inspected, output: Path, form: str | None, force: bool) -> Target:
@@ -182,7 +184,8 @@ def _draft(
     inspected, image = delivery.inspected, delivery.inspected.image
     descriptor = _descriptor(delivery, progress)
     stem = _stem(output)
-    bill = write_cyclonedx(delivery.observed, stem, delivery.created, __version__)
+    facts = (stem, delivery.created, __version__, delivery.licences)
+    bill = write_cyclonedx(delivery.observed, *facts)
     if is_package and image.appliance is not None:
         disks = {inspected.boot.stored.id: disk}
         draft = draft_of(image.appliance, stem, disks, {inspected.system.id: descriptor}, Bom(bill))

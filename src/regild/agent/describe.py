@@ -33,6 +33,7 @@ def answer_of(inspected: Inspected) -> DescribeAnswer:
     return DescribeAnswer(
         image=str(image.path),
         form=image.form,
+        name=image.appliance.name_of(inspected.system.id) if image.appliance else "",
         system=inspected.system.id,
         platform=content.platform,
         packages=content.packages,

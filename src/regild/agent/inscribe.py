@@ -21,8 +21,10 @@ from regild.agent.intake import SIDECAR, Image, System, open_image
 from regild.agent.verify import require_manifest
 from regild.describe import spdx
 from regild.describe.bom import write_cyclonedx
+from regild.describe.licences import Licences, read_licences
 from regild.errors import TargetExists, UsageError
 from regild.host.files import digest_file, write_whole
+from regild.host.remote import modified_at
 from regild.image.keys import NO_KEYS, Keys
 from regild.image.merkle import virtual_digest
 from regild.model.answers import DescribeAnswer, Output
@@ -82,7 +84,8 @@ def inscribe(
         with open_system(image, image.only_system) as inspected:
             created = created_of(path)
             descriptor = new_descriptor(inspected, created, _virtual(inspected, progress))
-            bom = new_bom(image, inspected.content, out, created, sbom, bom_format)
+            licences = licences_of(inspected, progress) if sbom != "none" else {}
+            bom = new_bom(image, inspected.content, out, created, sbom, bom_format, licences)
             place = Place(image, inspected.system, inspected.boot)
             published = write_described(place, descriptor, bom, out, force, progress)
             return answer_written(answer_of(inspected), published)
@@ -135,7 +138,7 @@ def created_of(path: Path) -> str:
     """The time to write into the result: SOURCE_DATE_EPOCH where it is set, else that of the
     image, so that equal input gives equal bytes (RFC 3339, UTC)."""
     told = os.environ.get("SOURCE_DATE_EPOCH", "")
-    seconds = int(told) if told.isascii() and told.isdigit() else int(path.stat().st_mtime)
+    seconds = int(told) if told.isascii() and told.isdigit() else modified_at(path)
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -148,7 +151,13 @@ def _virtual(inspected: Inspected, progress: Progress) -> dict[str, Digest]:
 
 
 def new_bom(
-    image: Image, content: Content, out: Path, created: str, sbom: str, bom_format: str
+    image: Image,
+    content: Content,
+    out: Path,
+    created: str,
+    sbom: str,
+    bom_format: str,
+    licences: Licences,
 ) -> Bom | None:
     """The bill of materials for what is written, in the place and format that are wished.
 
@@ -160,9 +169,15 @@ def new_bom(
         raise UsageError(what="a bare disk has no package that a bill of materials could lie in")
     location = "package" if sbom == "embed" else "sidecar"
     if bom_format == "spdx":
-        bill = spdx.write_spdx(content, out.stem, created, __version__)
+        bill = spdx.write_spdx(content, out.stem, created, __version__, licences)
         return Bom(bill, location, spdx.MEDIA_TYPE, spdx.SUFFIX)
-    return Bom(write_cyclonedx(content, out.stem, created, __version__), location)
+    return Bom(write_cyclonedx(content, out.stem, created, __version__, licences), location)
+
+
+def licences_of(inspected: Inspected, progress: Progress) -> Licences:
+    """The licences of the packages of a system, as far as its guest states them."""
+    progress.step("Reading licences")
+    return read_licences(inspected.guest, inspected.content.packages)
 
 
 def write_described(
@@ -216,7 +231,7 @@ def _disk_draft(place: Place, descriptor: Descriptor, bom: Bom | None, name: str
     boot = place.boot
     if boot.disk.format not in SUFFIXES:
         raise UsageError(f"{boot.disk.format} disks are read and not written; convert it before")
-    stored = Copied((Member(name, boot.stored.path, boot.stored.offset, boot.stored.bytes),))
+    stored = Copied((Member(name, *boot.stored.whole()),))
     disk = NewDisk(stored, boot.disk.format, boot.disk.size)
     envelope = place.image.envelope_bytes
     return draft_of_disk(name, disk, descriptor, bom, envelope=envelope)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from regild.agent.belief import DiskEvidence, Evidence, believe
-from regild.agent.intake import Image, StoredDisk, System
+from regild.agent.intake import Image, StoredDisk, System, open_stored
 from regild.agent.signature import BROKEN, signature_of
 from regild.describe.reader import describe_guest
 from regild.errors import (
@@ -22,7 +22,7 @@ from regild.errors import (
     RegildError,
     UnsupportedError,
 )
-from regild.image.disk import Disk, open_disk
+from regild.image.disk import Disk
 from regild.image.tree import Guest, open_guest
 from regild.image.volumes import read_volumes
 from regild.model.appliance import Descriptor, DescriptorState
@@ -69,7 +69,7 @@ def open_system(image: Image, system: System) -> Iterator[Inspected]:
     disks.
     """
     with contextlib.ExitStack() as stack:
-        disks = tuple(OpenDisk(one, stack.enter_context(_open(one))) for one in system.disks)
+        disks = tuple(OpenDisk(one, stack.enter_context(open_stored(one))) for one in system.disks)
         boot, guest = _found_guest(image, disks, stack)
         further = tuple(one for disk in disks if disk is not boot for one in _unread(disk))
         content = describe_guest(guest)
@@ -134,10 +134,6 @@ def digest_like(promised: Digest, content: bytes) -> Digest:
     """The digest of some bytes by the algorithm of another digest."""
     algorithm = promised.partition(":")[0]
     return Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}")
-
-
-def _open(stored: StoredDisk) -> contextlib.AbstractContextManager[Disk]:
-    return open_disk(stored.path, stored.offset, stored.bytes)
 
 
 def _found_guest(

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from regild.errors import NotAnArchive, UnsupportedError
+from regild.errors import MissingFile, NotAnArchive, TooLarge, UnsupportedError, UnsupportedFormat
 from regild.host.files import read_limited
-from regild.image.disk import open_disk
+from regild.host.remote import address_of, open_remote
+from regild.image.disk import Disk, is_packed, open_disk, open_parts
 from regild.image.keys import NO_KEYS, Keys
 from regild.image.volumes import read_volumes
 from regild.model.answers import Form
@@ -26,6 +27,11 @@ from regild.ovf.manifest import read_manifest
 
 MAX_ENVELOPE_BYTES = 16 << 20
 SIDECAR = ".ovf"
+PARENTS_MAX = 32
+
+
+Part = tuple[Path, int, int]
+"""A file, and the offset and length of what is meant in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +41,49 @@ class StoredDisk:
     id: str
     """diskId of the envelope; empty for a bare disk without one."""
     name: str
-    path: Path
-    offset: int
-    bytes: int
+    """Of its file, or of the first of its chunks."""
+    parts: tuple[Part, ...]
+    """One behind another; more than one where it is stored in chunks."""
+    packed: bool = False
+    """It is compressed, as a file or inside its package."""
+    parent: StoredDisk | None = None
+    """What a delta disk holds the difference to."""
+
+    @property
+    def path(self) -> Path:
+        """The file that holds it, or the begin of it."""
+        return self.parts[0][0]
+
+    @property
+    def bytes(self) -> int:
+        """How much it takes as it is stored."""
+        return sum(length for _path, _offset, length in self.parts)
+
+    def whole(self) -> Part:
+        """Where a disk lies that can be changed: whole, in one place of this machine, as it is.
+
+        Raises: UnsupportedFormat, saying what to do first.
+        """
+        for wrong, why in (
+            (address_of(self.path), "it lies on a server; download it first"),
+            (len(self.parts) > 1, "it is stored in chunks; join them first"),
+            (self.packed, "it is compressed; unpack it first"),
+            (self.parent, "it is a delta disk; flatten it first"),
+        ):
+            if wrong:
+                raise UnsupportedFormat(where=self.name, why=why)
+        return self.parts[0]
+
+
+@contextlib.contextmanager
+def open_stored(stored: StoredDisk) -> Iterator[Disk]:
+    """Open a disk however its package keeps it.
+
+    Raises: as `open_parts`.
+    """
+    with contextlib.ExitStack() as stack:
+        parent = stack.enter_context(open_stored(stored.parent)) if stored.parent else None
+        yield stack.enter_context(open_parts(stored.parts, stored.packed, parent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +148,30 @@ def open_image(path: Path, keys: Keys = NO_KEYS) -> Iterator[Image]:
 
 def _bare(path: Path) -> Image:
     """A bare disk, with the envelope beside it that speaks of it, if there is one."""
-    with open_disk(path) as disk:
-        volumes = read_volumes(disk, str(path)) if disk.format == "raw" else ()
+    packed = is_packed(path)
+    # What is packed is unpacked once, when it is read; until then there is nothing to look at.
+    with contextlib.nullcontext() if packed else open_disk(path) as disk:
+        volumes = read_volumes(disk, str(path)) if disk and disk.format == "raw" else ()
         if len(volumes) == 1 and volumes[0].number == 0 and volumes[0].kind == "unknown":
             raise NotAnArchive(where=str(path), why=volumes[0].why)
-    stored_bytes = path.stat().st_size
+        whole = ((path, 0, _bytes_of(path)),)
     sidecar = path.with_suffix(SIDECAR)
     if sidecar != path and sidecar.is_file():
         content = read_limited(sidecar, MAX_ENVELOPE_BYTES)
         found = _beside(path, read_envelope(content, str(sidecar)))
         if found is not None:
             disk_id, system_id = found
-            stored = StoredDisk(disk_id, path.name, path, 0, stored_bytes)
+            stored = StoredDisk(disk_id, path.name, whole, packed)
             system = System(system_id, (stored,))
             promised = _promised(sidecar.with_suffix(".mf"))
             return Image(path, "disk", (system,), None, content, promised, sidecar.name)
-    return Image(path, "disk", (System("", (StoredDisk("", path.name, path, 0, stored_bytes),)),))
+    return Image(path, "disk", (System("", (StoredDisk("", path.name, whole, packed),)),))
+
+
+def _bytes_of(path: Path) -> int:
+    """The bytes of a file, here or on a server."""
+    address = address_of(path)
+    return open_remote(address).size if address else path.stat().st_size
 
 
 def _promised(path: Path) -> Mapping[str, Digest]:
@@ -150,9 +204,23 @@ def _systems(envelope: Envelope, appliance: Appliance) -> tuple[System, ...]:
 
 def _stored(envelope: Envelope, appliance: Appliance) -> dict[str, StoredDisk]:
     """Every disk that has a file, by its id; blank disks have none."""
-    members = {disk.id: appliance.disk_member(disk) for disk in envelope.disks}
-    return {
-        disk_id: StoredDisk(disk_id, member.name, member.path, member.offset, member.bytes)
-        for disk_id, member in members.items()
-        if member is not None
-    }
+    sources = {disk.id: appliance.disk_source(disk) for disk in envelope.disks}
+    found: dict[str, StoredDisk] = {}
+
+    def store(disk_id: str, depth: int = 0) -> StoredDisk | None:
+        # The envelope was refused before if a disk were its own ancestor.
+        if depth > PARENTS_MAX:
+            raise TooLarge(where=disk_id, why=f"it has more than {PARENTS_MAX} parents")
+        source = sources.get(disk_id)
+        if source is not None and disk_id not in found:
+            parts = tuple((one.path, one.offset, one.bytes) for one in source.parts)
+            name = source.parts[0].name
+            parent = store(source.parent, depth + 1)
+            if source.parent and parent is None:
+                raise MissingFile(where=source.parent, why=f"{disk_id} is the difference to it")
+            found[disk_id] = StoredDisk(disk_id, name, parts, source.packed, parent)
+        return found.get(disk_id)
+
+    for disk_id in sources:
+        store(disk_id)
+    return found

@@ -15,6 +15,7 @@ from regild.agent.describe import describe
 from regild.agent.intake import open_image
 from regild.errors import HostError, MissingFile, NotAnArchive, RegildError, TooLarge
 from regild.host.files import translated
+from regild.host.remote import address_of, approve, approved_hosts
 from regild.image.keys import NO_KEYS, Keys
 from regild.model.answers import DescribeAnswer
 from regild.model.progress import Progress, Silent
@@ -38,7 +39,9 @@ def spread(paths: Iterable[Path]) -> tuple[Path, ...]:
     """
     found: dict[Path, None] = {}
     for path in paths:
-        if not path.exists() and glob.has_magic(str(path)):
+        if address_of(path):
+            found[path] = None
+        elif not path.exists() and glob.has_magic(str(path)):
             pattern = str(path.relative_to(path.anchor))
             matched = sorted(Path(path.anchor).glob(pattern))
             if not matched:
@@ -69,7 +72,8 @@ def describe_many(
     method = multiprocessing.get_context("spawn")
     progress.step(f"Reading {len(images)} images")
     with ProcessPoolExecutor(workers, mp_context=method) as pool:
-        futures = [pool.submit(_described, image, keys) for image in images]
+        hosts = approved_hosts()
+        futures = [pool.submit(_described, image, keys, hosts) for image in images]
         try:
             for image, future in zip(images, futures, strict=True):
                 try:
@@ -80,7 +84,8 @@ def describe_many(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _described(image: Path, keys: Keys) -> Answers:
+def _described(image: Path, keys: Keys, hosts: tuple[str, ...]) -> Answers:
+    approve(hosts)
     try:
         return describe(image, Silent(), keys)
     except RegildError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from msgspec.structs import asdict, replace
 
 from regild.agent.claim import read_claims
+from regild.agent.evidence import open_known, with_evidence
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
 from regild.agent.site import Site, policy_of
@@ -19,17 +19,18 @@ from regild.errors import IntegrityError, UnsupportedError
 from regild.feeds.apt import refresh
 from regild.feeds.archives import fetch_archives
 from regild.feeds.available import Available
-from regild.feeds.changelog import find_changelog, read_cves
 from regild.feeds.deb import read_control
 from regild.feeds.policy import SitePolicy
+from regild.host.remote import address_of
 from regild.image.keys import NO_KEYS, Keys
 from regild.model.answers import PlanAnswer
 from regild.model.appliance import DescriptorState
 from regild.model.content import Content
 from regild.model.digest import Digest
-from regild.model.plan import Basis, Plan, Step
+from regild.model.plan import Basis, Plan
 from regild.model.progress import Progress
-from regild.plan.apt_get import AptGet
+from regild.ovf.archive import find_form
+from regild.plan.libsolv import open_libsolv
 from regild.plan.steps import make_plan
 
 
@@ -68,12 +69,12 @@ def plan_image(
 
     From `disk` what the disk holds is planned on, and a descriptor is only compared with it; from
     `descriptor` its claim alone, with no byte of a disk read. `auto` is the disk where the image
-    is a local file, as it always is here.
+    is a local file, and what a package on a server claims where it claims anything.
 
     Raises: as `open_image`, `open_system`, `read_claims` and `plan_content`; IntegrityError when
     the descriptor is to be planned on and cannot be believed.
     """
-    if basis == "descriptor":
+    if basis == "descriptor" or (basis == "auto" and address_of(path) and _claims(path)):
         return _plan_claim(path, site, progress)
     with open_image(path, keys) as image:
         progress.step(f"Reading {path.name}")
@@ -81,6 +82,11 @@ def plan_image(
             planned = plan_system(inspected, site, progress)
             answer = _answer(planned.plan, inspected.content, path, inspected.state)
             return replace(answer, system=inspected.system.id)
+
+
+def _claims(path: Path) -> bool:
+    """Whether a package says of itself what it holds."""
+    return find_form(path) is not None and any(one.descriptor for one in read_claims(path))
 
 
 def _plan_claim(path: Path, site: Site, progress: Progress) -> PlanAnswer:
@@ -121,51 +127,12 @@ def plan_content(content: Content, basis: Basis, site: Site, progress: Progress)
     available = refresh(content, policy, site.cache, now, progress)
     progress.step("Working out what changes")
     plan = _solved(content, basis, available, site)
-    if plan.steps:
-        progress.step("Looking into the changelogs")
-        plan = with_fixes(plan, content, policy, site.cache, progress)
+    with open_known(policy, site.cache, now, progress) as known:
+        plan = with_evidence(plan, content, known, policy, site.cache, progress)
     return Planned(plan, available, site, policy)
 
 
 def _solved(content: Content, basis: Basis, available: Available, site: Site) -> Plan:
-    """The plan for a content, by the machine's apt-get."""
-    with tempfile.TemporaryDirectory(prefix="regild-plan-") as folder:
-        solve = AptGet(Path(folder))
-        return make_plan(
-            content, basis, available, site.plan.mode, solve, site.plan.hold, site.plan.wish
-        )
-
-
-def with_fixes(
-    plan: Plan, content: Content, policy: SitePolicy, cache: Path, progress: Progress
-) -> Plan:
-    """The plan with the CVE ids that the packages' own changelogs name since the old version.
-
-    Of each source's packages the smallest are looked into first, until one holds a changelog.
-    """
-    before = {(one.name, one.arch): one.source_version or one.version for one in content.packages}
-    waiting: dict[str, list[Step]] = {}
-    for step in plan.steps:
-        if step.archive and step.action == "upgrade":
-            waiting.setdefault(step.source, []).append(step)
-    for steps in waiting.values():
-        steps.sort(key=lambda step: step.archive.bytes if step.archive else 0)
-    fixes: dict[str, tuple[str, ...]] = {}
-    while waiting:
-        firsts = {source: steps.pop(0) for source, steps in waiting.items()}
-        archives = [step.archive for step in firsts.values() if step.archive]
-        files = fetch_archives(archives, policy, cache, progress)
-        for source, step in firsts.items():
-            changelog = find_changelog(files[step.archive.digest]) if step.archive else None
-            if changelog is not None:
-                fixes[source] = read_cves(changelog, before.get((step.name, step.arch), step.was))
-        waiting = {name: rest for name, rest in waiting.items() if rest and name not in fixes}
-    told = (_told(step, fixes.get(step.source, ())) for step in plan.steps)
-    return replace(plan, steps=tuple(told))
-
-
-def _told(step: Step, fixes: tuple[str, ...]) -> Step:
-    """A step with what its source's changelog says."""
-    if step.action != "upgrade" or not fixes:
-        return step
-    return replace(step, fixes=fixes, evidence="changelog")
+    """The plan for a content, by libsolv."""
+    with open_libsolv() as solve:
+        return make_plan(content, basis, available, site.plan.mode, solve, site.plan.hold)

@@ -1,65 +1,166 @@
-"""Proving a changed disk before anything is written: it holds what was promised, and it boots."""
+"""Proving a changed disk before anything is written: all that the static proof asks, at once."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from regild.agent.inspect import Inspected
 from regild.change.apply import Changed
+from regild.change.repository import archive_name
 from regild.describe.boot import read_boot
+from regild.describe.licences import Licences, read_licences
 from regild.describe.reader import describe_guest
 from regild.errors import ProveError
+from regild.feeds.shipped import ShippedPackage, read_shipped
+from regild.host.namespace import View
+from regild.host.scratch import Scratch
+from regild.host.stage import run_stage
 from regild.image.overlay import Overlay
 from regild.image.tree import Guest, open_guest
-from regild.model.content import Content
-from regild.model.plan import Plan
+from regild.model.content import Content, Unknown
+from regild.model.json import from_json, to_json
+from regild.model.plan import Difference, Plan
 from regild.model.progress import Progress
-from regild.prove.boot_chain import check_boot_chain
-from regild.prove.check import check_content
+from regild.prove.scene import Scene
+from regild.prove.static import Found, prove_static
+from regild.prove.touched import Area
 
-CHECKS: tuple[str, ...] = (
+RECORDED: tuple[str, ...] = (
     "every changed path is accounted for by a package, dpkg's state, a trigger or a script",
     "every changed path was read back from the image",
-    "e2fsck finds the changed filesystems clean",
     "dpkg --audit finds nothing",
-    "the packages described again are those that the plan expects",
 )
-BOOT_CHECK = "boot menu, kernels, modules, initial RAM disks and root agree"
-BOOT_PLACES = ("/boot/", "/lib/modules/", "/usr/lib/modules/", "/vmlinuz", "/initrd.img")
+"""What the record carrier has checked when it is done, or there would be no overlay."""
+COMPARED = ("ext2", "ext3", "ext4")
+SECONDS_MAX = 1800
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was observed in the result, and what was checked and held."""
+    """What was observed in the result, what was checked and held, and what was not checked."""
 
     observed: Content
     checks: tuple[str, ...]
+    licences: Licences
+    """Of its packages, for the bill of materials."""
+    unchecked: tuple[Unknown, ...] = ()
 
 
 def prove_result(
-    overlay: Overlay, inspected: Inspected, plan: Plan, changed: Changed, progress: Progress
+    overlay: Overlay,
+    inspected: Inspected,
+    plan: Plan,
+    changed: Changed,
+    job: Scratch,
+    progress: Progress,
 ) -> Proof:
-    """Describe a changed disk afresh and hold it against what the plan promised.
-
-    What the boot chain lacked before is not held against the change.
+    """Describe a changed disk afresh and hold it against what the plan promised, and against the
+    plan's package files in the job's repository.
 
     Raises: ProveError, and as `open_guest`.
     """
     progress.step("Describing the result")
-    with open_guest(overlay, inspected.boot.stored.name) as guest:
+    with open_guest(overlay, inspected.boot.stored.name, inspected.image.keys) as guest:
         observed = describe_guest(guest)
-        differences = check_content(plan.expected, observed)
-        told = tuple(f"{one.what}: {one.expected} != {one.observed}" for one in differences)
-        checks = CHECKS
-        if not told and any(row.path.startswith(BOOT_PLACES) for row in changed.explained):
-            progress.step("Checking what the result boots with")
-            before = _faults(inspected.guest)
-            told = tuple(one for one in _faults(guest) if one not in before)
-            checks = (*CHECKS, BOOT_CHECK)
-    if told:
-        raise ProveError(where="the result", differences=told)
-    return Proof(observed, checks)
+        touched = filesystems = None
+        known = _recorded(changed)
+        if known is not None and areas_of(inspected.guest):
+            touched, filesystems = compare(inspected, changed.overlay, known, job, progress)
+        progress.step("Proving the result")
+        scene = Scene(
+            guest,
+            observed,
+            boot=read_boot(guest.tree).entries,
+            before=inspected.guest,
+            boot_before=read_boot(inspected.guest.tree).entries,
+            expected=plan.expected,
+            shipped=shipped_of(plan, job.path / "repository"),
+            touched=touched,
+            filesystems=filesystems,
+            changed=known,
+        )
+        proof = prove_static(scene)
+        licences = read_licences(guest, observed.packages)
+    if proof.found:
+        raise ProveError(where="the result", differences=tuple(map(told_of, proof.found)))
+    checks = (*(RECORDED if changed.carrier == "record" else ()), *proof.held)
+    return Proof(observed, checks, licences, (*proof.unchecked, *_uncompared(inspected.guest)))
 
 
-def _faults(guest: Guest) -> tuple[str, ...]:
-    return check_boot_chain(guest, read_boot(guest.tree).entries)
+def shipped_of(plan: Plan, repository: Path) -> tuple[ShippedPackage, ...]:
+    """What the plan's package files hold; a removal has none.
+
+    Raises: as `read_shipped`.
+    """
+    return tuple(
+        read_shipped(repository / archive_name(step), step.name, step.arch)
+        for step in plan.steps
+        if step.archive is not None and step.type == "deb"
+    )
+
+
+def compare(
+    inspected: Inspected, overlay: str, known: frozenset[str], job: Scratch, progress: Progress
+) -> tuple[tuple[Difference, ...], tuple[Difference, ...]]:
+    """What differs from the disk as it was and is not on record, and what e2fsck finds; without an
+    overlay the latter alone.
+
+    Raises: UnsupportedFormat for a disk that is not stored as one piece; as `run_stage`.
+    """
+    path, offset, length = inspected.boot.stored.whole()
+    with path.open("rb") as file:
+        request = {
+            "disk": file.fileno(),
+            "where": str(path),
+            "offset": offset,
+            "bytes": length,
+            "areas": to_json(areas_of(inspected.guest), indent=0),
+            "overlay": overlay,
+            "known": sorted(known),
+            "scratch": str(job.guest / "metadata.img"),
+        }
+        answer = run_stage(
+            "regild.prove.touched",
+            request,
+            ids=job.ids,
+            view=View(writable=(job.guest,)),
+            log=job.path / "stages.log",
+            progress=progress,
+            keep=(file.fileno(),),
+            timeout_seconds=SECONDS_MAX,
+        )
+    kind = tuple[Difference, ...]
+    return from_json(kind, answer["touched"]), from_json(kind, answer["filesystems"])
+
+
+def areas_of(guest: Guest) -> tuple[Area, ...]:
+    """The guest's filesystems that can be compared inode by inode."""
+    return tuple(
+        Area(mount.path, mount.volume.offset, mount.volume.bytes)
+        for mount in guest.mounts
+        if mount.filesystem in COMPARED and not mount.volume.layer
+    )
+
+
+def _uncompared(guest: Guest) -> Iterator[Unknown]:
+    """The guest's filesystems of which it cannot be said that nothing else changed."""
+    compared = {area.mount for area in areas_of(guest)}
+    for mount in guest.mounts:
+        if mount.path not in compared:
+            why = f"{mount.volume.layer or mount.filesystem} is not compared file by file"
+            yield Unknown(mount.path, why)
+
+
+def told_of(found: Found) -> str:
+    """A difference in one line, behind the check that found it."""
+    one = found.difference
+    return f"{found.check}: {one.what}: {one.expected} != {one.observed}"
+
+
+def _recorded(changed: Changed) -> frozenset[str] | None:
+    """The paths on record; a guest that was booted has none."""
+    if changed.carrier != "record":
+        return None
+    return frozenset(row.path for row in changed.explained)

@@ -17,12 +17,11 @@ from regild.agent.inscribe import (
     write_draft,
 )
 from regild.agent.inspect import OpenDisk
-from regild.agent.intake import Image, open_image
+from regild.agent.intake import Image, open_image, open_stored
 from regild.agent.verify import require_manifest
 from regild.describe.bom_reader import MAX_BYTES, read_bom
 from regild.errors import MissingFile
 from regild.host.files import digest_file, read_limited, write_whole
-from regild.image.disk import open_disk
 from regild.image.merkle import virtual_digest
 from regild.model.answers import DescribeAnswer, DiskAnswer, Output, StripAnswer
 from regild.model.appliance import Binding, Descriptor, DescriptorState
@@ -81,10 +80,7 @@ def from_bom(
         system = image.only_system
         if not system.disks:
             raise MissingFile(where=f"a disk in {path}", why="there is none to speak of")
-        disks = [
-            OpenDisk(one, stack.enter_context(open_disk(one.path, one.offset, one.bytes)))
-            for one in system.disks
-        ]
+        disks = [OpenDisk(one, stack.enter_context(open_stored(one))) for one in system.disks]
         bindings = []
         for one in disks:
             progress.step(f"Hashing the virtual disk {one.stored.id}".rstrip(), one.disk.size)
@@ -99,7 +95,7 @@ def from_bom(
             created=created,
             tool=f"regild {__version__}",
         )
-        bom = new_bom(image, content, out, created, sbom, bom_format)
+        bom = new_bom(image, content, out, created, sbom, bom_format, {})
         place = Place(image, system, disks[0])
         published = write_described(place, descriptor, bom, out, force, progress)
         answer = answer_written(_answer(image, content, disks), published)

@@ -3,7 +3,6 @@
     cache = "/var/cache/regild"
     [plan]
     mode = "security"
-    method = "offline"
     hold = ["nginx"]
     [feeds]
     allow = ["mirror.example", "10.0.0.0/8"]
@@ -12,7 +11,7 @@
     "http://deb.example/debian" = "http://mirror.example/debian"
 
 An unknown key is an error, because a misspelled wish is worse than none. `[feeds]` is read by
-`regild.feeds.policy`.
+`regild.feeds.settings`.
 """
 
 from __future__ import annotations
@@ -28,31 +27,21 @@ import msgspec
 from regild.errors import UsageError
 from regild.feeds import policy
 from regild.feeds.policy import SitePolicy
+from regild.feeds.settings import read_policy
 from regild.host.files import read_limited
-from regild.model.plan import CarrierWish, MethodWish, Mode, Wish
+from regild.model.plan import Mode
 
 FILE = "regild.toml"
 MAX_BYTES = 1 << 20
 MODES: tuple[str, ...] = get_args(Mode)
-METHODS: tuple[str, ...] = get_args(MethodWish)
-CARRIERS: tuple[str, ...] = get_args(CarrierWish)
-CONTRADICTIONS = {"offline": "boot", "boot": "record"}
-"""A method, and the carrier that is not one of it."""
 PARTS = ("cache", "plan", "feeds")
 
 
 class PlanWishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[plan]`: how far an image may change, and how."""
+    """`[plan]`: how far an image may change."""
 
     mode: Mode = "upgrade"
     hold: tuple[str, ...] = ()
-    method: MethodWish = "auto"
-    carrier: CarrierWish = "auto"
-
-    @property
-    def wish(self) -> Wish:
-        """How the change is wanted to be carried out."""
-        return Wish(self.method, self.carrier)
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -94,7 +83,7 @@ def read_site(path: Path | None = None) -> Site:
         raise UsageError(
             what=f"{file}: {unknown[0]} is not a setting; there are {', '.join(PARTS)}"
         )
-    return Site(plan, policy.read_policy(file), file.parent / cache if cache else None)
+    return Site(plan, read_policy(file), file.parent / cache if cache else None)
 
 
 def with_options(
@@ -106,22 +95,21 @@ def with_options(
     allow: Sequence[str] = (),
     hold: Sequence[str] = (),
     cache: Path | None = None,
-    method: str | None = None,
-    carrier: str | None = None,
+    advisories: Sequence[str] = (),
+    accept_older: bool = False,
 ) -> Site:
     """The site's wishes with those of a command line over them; lists are added.
 
     Raises: UsageError.
     """
-    asked = (("mode", mode, MODES), ("method", method, METHODS), ("carrier", carrier, CARRIERS))
-    for name, value, values in asked:
-        if value is not None and value not in values:
-            raise UsageError(what=f"--{name} is {', '.join(values)}, not {value}")
-    told = {name: value for name, value, _ in asked if value is not None}
-    plan = msgspec.structs.replace(site.plan, **told, hold=(*site.plan.hold, *hold))
-    if plan.carrier == CONTRADICTIONS.get(plan.method):
-        raise UsageError(what=f"--method {plan.method} and --carrier {plan.carrier} contradict")
+    if mode is not None and mode not in MODES:
+        raise UsageError(what=f"--mode is {', '.join(MODES)}, not {mode}")
+    plan = msgspec.structs.replace(
+        site.plan, mode=mode or site.plan.mode, hold=(*site.plan.hold, *hold)
+    )
     feeds = policy.with_options(site.feeds, mirror, allow, offline)
+    feeds = policy.with_advisories(feeds, advisories)
+    feeds = msgspec.structs.replace(feeds, accept_older=accept_older)
     return Site(plan, feeds, cache or site.kept)
 
 

@@ -20,11 +20,9 @@ from regild.agent.planning import Planned, plan_system
 from regild.agent.proof import prove_result
 from regild.agent.site import Site
 from regild.agent.verify import require_manifest
-from regild.change.apply import Boot, Changed, DiskFile, apply_plan
+from regild.change.apply import Changed, DiskFile, apply_plan
 from regild.change.repository import write_repository
-from regild.change.start import read_start
 from regild.change.tree import Part
-from regild.describe.boot import read_boot
 from regild.describe.reader import require_planning
 from regild.errors import UnsupportedError
 from regild.host.namespace import find_id_map
@@ -36,7 +34,6 @@ from regild.model.digest import hex_of
 from regild.model.plan import Plan
 from regild.model.progress import Progress
 from regild.model.receipt import Receipt
-from regild.plan.method import writes_loader
 from regild.prove.receipt import make_receipt
 from regild.publish.assemble import Published
 
@@ -65,6 +62,7 @@ def update(
         require_manifest(image, progress)
         progress.step(f"Reading {path.name}")
         with open_system(image, image.only_system) as inspected:
+            inspected.boot.stored.whole()
             check_deliverable(inspected, output, form, force)
             check_known(inspected)
             planned = plan_system(inspected, site, progress)
@@ -129,15 +127,17 @@ def _carry_out(
     plan = planned.plan
     changed = _change(inspected, planned, job, timeout_seconds, progress)
     with Overlay.open(Path(changed.overlay), inspected.boot.disk) as overlay:
-        proof = prove_result(overlay, inspected, plan, changed, progress)
+        proof = prove_result(overlay, inspected, plan, changed, job, progress)
         receipt = make_receipt(
             plan,
             proof.observed,
             carrier=changed.carrier,
             checks=proof.checks,
             tool=f"regild {__version__}",
+            unchecked=proof.unchecked,
         )
-        delivery = Delivery(inspected, overlay, proof.observed, receipt, created_of(plan))
+        created = created_of(plan)
+        delivery = Delivery(inspected, overlay, proof.observed, receipt, created, proof.licences)
         published = deliver(delivery, output, form, job.path, force, progress)
     return _answer(plan, proof.observed, receipt, published)
 
@@ -155,9 +155,8 @@ def _change(
     files = {digest: package.path for digest, package in packages.items()}
     stanzas = {digest: package.control for digest, package in packages.items()}
     write_repository(repository, planned.plan, files, stanzas)
-    stored = inspected.boot.stored
     return apply_plan(
-        DiskFile(stored.path, stored.offset, stored.bytes),
+        DiskFile(*inspected.boot.stored.whole()),
         parts_of(inspected),
         planned.plan,
         repository,
@@ -165,24 +164,7 @@ def _change(
         now_ns=time.time_ns(),
         timeout_seconds=timeout_seconds,
         progress=progress,
-        boot=_boot(inspected, planned.plan, job) if planned.plan.carrier == "boot" else None,
     )
-
-
-def _boot(inspected: Inspected, plan: Plan, job: Scratch) -> Boot:
-    """What it takes to boot the guest, its kernel read out of the image.
-
-    Where a boot loader is changed, what lies outside of the guest's filesystems is taken over: the
-    gap before the first partition, and the partitions that firmware starts from.
-    """
-    guest = inspected.guest
-    start = read_start(guest, read_boot(guest.tree).entries, job.folder("start"))
-    if not any(writes_loader(step.name) for step in plan.steps):
-        return Boot(start)
-    firmware = [one for one in guest.volumes if one.kind == "bios-boot" or one.filesystem == "vfat"]
-    gap = min((one.offset for one in guest.volumes if one.offset), default=0)
-    areas = [(0, gap), *((one.offset, one.bytes) for one in firmware if not one.layer)]
-    return Boot(start, tuple(areas))
 
 
 def created_of(plan: Plan) -> str:

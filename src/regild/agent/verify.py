@@ -131,7 +131,9 @@ def _stored_digests(image: Image, progress: Progress) -> dict[str, Digest]:
     """The digests of the disks' files by diskId: those of a manifest that holds, or our own."""
     if image.appliance is not None:
         return {
-            one.id: image.promised[one.name] for one in _disks(image) if one.name in image.promised
+            one.id: image.promised[one.name]
+            for one in _disks(image)
+            if one.name in image.promised and len(one.parts) == 1
         }
     if not image.envelope_bytes:
         return {}

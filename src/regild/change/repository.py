@@ -33,7 +33,7 @@ def write_repository(
     index = []
     for step in plan.steps:
         if step.archive is not None:
-            _copy_checked(files[step.archive.digest], folder / _name(step), step.archive)
+            _copy_checked(files[step.archive.digest], folder / archive_name(step), step.archive)
             index.append(_index_entry(step, step.archive, stanzas[step.archive.digest]))
     (folder / "Packages").write_text("\n".join(index))
     (folder / "apt.conf").write_text(APT_SETTINGS)
@@ -64,14 +64,14 @@ def _index_entry(step: Step, archive: Archive, stanza: str) -> str:
         if not skipping:
             lines.append(line)
     lines += [
-        f"Filename: ./{_name(step)}",
+        f"Filename: ./{archive_name(step)}",
         f"Size: {archive.bytes}",
         f"SHA256: {hex_of(archive.digest)}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _name(step: Step) -> str:
+def archive_name(step: Step) -> str:
     """A file name of our own, as the archive's may hold anything; it says which package failed."""
     digits = hex_of(step.archive.digest)[:16] if step.archive else ""
     return f"{re.sub('[^a-z0-9.+-]', '-', step.name)}-{digits}.deb"

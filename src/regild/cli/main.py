@@ -17,8 +17,10 @@ from regild.cli.commands.browse import cat, cp, ls
 from regild.cli.commands.conformance import conformance
 from regild.cli.commands.describe import describe
 from regild.cli.commands.diff import diff
+from regild.cli.commands.feeds import feeds
 from regild.cli.commands.lint import lint
 from regild.cli.commands.plan import plan
+from regild.cli.commands.prove import prove
 from regild.cli.commands.sign import sign
 from regild.cli.commands.update import update
 from regild.cli.commands.verify import verify
@@ -50,8 +52,9 @@ def regild(
     """Keep golden virtual-machine images up to date while they are offline."""
 
 
-for command in (describe, plan, update, verify, diff, lint, sign, ls, cat, cp, conformance):
+for command in (describe, plan, update, prove, verify, diff, lint, sign, ls, cat, cp, conformance):
     app.command()(command)
+app.add_typer(feeds, name="feeds")
 
 
 def run(argv: Sequence[str]) -> int:

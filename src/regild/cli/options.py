@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from regild.host.remote import approve, read_place
+
 if TYPE_CHECKING:
     from regild.agent.site import Site
 
@@ -23,7 +25,9 @@ Debug = Annotated[
 Image = Annotated[
     Path,
     typer.Argument(
-        metavar="IMAGE", help="An .ova, an .ovf, a folder with one .ovf, or a bare disk image."
+        metavar="IMAGE",
+        help="An .ova, an .ovf, a folder with one .ovf, a bare disk; or the address of one.",
+        parser=read_place,
     ),
 ]
 
@@ -34,24 +38,6 @@ ModeOption = Annotated[
         metavar="upgrade|security|full",
         help="upgrade (the default): new packages allowed, none removed; security: only security "
         "updates and what they need; full: removals allowed.",
-    ),
-]
-MethodOption = Annotated[
-    str | None,
-    typer.Option(
-        "--method",
-        metavar="auto|offline|boot",
-        help="auto (the default): boot the guest only where a package takes it; offline: leave "
-        "such packages out; boot: make the whole change in the booted guest.",
-    ),
-]
-CarrierOption = Annotated[
-    str | None,
-    typer.Option(
-        "--carrier",
-        metavar="auto|record|boot",
-        help="What runs the package scripts: a sandbox over the guest's files (record), or the "
-        "booted guest (boot).",
     ),
 ]
 Mirror = Annotated[
@@ -82,6 +68,22 @@ Config = Annotated[
 Cache = Annotated[
     Path | None,
     typer.Option("--cache", metavar="DIR", help="Where indexes and packages are kept."),
+]
+
+Advisories = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--advisories",
+        metavar="PLACE",
+        help="A file, folder or address of advisories: OSV, CSAF, Debian tracker, updateinfo, "
+        "secdb, CVRF, KEV; may be repeated.",
+    ),
+]
+AcceptOlder = Annotated[
+    bool,
+    typer.Option(
+        "--accept-older", help="Take a repository although a newer state of it was seen before."
+    ),
 ]
 
 Force = Annotated[bool, typer.Option("--force", help="Replace OUT if it is there already.")]
@@ -140,6 +142,17 @@ KeyFile = Annotated[
     ),
 ]
 
+Follow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--follow",
+        metavar="HOST",
+        callback=approve,
+        help="Read what an OVF says lies at this server; may be repeated. Others are refused.",
+    ),
+]
+"""Acts while it is parsed; commands only declare it."""
+
 FORMATS = ("ova", "ovf", "vmdk", "qcow2", "raw")
 
 Out = Annotated[
@@ -176,8 +189,8 @@ def wanted_site(
     allow: list[str] | None,
     hold: list[str] | None,
     cache: Path | None,
-    method: str | None = None,
-    carrier: str | None = None,
+    advisories: list[str] | None = None,
+    accept_older: bool = False,
 ) -> Site:
     """What the site's file and the command line want together.
 
@@ -193,6 +206,6 @@ def wanted_site(
         allow=allow or (),
         hold=hold or (),
         cache=cache,
-        method=method,
-        carrier=carrier,
+        advisories=advisories or (),
+        accept_older=accept_older,
     )

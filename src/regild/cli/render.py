@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from regild.cli.progress import bytes_text
 from regild.cli.table import pairs, table
 from regild.cli.text import plain
+from regild.model.advisory import SEVERITIES, AdvisoryFeed, Severity, Weakness
 from regild.model.answers import (
     ConformanceAnswer,
     DescribeAnswer,
@@ -19,6 +20,7 @@ from regild.model.answers import (
     DiskAnswer,
     LintAnswer,
     PlanAnswer,
+    ProveAnswer,
     SignAnswer,
     StripAnswer,
     UpdateAnswer,
@@ -30,11 +32,15 @@ from regild.model.plan import Skipped, Step
 
 FIXES_SHOWN = 1
 NAMES_SHOWN = 4
+GRAVE = ("critical", "high")
+"""Severities whose unfixed advisories are shown one by one; `--json` has all."""
 
 
 def describe_text(answer: DescribeAnswer, width: int) -> str:
     """What an image holds: a summary, its packages, and what could not be read."""
     system = f", virtual system {answer.system}" if answer.system else ""
+    if answer.name not in ("", answer.system):
+        system += f" ({answer.name})"
     summary = [
         ("Platform", platform_text(answer.platform)),
         ("Kernels", list(answer.platform.kernels)),
@@ -74,8 +80,12 @@ def plan_text(answer: PlanAnswer, width: int) -> str:
         ("Download", bytes_text(answer.download_bytes)),
         ("Growth on disk", bytes_text(answer.disk_bytes)),
         ("Method", _methods(answer.steps)),
-        ("Carrier", f"{answer.carrier}: {answer.carrier_why}" if answer.steps else ""),
         ("Feeds", [f"{one.uri} {one.suite}, {one.date}" for one in answer.feeds]),
+        *(
+            [("Advisories", list(map(_advisory_feed, answer.advisories)))]
+            if answer.advisories
+            else []
+        ),
         ("Basis", f"{basis}, mode {answer.mode}"),
         ("Plan", answer.id),
     ]
@@ -83,6 +93,7 @@ def plan_text(answer: PlanAnswer, width: int) -> str:
         [plain(f"{answer.image}: {_plan_sentence(answer)}")],
         _steps(answer.steps, width),
         _skipped(answer.skipped, width),
+        _unfixed(answer.unfixed, width),
         pairs(summary, width),
         _unknowns(answer.unknowns, width),
     )
@@ -134,6 +145,25 @@ def verify_text(answer: VerifyAnswer, width: int) -> str:
         differences,
         _unknowns(answer.unknowns, width),
     )
+
+
+def prove_text(answer: ProveAnswer, width: int) -> str:
+    """What held, what did not and how, and what could not be asked."""
+    blocks = [[plain(answer.image)]]
+    for system in answer.systems:
+        rows = [(one.check, one.state, one.why or one.says) for one in system.checks]
+        differences = [
+            (check.check, one.what, one.expected, one.observed)
+            for check in system.checks
+            for one in check.differences
+        ]
+        blocks += [
+            [plain(system.system)] if len(answer.systems) > 1 else [],
+            table(["CHECK", "STATE", "WHAT"], rows, width),
+            table(["CHECK", "WHERE", "EXPECTED", "OBSERVED"], differences, width),
+            _unknowns(system.unknowns, width),
+        ]
+    return _blocks(*blocks)
 
 
 def sign_text(answer: SignAnswer, width: int) -> str:
@@ -226,7 +256,7 @@ def _plan_sentence(answer: PlanAnswer) -> str:
 
 
 def _steps(steps: Sequence[Step], width: int) -> list[str]:
-    rows = [(one.name, one.was, one.becomes, _reason(one), _fixes(one.fixes)) for one in steps]
+    rows = [(one.name, one.was, one.becomes, _reason(one), _cures(one)) for one in steps]
     return table(["PACKAGE", "FROM", "TO", "WHY", "FIXES"], rows, width)
 
 
@@ -245,16 +275,53 @@ def _several(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) < NAMES_SHOWN else f"{len(names)} packages"
 
 
+def _cures(step: Step) -> str:
+    """The first few ids, how many more, and whether one of them is used in attacks."""
+    return _fixes(step.exploited or step.fixes) + (", exploited" if step.exploited else "")
+
+
 def _reason(step: Step) -> str:
     """Why a step is taken, short enough for a column; `--json` has it whole."""
     if step.action == "upgrade":
-        return "security" if step.security else step.why
+        return _grave("security", step.severity) if step.security else step.why
     return f"{step.action}: {step.why}"
 
 
 def _skipped(skipped: Sequence[Skipped], width: int) -> list[str]:
     rows = [(one.name, one.available, one.why) for one in skipped]
     return table(["LEFT OUT", "AVAILABLE", "WHY"], rows, width)
+
+
+def _grave(what: str, severity: Severity) -> str:
+    return f"{what}, {severity}" if severity else what
+
+
+def _unfixed(unfixed: Sequence[Weakness], width: int) -> list[str]:
+    """What stays: how much of each severity, and the gravest by name."""
+    if not unfixed:
+        return []
+    counts = Counter[str](one.severity or "not rated" for one in unfixed)
+    said = ", ".join(
+        f"{counts[word]} {word}" for word in (*SEVERITIES[:-1], "not rated") if counts[word]
+    )
+    shown = [one for one in unfixed if one.exploited or one.severity in GRAVE]
+    rows = [
+        (
+            one.package,
+            one.advisory,
+            _grave("exploited", one.severity) if one.exploited else one.severity,
+            one.fixed or "none",
+            one.why,
+        )
+        for one in shown
+    ]
+    head = f"Unfixed: {_many(len(unfixed), 'advisory stays', 'advisories stay')} ({said})"
+    return [head, *table(["PACKAGE", "ADVISORY", "SEVERITY", "FIX", "WHY"], rows, width)]
+
+
+def _advisory_feed(feed: AdvisoryFeed) -> str:
+    date = f", {feed.date}" if feed.date else ""
+    return f"{feed.place}: {feed.advisories} by {', '.join(feed.kinds) or 'nobody'}{date}"
 
 
 def _fixes(fixes: Sequence[str]) -> str:

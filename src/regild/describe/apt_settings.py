@@ -62,6 +62,8 @@ _TOKEN = re.compile(
 
 def read_apt_settings(evidence: Evidence, known: Findings) -> Findings:
     """The planning state with the guest's pins and solver options."""
+    if known.known_planning.type not in ("", "deb"):
+        return Findings()
     unknowns: list[Unknown] = []
     planning = replace(
         known.known_planning,

@@ -9,10 +9,13 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from regild.describe.licences import Licences, key_of
+from regild.describe.spdx_names import all_of, to_spdx
 from regild.model.content import Application, Content, Package, Platform
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json; version=1.6"
@@ -20,13 +23,20 @@ SPACE = uuid.UUID("2f8b7a52-4c1c-5f0e-9d63-6f7d3c1f5e10")
 """Name space of the serial numbers: our own, drawn once."""
 
 
-def write_cyclonedx(content: Content, subject: str, timestamp: str, version: str) -> bytes:
+def write_cyclonedx(
+    content: Content,
+    subject: str,
+    timestamp: str,
+    version: str,
+    licences: Licences = MappingProxyType({}),
+) -> bytes:
     """The bill of materials as JSON bytes.
 
-    `subject` names the image, `timestamp` is RFC 3339 in UTC, `version` is that of regild.
+    `subject` names the image, `timestamp` is RFC 3339 in UTC, `version` is that of regild;
+    `licences` are those that are known.
     """
     root = f"image:{subject}"
-    components = list(_components(content))
+    components = list(_components(content, licences))
     bill = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -55,11 +65,11 @@ def write_cyclonedx(content: Content, subject: str, timestamp: str, version: str
     return msgspec.json.format(msgspec.json.encode(bill), indent=1) + b"\n"
 
 
-def _components(content: Content) -> Iterator[dict[str, Any]]:
+def _components(content: Content, licences: Licences) -> Iterator[dict[str, Any]]:
     """The operating system, its packages and applications, each under a reference of its own."""
     seen: Counter[str] = Counter()
     stated = [_system(content.platform)]
-    stated += [_package(one) for one in content.packages]
+    stated += [_package(one, licences.get(key_of(one), ())) for one in content.packages]
     stated += [_application(one) for one in content.applications]
     for component in stated:
         reference = component["bom-ref"]
@@ -90,7 +100,7 @@ def _system(platform: Platform) -> dict[str, Any]:
     return {key: value for key, value in system.items() if value}
 
 
-def _package(package: Package) -> dict[str, Any]:
+def _package(package: Package, licences: tuple[str, ...]) -> dict[str, Any]:
     about = {
         "regild:package:arch": package.arch,
         "regild:package:source": package.source,
@@ -104,10 +114,20 @@ def _package(package: Package) -> dict[str, Any]:
         "name": package.name,
         "version": package.version,
         "purl": package.purl,
+        "licenses": _licences(licences),
         "properties": _properties(about),
         "evidence": {"occurrences": [{"location": package.where}]} if package.where else None,
     }
     return {key: value for key, value in component.items() if value}
+
+
+def _licences(stated: tuple[str, ...]) -> list[dict[str, Any]]:
+    """One expression where SPDX has a name for all of it; else each as the package has it."""
+    known = [to_spdx(one) for one in stated]
+    if stated and None not in known:
+        expressions = sorted({one for one in known if one})
+        return [{"expression": all_of(expressions), "acknowledgement": "declared"}]
+    return [{"license": {"name": one, "acknowledgement": "declared"}} for one in stated]
 
 
 def _application(application: Application) -> dict[str, Any]:

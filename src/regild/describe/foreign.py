@@ -9,7 +9,6 @@ from regild.model.content import Unknown
 
 PLACES = (
     ("/var/db/pkg", "portage"),
-    ("/Windows/System32/config/SOFTWARE", "the Windows registry"),
     ("/System/Library/CoreServices/SystemVersion.plist", "macOS"),
 )
 """Where the databases lie that this release does not read."""

@@ -34,6 +34,8 @@ _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{16,64}!?")
 
 def read_keyrings(evidence: Evidence, known: Findings) -> Findings:
     """The planning state with the keyrings that the enabled sources are verified with."""
+    if known.known_planning.type not in ("", "deb"):
+        return Findings()
     unknowns: list[Unknown] = []
     keyrings: list[Keyring] = []
     room = TOTAL_LIMIT

@@ -24,6 +24,9 @@ from regild.describe.languages import read_languages
 from regild.describe.os_release import read_os_release
 from regild.describe.pacman import read_pacman
 from regild.describe.rpm import read_rpm
+from regild.describe.rpm_settings import read_rpm_settings
+from regild.describe.rpm_sources import read_rpm_sources
+from regild.describe.windows import read_windows
 from regild.errors import NoPackageDatabase, NothingRead
 from regild.model.content import Content, Unknown
 
@@ -43,6 +46,7 @@ class Reader(Protocol):
 
 READERS: tuple[Reader, ...] = (
     read_os_release,
+    read_windows,
     read_dpkg,
     read_rpm,
     read_apk,
@@ -51,6 +55,8 @@ READERS: tuple[Reader, ...] = (
     read_apt_sources,
     read_keyrings,
     read_apt_settings,
+    read_rpm_settings,
+    read_rpm_sources,
     read_kernels,
     read_applications,
     read_languages,
@@ -75,15 +81,20 @@ def describe_guest(guest: Guest) -> Content:
     return _content(found, guest, evidence)
 
 
-def require_planning(content: Content) -> None:
-    """Pass where there is a package database, wholly read, to plan from.
+PLANNED = ("deb",)
+"""The families of packages that can be planned for."""
+
+
+def require_planning(content: Content, families: tuple[str, ...] = PLANNED) -> None:
+    """Pass where there is a package database of one of the families, wholly read, to plan from.
 
     Raises: NoPackageDatabase, naming what could not be read.
     """
-    if content.planning.type:
+    if content.planning.type in families:
         return
     listed = " and ".join(sorted({one.type for one in content.packages}))
-    why = f"its packages are of {listed}, which are only listed" if listed else "it has no dpkg"
+    kept = "planned for and not changed yet" if content.planning.type in PLANNED else "only listed"
+    why = f"its packages are of {listed}, which are {kept}" if listed else "it has no dpkg"
     whys = [f"{one.where}: {one.why}" for one in content.unknowns] or [why]
     raise NoPackageDatabase(where="the guest", why="; ".join(whys[:3]))
 

@@ -1,6 +1,8 @@
-"""What rpm's database says: the installed packages, in each of the three formats it has had.
+"""What rpm's database says: the installed packages, in each of the three formats it has had, and
+the planning state.
 
-The keys that rpm keeps among them (`gpg-pubkey`) are no software and are left out.
+The keys that rpm keeps among them (`gpg-pubkey`) are no software: they are keyrings of the planning
+state.
 """
 
 from __future__ import annotations
@@ -10,11 +12,13 @@ from collections.abc import Callable, Iterator
 from regild.describe import rpm_bdb, rpm_ndb, rpm_sqlite
 from regild.describe.evidence import Evidence, Unreadable, unknown
 from regild.describe.findings import Findings
+from regild.describe.keyrings import find_certificates
 from regild.describe.native import with_architecture
-from regild.describe.rpm_header import Header, read_header
+from regild.describe.rpm_relations import DESCRIPTION, Facts, read_facts, write_status
 from regild.errors import Malformed, TooLarge
-from regild.model.content import Package, Platform, Unknown
+from regild.model.content import Keyring, Package, Planning, Platform, Unknown
 from regild.model.purl import rpm_url
+from regild.model.rpm_header import Header, Tags
 
 FOLDERS = ("/usr/lib/sysimage/rpm", "/usr/share/rpm", "/var/lib/rpm")
 """Where distributions keep it; often one of them is a symlink to another."""
@@ -28,15 +32,25 @@ _KEYS = "gpg-pubkey"
 
 
 def read_rpm(evidence: Evidence, known: Findings) -> Findings:
-    """The packages of rpm's database; what is damaged is Unknown."""
+    """The packages of rpm's database and the planning state; what is damaged is Unknown, and then
+    there is no planning state."""
     unknowns: list[Unknown] = []
     found: dict[tuple[str, str, str], Package] = {}
+    facts: dict[tuple[str, str, str], Facts] = {}
+    keys: dict[str, Keyring] = {}
     databases = _databases(evidence, unknowns)
     for path, read in databases:
         try:
-            for header in _headers(read(evidence, path), path):
+            for where, blob in read(evidence, path):
+                tags = Tags(blob, where)
+                header = tags.identity
+                if header.name == _KEYS:
+                    keys.update(_key(header, tags))
+                    continue
                 package = _package(header, known.known_platform, path)
-                found[package.name, package.version, package.arch] = package
+                key = (package.name, package.version, package.arch)
+                found[key] = package
+                facts[key] = read_facts(header, tags, where)
                 if len(found) > PACKAGES_LIMIT:
                     raise TooLarge(where=path, why=f"it lists more than {PACKAGES_LIMIT} packages")
         except Unreadable as error:
@@ -45,12 +59,44 @@ def read_rpm(evidence: Evidence, known: Findings) -> Findings:
     if paths and not found and not unknowns and not known.databases:
         unknowns.append(Unknown(where=paths[0], why="the database lists no package"))
     platform = with_architecture(known.known_platform, found.values(), "rpm")
+    native = (platform or known.known_platform).arch
+    planning = _planning(facts, keys, native, unknowns) if facts and not known.planning else None
     return Findings(
         platform=platform,
         packages=tuple(found.values()),
         unknowns=tuple(unknowns),
+        planning=planning if not unknowns else None,
         databases=paths if found or unknowns else (),
     )
+
+
+def _planning(
+    facts: dict[tuple[str, str, str], Facts],
+    keys: dict[str, Keyring],
+    native: str,
+    unknowns: list[Unknown],
+) -> Planning | None:
+    """What a solver starts from; the keys are those that rpm itself trusts."""
+    try:
+        status = write_status(facts.values())
+    except TooLarge as error:
+        unknowns.append(unknown(error, error.where))
+        return None
+    return Planning(
+        type="rpm",
+        status=status,
+        architectures=(native,) if native else (),
+        keyrings=tuple(keys[path] for path in sorted(keys)),
+    )
+
+
+def _key(header: Header, tags: Tags) -> Iterator[tuple[str, Keyring]]:
+    """A key that was imported into the database, under the name that rpm has for it."""
+    name = f"{_KEYS}-{header.version}-{header.release}"
+    for text in tags.texts(DESCRIPTION)[:1]:
+        content = text.encode(errors="surrogateescape")
+        if content and (certificates := find_certificates(content)) is not None:
+            yield name, Keyring(path=name, keys=certificates)
 
 
 Read = Callable[[Evidence, str], Iterator[tuple[str, bytes]]]
@@ -99,13 +145,6 @@ def _databases(evidence: Evidence, unknowns: list[Unknown]) -> list[tuple[str, R
     return real or linked[:1]
 
 
-def _headers(blobs: Iterator[tuple[str, bytes]], path: str) -> Iterator[Header]:
-    for where, blob in blobs:
-        header = read_header(blob, where)
-        if header.name != _KEYS:
-            yield header
-
-
 def _package(header: Header, platform: Platform, path: str) -> Package:
     arch = "" if header.arch == "(none)" else header.arch
     release = f"{header.version}-{header.release}"
@@ -113,7 +152,7 @@ def _package(header: Header, platform: Platform, path: str) -> Package:
     return Package(
         type="rpm",
         name=header.name,
-        version=f"{header.epoch}:{release}" if header.epoch else release,
+        version=header.evr,
         arch=arch,
         source=source,
         source_version=source_version,

@@ -25,6 +25,35 @@ class MissingFile(InputError):
     hint = "check the path, or that every file of the package was copied"
 
 
+class Unreachable(InputError):
+    """A file on a server could not be read this time."""
+
+    retryable = True
+    sentence = "{where} cannot be reached: {why}"
+    hint = "check the address, the network and the proxy, and try again"
+
+
+class AddressRefused(InputError):
+    """An address is not valid, or leads where a stranger must not lead us."""
+
+    sentence = "{where} is not read: {why}"
+    hint = "give the file's own address, as https://HOST/PATH or s3://BUCKET/KEY"
+
+
+class NotListed(InputError):
+    """The catalogue does not have what was asked for."""
+
+    sentence = "{where} is not in the catalogue: {why}"
+    hint = "regild image list and regild generation list show what there is"
+
+
+class ListedAlready(InputError):
+    """The catalogue has something of this name already."""
+
+    sentence = "{where} is in the catalogue already: {why}"
+    hint = "choose another name"
+
+
 class NotAnArchive(InputError):
     """The file is neither a tar archive nor a disk image that regild knows."""
 
@@ -114,6 +143,13 @@ class NoPackageDatabase(UnsupportedError):
     hint = "regild looks for dpkg's database; see docs/guide"
 
 
+class NewerCatalogue(UnsupportedError):
+    """The catalogue was changed by a newer regild, and this one does not know its shape."""
+
+    sentence = "the catalogue {where} is newer than this regild: {why}"
+    hint = "use the newer regild everywhere; this one has changed nothing"
+
+
 @dataclass(eq=False)
 class IntegrityError(RegildError):
     """Something is not what it says it is."""
@@ -139,6 +175,15 @@ class BadSignature(IntegrityError):
     hint = "the keys come from the image itself; check the source's Signed-By and its keyrings"
 
 
+class UnknownKey(BadSignature):
+    """A signature is by a key that nobody here trusts."""
+
+    sentence = "the signature of {where} is by a key that is not trusted: {why}"
+    hint = (
+        "compare the image's keyrings and Signed-By, and [feeds.keys] of the site, with the origin"
+    )
+
+
 @dataclass(eq=False)
 class SignatureRefused(IntegrityError):
     """A package's signature is not what was asked for; `state` says in which way."""
@@ -152,6 +197,13 @@ class WrongRelease(IntegrityError):
 
     sentence = "{where} is not the release that was asked for: {why}"
     hint = "the mirror may be mixed up, or someone shows another release's files in its place"
+
+
+class RolledBack(IntegrityError):
+    """A signed statement is older than one that was seen before."""
+
+    sentence = "{where} goes back in time: {why}"
+    hint = "the mirror may be stale, or someone hides updates; --accept-older takes it as it is"
 
 
 class Expired(IntegrityError):

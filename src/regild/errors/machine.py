@@ -27,6 +27,31 @@ class ToolMissing(HostError):
     hint = "on Debian: apt-get install {package}"
 
 
+@dataclass(eq=False)
+class LibraryMissing(HostError):
+    """A Python library that only some of regild needs is not installed."""
+
+    extra: str = ""
+    sentence = "the library {where} is needed {why} and is not installed"
+    hint = "pip install 'regild[{extra}]'"
+
+
+class Unanswered(HostError):
+    """A database or a server that regild was told to use does not answer."""
+
+    retryable = True
+    sentence = "{where} does not answer: {why}"
+    hint = "check that it runs and that the address and the credentials are right, then try again"
+
+
+class LeaseLost(HostError):
+    """Another worker took over what this one was doing, because its lease had ended."""
+
+    retryable = True
+    sentence = "{where} belongs to another worker now: {why}"
+    hint = "nothing was written twice; whoever took over goes on"
+
+
 class NotPermitted(HostError):
     """A right that is needed is missing."""
 

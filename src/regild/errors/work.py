@@ -25,6 +25,13 @@ class SourceRefused(PlanError):
     hint = "map it with --mirror FROM=TO, or list it under [feeds] allow in regild.toml"
 
 
+class RedirectRefused(SourceRefused):
+    """An address that may be read leads to one that may not."""
+
+    sentence = "{where} is redirected, and not followed: {why}"
+    hint = "name the place that it leads to with --mirror FROM=TO, if it is the right one"
+
+
 class FeedUnreachable(PlanError):
     """A package repository could not be read."""
 
@@ -39,6 +46,14 @@ class NotOffered(FeedUnreachable):
     retryable = False
     sentence = "the repository does not have {where}: {why}"
     hint = "the mirror may be incomplete or in the middle of an update; try another one"
+
+
+class AccessDenied(FeedUnreachable):
+    """A server or a proxy does not let us in."""
+
+    retryable = False
+    sentence = "{where} cannot be read: {why}"
+    hint = "name a login, a client certificate or a proxy under [feeds] in regild.toml; docs/guide"
 
 
 class Unsolvable(PlanError):
@@ -119,6 +134,20 @@ class TargetExists(PublishError):
     hint = "choose another name, or say --force to replace it"
 
 
+class Revoked(PublishError):
+    """A generation that must not be used any more was about to be used."""
+
+    sentence = "{where} is revoked and cannot be used: {why}"
+    hint = "choose another generation; regild generation list shows which are good"
+
+
+class Pinned(PublishError):
+    """A channel or generation stays as it is until it is unpinned."""
+
+    sentence = "{where} is pinned: {why}"
+    hint = "regild pin --off lets it go"
+
+
 @dataclass(eq=False)
 class RotateError(RegildError):
     """The running side did not follow."""
@@ -128,3 +157,18 @@ class RotateError(RegildError):
     exit_code = 14
     sentence = "{where} could not be rotated: {why}"
     hint = "the previous generation stays in place"
+
+
+class GroupRefused(RotateError):
+    """A group's file cannot be meant as it stands."""
+
+    sentence = "the group file {where} cannot be used: {why}"
+    hint = "docs/guide/groups.md explains every setting"
+
+
+class DriverFailed(RotateError):
+    """The platform that runs a group's instances cannot be reached, or refuses."""
+
+    retryable = True
+    sentence = "the driver cannot work with {where}: {why}"
+    hint = "check that the platform runs and that its address in the group's [options] is right"

@@ -28,13 +28,15 @@ from regild.errors import (
     Truncated,
 )
 from regild.feeds.available import Available, Index, Repository, release_address
+from regild.feeds.bring import Found
 from regild.feeds.cache import Cache, check_digest
-from regild.feeds.decompress import UNPACKERS, open_unpacked
 from regild.feeds.keys import trust_of
 from regild.feeds.packages import INDEX_SUFFIX, open_index
-from regild.feeds.policy import SitePolicy, decide, reach_of
+from regild.feeds.policy import SitePolicy, decide, reach_of, signers_of
 from regild.feeds.release import RELEASE_LIMIT, Listed, ReleaseFile, check_release, read_release
+from regild.feeds.seen import check_age, check_order, find_seen, keep_seen
 from regild.feeds.signature import Signed, verify_cleartext, verify_detached
+from regild.host.decompress import UNPACKERS, open_unpacked
 from regild.host.fetch import Arrived, Fetcher
 from regild.host.files import translated
 from regild.model.content import Content, Source
@@ -63,8 +65,9 @@ def refresh(
 
     `now` is aware of its time zone.
 
-    Raises: PlanError when the image names no source, SourceRefused, FeedUnreachable, BadSignature,
-    Expired, WrongRelease, DigestMismatch, Truncated, Malformed, TooLarge, Ambiguous.
+    Raises: PlanError when the image names no source, SourceRefused, RedirectRefused,
+    FeedUnreachable, AccessDenied, BadSignature, UnknownKey, Expired, RolledBack, WrongRelease,
+    DigestMismatch, Truncated, Malformed, TooLarge, Ambiguous.
     """
     sources = merged_sources(content.sources, content.planning.architectures)
     with translated(cache):
@@ -72,7 +75,7 @@ def refresh(
     progress.step("Reading the image's repositories")
     with fetcher or Fetcher(reach_of(policy)) as reader, ThreadPoolExecutor(THREADS) as threads:
         desk = _Desk(content, policy, Cache(cache), now, Shared(progress), reader)
-        return Available(tuple(threads.map(desk.repository, sources)), cache / "lists")
+        return Available(tuple(threads.map(desk.repository, sources)))
 
 
 def merged_sources(sources: Iterable[Source], architectures: tuple[str, ...]) -> tuple[Source, ...]:
@@ -146,9 +149,10 @@ class _Desk:
     def repository(self, source: Source) -> Repository:
         """Read one repository."""
         where = f"{source.uri} {source.suite}"
-        signed = self._signed_release(source, where)
+        signed, place = self._signed_release(source, where)
         release = read_release(signed.text, where)
         check_release(release, source, self._now, where)
+        check_age(release, self._now, self._policy.max_age_days, where)
         state = FeedState(
             uri=source.uri,
             suite=source.suite,
@@ -160,21 +164,26 @@ class _Desk:
             codename=release.codename,
             security=release.security,
         )
+        if not self._policy.accept_older:
+            check_order(find_seen(self._cache.folder, place), state, where)
         indexes = tuple(self._indexes(source, release, where))
+        keep_seen(self._cache.folder, place, state, self._now)
         return Repository(source, release, signed.text, state, indexes)
 
-    def _signed_release(self, source: Source, where: str) -> Signed:
-        """The release file, by whichever of its two forms the repository has."""
+    def _signed_release(self, source: Source, where: str) -> tuple[Signed, str]:
+        """The release file, by whichever of its two forms the repository has, and the address that
+        it was read from."""
         top = release_address(source)
         decide(top, self._policy)  # a refused address is the first thing to say
-        trust = trust_of(source, self._keyrings)
+        trust = trust_of(source, self._keyrings, signers_of(source.uri, self._policy))
         if (whole := self._find(f"{top}InRelease", RELEASE_LIMIT)) is not None:
-            return verify_cleartext(whole, trust, self._now, where)
+            return verify_cleartext(whole.content, trust, self._now, where), whole.place
         text = self._find(f"{top}Release", RELEASE_LIMIT)
         signature = self._find(f"{top}Release.gpg", RELEASE_LIMIT)
         if text is None or signature is None:
             raise FeedUnreachable(where=where, why="it has no InRelease and no signed Release")
-        return verify_detached(text, signature, trust, self._now, where)
+        signed = verify_detached(text.content, signature.content, trust, self._now, where)
+        return signed, text.place
 
     def _indexes(self, source: Source, release: ReleaseFile, where: str) -> Iterator[Index]:
         top = release_address(source)
@@ -192,7 +201,7 @@ class _Desk:
             key = (plain or packed[0][0]).digest
             if plain is None or self._cache.find(key, plain.bytes, INDEX_SUFFIX) is None:
                 self._fetch_index(top + path, packed, release, where)
-            yield Index(path, open_index(self._cache, key, where))
+            yield Index(path, open_index(self._cache, key, where), key)
 
     def _fetch_index(
         self, address: str, variants: list[tuple[Listed, str]], release: ReleaseFile, where: str
@@ -246,11 +255,11 @@ class _Desk:
             if known and digest.hexdigest() != listed.digest.partition(":")[2]:
                 raise DigestMismatch(where=address, why="it unpacks to other bytes than promised")
 
-    def _find(self, uri: str, limit: int) -> bytes | None:
+    def _find(self, uri: str, limit: int) -> Found | None:
         for place in decide(uri, self._policy):
             content = self._fetcher.find(place.url, limit, approved=place.approved)
             if content is not None:
-                return content
+                return Found(content, place.url)
         return None
 
     def _copy(self, uri: str, file: IO[bytes], limit: int) -> Arrived | None:

@@ -1,29 +1,22 @@
 """What an image's own repositories offer at one moment, and the files that a solver reads it from.
 
-A folder of lists is laid out as apt keeps its own (apt-get(8), /var/lib/apt/lists), under the names
-that apt derives from the image's own addresses, so that pins on a host or a release mean the same.
+Each index comes with what its repository says of itself and the host of the image's own address,
+so that pins mean what they mean in the guest, whatever mirror it was read from.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from urllib.parse import urlsplit
 
 from regild.feeds.packages import Offer, PackageIndex
 from regild.feeds.release import ReleaseFile
-from regild.host.files import translated
 from regild.model.content import Source
-from regild.model.digest import Digest, canonical, hex_of, sha256_of
+from regild.model.digest import Digest
 from regild.model.plan import Archive, FeedState, Step
-from regild.model.release import Release
+from regild.model.release import IndexFile, Release
 from regild.model.versions import debian_key
-
-_ESCAPED = set('\\|{}[]<>"^~_=!@#$%^&*')
-"""The signs that apt escapes in the name of a list (apt-pkg, URItoFileName)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +26,7 @@ class Index:
     path: str
     """Below the folder of its release, such as `main/binary-amd64/Packages`."""
     packages: PackageIndex
+    digest: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +51,6 @@ class Available:
     """What can be had from an image's repositories."""
 
     repositories: tuple[Repository, ...]
-    folder: Path
-    """Where folders of lists are kept, one for each state of a set of repositories."""
 
     @property
     def feeds(self) -> tuple[FeedState, ...]:
@@ -110,47 +102,13 @@ class Available:
         return tuple(repository.source for repository in self.repositories)
 
     @property
-    def lists(self) -> Path:
-        """A folder with the signed releases and the verified indexes, as apt would have them.
-
-        Raises: DiskFull, NotPermitted.
-        """
-        rows = [
-            (release_address(one.source), one.state.digest, [index.path for index in one.indexes])
-            for one in self.repositories
-        ]
-        folder = self.folder / hex_of(sha256_of(canonical(rows)))
-        with translated(self.folder):
-            if not folder.is_dir():
-                self.folder.mkdir(parents=True, exist_ok=True)
-                self._fill(folder)
-        return folder
-
-    def _fill(self, folder: Path) -> None:
-        """Make a folder of lists beside its place and move it there whole."""
-        made = Path(tempfile.mkdtemp(prefix="new-", dir=self.folder))
-        try:
-            self.write_lists(made)
-            made.rename(folder)
-        except OSError:
-            shutil.rmtree(made, ignore_errors=True)
-            if not folder.is_dir():  # else another process was faster
-                raise
-
-    def write_lists(self, folder: Path) -> None:
-        """Fill an empty folder with the signed releases and the verified indexes, as apt would have
-        them; the indexes become further names of the cache's files where the filesystem allows."""
-        for repository in self.repositories:
-            top = release_address(repository.source)
-            (folder / list_name(f"{top}Release")).write_bytes(repository.text)
-            for index in repository.indexes:
-                _link(index.packages.path, folder / list_name(top + index.path))
-
-    @property
-    def sources_text(self) -> str:
-        """The repositories as a .sources file (sources.list(5), deb822 form); nothing in it is
-        checked by apt again, because all of it was verified here."""
-        return "\n".join(map(_source_text, self.repositories))
+    def indexes(self) -> tuple[IndexFile, ...]:
+        """The verified indexes in the order of the image's sources, for a solver to read."""
+        return tuple(
+            _index_file(place, repository, index)
+            for place, repository in enumerate(self.repositories)
+            for index in repository.indexes
+        )
 
     def _fitting(self, name: str, arch: str) -> Iterator[tuple[Repository, Offer]]:
         for repository in self.repositories:
@@ -177,6 +135,29 @@ def _release(first: Repository, offer: Offer, secure: Repository | None) -> Rele
     )
 
 
+def _index_file(place: int, repository: Repository, index: Index) -> IndexFile:
+    """An index, and what pins may ask about it; its host is that of the image's own address."""
+    release = repository.release
+    component, _, rest = index.path.rpartition("/binary-")
+    return IndexFile(
+        path=str(index.packages.path),
+        digest=index.digest,
+        where=repository.name,
+        feed=place,
+        arch=rest.partition("/")[0],
+        component=component,
+        suite=release.suite,
+        codename=release.codename,
+        version=release.version,
+        origin=release.origin,
+        label=release.label,
+        site=urlsplit(repository.source.uri).hostname or "",
+        not_automatic=release.not_automatic,
+        upgrades_automatically=release.upgrades_automatically,
+        security=repository.state.security,
+    )
+
+
 def archive_of(source: Source, offer: Offer) -> Archive:
     """The package file of an offer, as its source names it."""
     version = offer.version.replace(":", "%3a")
@@ -194,35 +175,3 @@ def release_address(source: Source) -> str:
     if not source.suite.endswith("/"):
         return f"{base}/dists/{source.suite}/"
     return f"{base}/" if source.suite == "/" else f"{base}/{source.suite.lstrip('/')}"
-
-
-def list_name(uri: str) -> str:
-    """The name of apt's copy of an address in its folder of lists."""
-    scheme, _, rest = uri.partition(":")
-    if scheme in ("http", "https"):
-        host, slash, path = rest.removeprefix("//").partition("/")
-        plain = host.replace("[", "").replace("]", "") + slash + path
-    else:
-        plain = f"/{rest.lstrip('/')}"
-    return "".join(_escaped(sign) for sign in plain).replace("/", "_")
-
-
-def _escaped(sign: str) -> str:
-    return f"%{ord(sign):02x}" if sign in _ESCAPED or not "!" <= sign <= "~" else sign
-
-
-def _link(path: Path, name: Path) -> None:
-    try:
-        os.link(path, name)
-    except OSError:
-        shutil.copyfile(path, name)
-
-
-def _source_text(repository: Repository) -> str:
-    source = repository.source
-    lines = ["Types: deb", f"URIs: {source.uri}", f"Suites: {source.suite}"]
-    if source.components:
-        lines.append(f"Components: {' '.join(source.components)}")
-    if source.architectures:
-        lines.append(f"Architectures: {' '.join(source.architectures)}")
-    return "\n".join([*lines, "Trusted: yes", ""])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from regild.errors import Malformed, TooLarge, Truncated
-from regild.feeds.decompress import UNPACKERS, Reader, open_unpacked
+from regild.host.decompress import UNPACKERS, Reader, open_unpacked
 from regild.host.files import translated
 
 AR_MAGIC = b"!<arch>\n"
@@ -32,10 +32,21 @@ def read_control(path: Path) -> str:
 
     Raises: Malformed, Truncated, TooLarge, MissingFile.
     """
+    content = find_control_file(path, "control")
+    if content is None:
+        raise Malformed(where=str(path), why="it has no control file")
+    return content.decode(errors="replace")
+
+
+def find_control_file(path: Path, wanted: str) -> bytes | None:
+    """One of the files beside the control file, such as `conffiles`; None where there is none.
+
+    Raises: as `read_control`.
+    """
     for name, file in _members(path, "control.tar"):
-        if name in ("control", "./control"):
-            return _read_limited(file, CONTROL_BYTES_MAX, path).decode(errors="replace")
-    raise Malformed(where=str(path), why="it has no control file")
+        if name in (wanted, f"./{wanted}"):
+            return _read_limited(file, CONTROL_BYTES_MAX, path)
+    return None
 
 
 def read_files(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
@@ -49,16 +60,26 @@ def read_files(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str,
             yield place, _read_limited(file, FILE_BYTES_MAX, path)
 
 
-def _members(path: Path, part: str) -> Iterator[tuple[str, IO[bytes]]]:
-    """The regular files of one of the two archives."""
+@contextmanager
+def open_archive(path: Path, part: str) -> Iterator[tarfile.TarFile]:
+    """One of the two archives, to be read from front to back.
+
+    Raises: as `read_control`.
+    """
     with translated(path), path.open("rb") as deb, _opened_part(deb, part, path) as unpacked:
         try:
             with tarfile.open(fileobj=cast(IO[bytes], unpacked), mode="r|") as archive:
-                for member in archive:
-                    if member.isfile() and (file := archive.extractfile(member)) is not None:
-                        yield member.name, file
+                yield archive
         except FOREIGN as error:
             raise Malformed(where=str(path), why=f"its {part} cannot be read: {error}") from error
+
+
+def _members(path: Path, part: str) -> Iterator[tuple[str, IO[bytes]]]:
+    """The regular files of one of the two archives."""
+    with open_archive(path, part) as archive:
+        for member in archive:
+            if member.isfile() and (file := archive.extractfile(member)) is not None:
+                yield member.name, file
 
 
 @contextmanager

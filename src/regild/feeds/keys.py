@@ -54,15 +54,19 @@ class Trust:
     keys: tuple[Key, ...]
     only: tuple[str, ...] = ()
     """Fingerprints; with `!` of exactly one subkey. Empty: any of the keys."""
+    site: tuple[str, ...] = ()
+    """Fingerprints to which the site has narrowed what the image trusts; empty: all of it."""
 
     def admits(self, certificate: str, key: str) -> bool:
         """Whether a signature by a certificate's key counts."""
         named = {one.removesuffix("!") for one in self.only if not one.endswith("!")}
         exact = {one.removesuffix("!") for one in self.only if one.endswith("!")}
+        if self.site and not {certificate, key} & {*self.site}:
+            return False
         return not self.only or key in exact or bool({certificate, key} & named)
 
 
-def trust_of(source: Source, keyrings: Sequence[Keyring]) -> Trust:
+def trust_of(source: Source, keyrings: Sequence[Keyring], site: tuple[str, ...] = ()) -> Trust:
     """The keys that the guest accepts for a source (sources.list(5), Signed-By): the named
     keyrings, the embedded key, or all that the guest trusts, perhaps only some of them.
 
@@ -86,7 +90,7 @@ def trust_of(source: Source, keyrings: Sequence[Keyring]) -> Trust:
     if not keys:
         named = f" in {', '.join(paths)}" if paths else ""
         raise BadSignature(where=source.uri, why=f"the image holds no usable key for it{named}")
-    return Trust(tuple(keys.values()), tuple(only))
+    return Trust(tuple(keys.values()), tuple(only), site)
 
 
 def _is_trusted_by_default(path: str) -> bool:

@@ -1,35 +1,36 @@
 """The image proposes, the site decides: which addresses that an image names may be read, and where
 they are read instead.
 
-The site speaks through `regild.toml` ([feeds] mirrors, allow, offline), through the command line,
-and through the sources of the machine's own apt, which count as allowed.
+The site speaks through `regild.toml` (`regild.feeds.settings`), through the command line, and
+through the sources of the machine's own apt, which count as allowed.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from msgspec.structs import replace
 
 from regild.errors import HostError, SourceRefused, UsageError
 from regild.host.address import (
     SCHEMES,
+    Access,
     IpAddress,
     Network,
     Reach,
+    is_below,
     is_local_name,
     is_public,
     literal_address,
 )
-from regild.host.files import read_limited
 from regild.host.run import run
 from regild.model.content import Value
 
-POLICY_LIMIT = 1 << 20
 ENTRIES_LIMIT = 1000
 ENTRY_LIMIT = 2000
 ADDRESS_LIMIT = 2000
@@ -44,6 +45,14 @@ class Mirror(Value, frozen=True):
     by: str
 
 
+class SignedBy(Value, frozen=True):
+    """The only keys that may sign sources whose addresses begin with a text."""
+
+    begins: str
+    fingerprints: tuple[str, ...]
+    """Whole ones, lower-case hexadecimal."""
+
+
 class SitePolicy(Value, frozen=True):
     """What this site lets regild read."""
 
@@ -54,6 +63,19 @@ class SitePolicy(Value, frozen=True):
     text (`http://...`), folders."""
     offline: str = ""
     """A folder with the repositories' files; then nothing is fetched."""
+    max_age_days: float = 0
+    """How old a release without an end of its validity may be; 0 for any age."""
+    logins: tuple[str, ...] = ()
+    """Files of names and passwords (netrc, auth.conf), or folders of such; never what they hold."""
+    keys: tuple[SignedBy, ...] = ()
+    access: tuple[Access, ...] = ()
+    """The longest match counts."""
+    advisories: tuple[str, ...] = ()
+    """Files, folders and addresses of advisories."""
+    advisory_hours: float = 6
+    """How old a fetched feed of advisories may be before it is fetched again."""
+    accept_older: bool = False
+    """Take repositories that are older than they were before; said on the command line only."""
 
 
 class Address(NamedTuple):
@@ -62,33 +84,6 @@ class Address(NamedTuple):
     url: str
     approved: bool
     """The site, not only the image, names it."""
-
-
-def read_policy(path: Path) -> SitePolicy:
-    """The policy in a site's regild.toml; only its [feeds] table is looked at here.
-
-    Raises: MissingFile, UsageError for what is not TOML or not a setting.
-    """
-    text = read_limited(path, POLICY_LIMIT)
-    try:
-        table = tomllib.loads(text.decode()).get("feeds", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(what=f"{path}: {error}") from error
-    if not isinstance(table, dict):
-        raise _wrong(path, "feeds", "is a table: write [feeds]")
-    known: dict[str, Any] = {"mirrors": {}, "allow": [], "offline": ""}
-    for name in table:
-        if name not in known:
-            raise _wrong(path, name, f"is not a setting; there are {', '.join(known)}")
-    mirrors, allow, offline = (table.get(name, empty) for name, empty in known.items())
-    if not _is_texts(mirrors, dict) or not all(_is_text(one) for one in mirrors.values()):
-        raise _wrong(path, "mirrors", 'is a table of "FROM" = "TO"')
-    if not _is_texts(allow, list):
-        raise _wrong(path, "allow", "is a list of texts")
-    if not (offline == "" or _is_text(offline)):
-        raise _wrong(path, "offline", "is the path of a folder")
-    stated = SitePolicy(allow=tuple(allow), offline=_absolute(offline, path.parent))
-    return with_options(stated, mirrors=[f"{one}={mirrors[one]}" for one in mirrors])
 
 
 def with_options(
@@ -102,11 +97,28 @@ def with_options(
     Raises: UsageError.
     """
     added = tuple(map(_read_mirror, mirrors))
-    return SitePolicy(
+    return replace(
+        policy,
         mirrors=(*added, *policy.mirrors),
         allow=_checked((*policy.allow, *allow)),
         offline=str(offline.absolute()) if offline else policy.offline,
     )
+
+
+def with_advisories(policy: SitePolicy, places: Iterable[str]) -> SitePolicy:
+    """A policy with further feeds of advisories: paths, or addresses."""
+    named = (one if "://" in one else str(Path(one).absolute()) for one in places)
+    return replace(policy, advisories=tuple(dict.fromkeys((*policy.advisories, *named))))
+
+
+def signers_of(uri: str, policy: SitePolicy) -> tuple[str, ...]:
+    """The fingerprints that alone may sign a source at an address; none: the image's keys decide.
+
+    The longest match counts.
+    """
+    fitting = [one for one in policy.keys if is_below(uri, one.begins)]
+    best = max(fitting, key=lambda one: len(one.begins.rstrip("/")), default=None)
+    return best.fingerprints if best else ()
 
 
 def decide(uri: str, policy: SitePolicy) -> tuple[Address, ...]:
@@ -137,12 +149,14 @@ def reach_of(policy: SitePolicy) -> Reach:
     """What the reader of the network needs to know of a policy."""
     if policy.offline:
         return Reach(folders=(Path(policy.offline),))
+    logins = tuple(Path(one) for one in policy.logins)
     addresses = [mirror.by for mirror in policy.mirrors]
     entries = [*policy.allow, *addresses]
     networks = [network for entry in policy.allow if (network := _network(entry))]
     hosts = [_host_of(entry) for entry in entries]
     folders = [folder for entry in entries if (folder := _folder(entry))]
-    return Reach(frozenset(filter(None, hosts)), tuple(networks), tuple(folders))
+    names = frozenset(filter(None, hosts))
+    return Reach(names, tuple(networks), tuple(folders), policy.access, logins)
 
 
 def machine_sources() -> tuple[str, ...]:
@@ -191,7 +205,7 @@ def _split(uri: str) -> SplitResult:
 
 def _mapped(uri: str, mirrors: Iterable[Mirror]) -> str | None:
     """The address with its longest known beginning replaced; None where no mirror fits."""
-    fitting = [mirror for mirror in mirrors if _begins(uri, mirror.replaces)]
+    fitting = [mirror for mirror in mirrors if is_below(uri, mirror.replaces)]
     if not fitting:
         return None
     best = max(fitting, key=lambda mirror: len(mirror.replaces.rstrip("/")))
@@ -201,18 +215,6 @@ def _mapped(uri: str, mirrors: Iterable[Mirror]) -> str | None:
     return f"{by}/{rest}"
 
 
-def _begins(uri: str, beginning: str) -> bool:
-    """Whether an address lies at or below another; names of hosts are compared in lower case."""
-    one, two = (_normal(text) for text in (uri, beginning))
-    return one == two or one.startswith(f"{two}/")
-
-
-def _normal(uri: str) -> str:
-    scheme, sign, rest = uri.rstrip("/").partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme.lower()}{sign}{host.lower()}{slash}{path}"
-
-
 def _covers(entry: str, uri: str) -> bool:
     """Whether an entry of `allow` speaks of an address."""
     folder = _folder(entry)
@@ -220,7 +222,7 @@ def _covers(entry: str, uri: str) -> bool:
         path = urlsplit(uri).path if uri.startswith(("file:", "copy:")) else ""
         return bool(path) and Path(unquote(path)).is_relative_to(folder)
     if "://" in entry:
-        return _begins(uri, entry)
+        return is_below(uri, entry)
     split = urlsplit(uri)
     port = split.port or SCHEMES.get(split.scheme, 0)
     return bool({split.hostname, f"{split.hostname}:{port}"} & {_host_of(entry)})
@@ -290,19 +292,3 @@ def _checked(allow: tuple[str, ...]) -> tuple[str, ...]:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= ENTRY_LIMIT and value.isprintable()
-
-
-def _is_texts(value: object, kind: type[list[Any]] | type[dict[str, Any]]) -> bool:
-    return (
-        isinstance(value, kind)
-        and len(value) <= ENTRIES_LIMIT
-        and all(_is_text(one) for one in value)
-    )
-
-
-def _absolute(folder: str, base: Path) -> str:
-    return str((base / folder).absolute()) if folder else ""
-
-
-def _wrong(path: Path, name: str, why: str) -> UsageError:
-    return UsageError(what=f"{path}: [feeds] {name} {why}")

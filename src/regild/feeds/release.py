@@ -48,6 +48,10 @@ class ReleaseFile(Value, frozen=True):
     by_hash: bool = False
     all_within: bool = False
     """The index of each architecture also lists the packages for all architectures."""
+    not_automatic: bool = False
+    """Nothing is taken from it unless it is asked for (NotAutomatic)."""
+    upgrades_automatically: bool = False
+    """What comes from it is kept up to date from it (ButAutomaticUpgrades)."""
     files: dict[str, Listed] = msgspec.field(default_factory=dict)
 
     @property
@@ -80,6 +84,8 @@ def read_release(text: bytes, where: str) -> ReleaseFile:
         components=words["components"],
         by_hash=fields.get("acquire-by-hash", "").lower() == "yes",
         all_within=fields.get("no-support-for-architecture-all", "") == "Packages",
+        not_automatic=fields.get("notautomatic", "").lower() == "yes",
+        upgrades_automatically=fields.get("butautomaticupgrades", "").lower() == "yes",
         files=_files(lines, where),
     )
 

@@ -10,7 +10,7 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from regild.errors import BadSignature
+from regild.errors import BadSignature, UnknownKey
 from regild.feeds.keys import Key, Trust
 
 if TYPE_CHECKING:
@@ -94,11 +94,13 @@ def _refusal(asked: list[str], trust: Trust, now: datetime, where: str) -> BadSi
     if not asked:
         why = "its signature is damaged"
     elif not known:
-        why = f"it is signed by {', '.join(map(_short, asked[:4]))}, which the image does not trust"
+        named = ", ".join(map(_short, asked[:4]))
+        return UnknownKey(where=where, why=f"it is signed by {named}")
     elif ends := [end for one, key in known.items() if (end := key.expired(one, now))]:
         why = f"the {_short(next(iter(known)))} expired on {min(ends):%Y-%m-%d}"
     elif not any(trust.admits(key.fingerprint, one) for one, key in known.items()):
-        why = f"{_short(next(iter(known)))} is not the key that the source is signed by"
+        named = _short(next(iter(known)))
+        return UnknownKey(where=where, why=f"{named} is not the key that the source is signed by")
     else:
         why = f"its text is not what {_short(next(iter(known)))} signed"
     return BadSignature(where=where, why=why)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,18 @@ LOCAL_NAMES = ("localhost", "local", "internal", "localdomain", "home.arpa", "la
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """How addresses that begin with a text are reached; empty where the machine's own way is."""
+
+    begins: str
+    proxy: str = ""
+    """A proxy's address without name and password, or `none`."""
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reach:
     """Which addresses that are not public the site lets regild read."""
 
@@ -30,6 +43,10 @@ class Reach:
     """`name` or `name:port`, lower case; counts only for requests that are `approved`."""
     networks: tuple[Network, ...] = ()
     folders: tuple[Path, ...] = ()
+    access: tuple[Access, ...] = ()
+    """The longest match counts."""
+    logins: tuple[Path, ...] = ()
+    """Files of names and passwords (`regild.host.login`), or folders of such."""
 
 
 class Host(NamedTuple):
@@ -92,3 +109,21 @@ def is_local_name(name: str) -> bool:
     return "." not in plain or any(
         plain == local or plain.endswith(f".{local}") for local in LOCAL_NAMES
     )
+
+
+def access_of(url: str, access: Iterable[Access]) -> Access:
+    """The way to an address: the longest entry that it begins with."""
+    fitting = [one for one in access if is_below(url, one.begins)]
+    return max(fitting, key=lambda one: len(one.begins.rstrip("/")), default=Access(""))
+
+
+def is_below(uri: str, beginning: str) -> bool:
+    """Whether an address lies at or below another; names of hosts are compared in lower case."""
+    one, two = (_normal(text) for text in (uri, beginning))
+    return one == two or one.startswith(f"{two}/")
+
+
+def _normal(uri: str) -> str:
+    scheme, sign, rest = uri.rstrip("/").partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme.lower()}{sign}{host.lower()}{slash}{path}"

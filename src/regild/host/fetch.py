@@ -3,8 +3,9 @@ not allow.
 
 Addresses come from images and are hostile. A name is resolved here, every address it gives is
 checked, and the connection goes to the checked address itself, so that a second answer of the name
-server cannot lead elsewhere; each redirect is followed by hand with the same check. Behind a proxy
-(HTTP_PROXY, HTTPS_PROXY, NO_PROXY) the proxy resolves names, so only the name itself is checked.
+server cannot lead elsewhere; each redirect is followed by hand with the same check, and with the
+login of its own host if it has one. Behind a proxy (the site's, or HTTP_PROXY, HTTPS_PROXY,
+NO_PROXY) the proxy resolves names, so only the name itself is checked.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import io
 import ipaddress
 import os
 import socket
-import ssl
 import stat
 import threading
 import time
@@ -25,20 +25,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, NamedTuple
-from urllib import request as environment
 from urllib.parse import unquote, urljoin, urlsplit
 
-from regild.errors import FeedUnreachable, SourceRefused, TooLarge
+from regild.errors import (
+    AccessDenied,
+    FeedUnreachable,
+    RedirectRefused,
+    SourceRefused,
+    TooLarge,
+)
 from regild.host.address import (
     SCHEMES,
+    Access,
     Host,
     Reach,
+    access_of,
     is_local_name,
     is_public,
     literal_address,
     read_host,
 )
+from regild.host.client import open_client, proxy_of
 from regild.host.files import CHUNK_BYTES
+from regild.host.login import Login, find_login, read_logins
 from regild.model.digest import Digest
 
 if TYPE_CHECKING:
@@ -47,6 +56,11 @@ if TYPE_CHECKING:
 PIECE_BYTES = 1 << 16
 REDIRECTS = (301, 302, 303, 307, 308)
 ABSENT = (404, 410)
+REFUSED = {
+    401: "the server answers 401 and asks for a name and password",
+    403: "the server answers 403 and forbids it",
+    407: "the proxy answers 407 and asks for a name and password",
+}
 AGAIN = (408, 425, 429, 500, 502, 503, 504)
 """Answers after which the same request may succeed (RFC 9110, 15.5 and 15.6)."""
 
@@ -88,7 +102,8 @@ class Fetcher:
         self._reach = reach
         self._patience = patience or Patience()
         self._pause = pause
-        self._clients: dict[tuple[Host, str], httpx.Client] = {}
+        self._clients: dict[tuple[Host, str, Access], httpx.Client] = {}
+        self._logins: tuple[Login, ...] | None = None
         self._lock = threading.Lock()
 
     def __enter__(self) -> Fetcher:
@@ -176,13 +191,20 @@ class Fetcher:
         """One attempt: follow redirects by hand until there is an answer."""
         here = url
         for _ in range(self._patience.redirects + 1):
-            there = self._ask(here, sink, approved)
+            try:
+                there = self._ask(here, sink, approved)
+            except SourceRefused as error:
+                if here == url:
+                    raise
+                raise RedirectRefused(
+                    where=url, why=f"it leads to {here[:200]}: {error.why}"
+                ) from (error)
             if not isinstance(there, str):
                 return there
             if urlsplit(here).scheme == "https" and urlsplit(there).scheme != "https":
-                raise SourceRefused(where=url, why=f"it is redirected from https to {there}")
+                raise RedirectRefused(where=url, why=f"it leads from https to {there[:200]}")
             if urlsplit(there).scheme not in SCHEMES:
-                raise SourceRefused(where=url, why=f"it is redirected to {there}")
+                raise RedirectRefused(where=url, why=f"it leads to {there[:200]}")
             here = there
         raise FeedUnreachable(where=url, why="it is redirected too often")
 
@@ -191,16 +213,22 @@ class Fetcher:
         import httpx
 
         host = read_host(url)
-        proxy = _proxy(host)
+        access = access_of(url, self._reach.access)
+        proxy = proxy_of(host, access)
         if proxy:
             self._check_name(host, url, approved)
         places = [""] if proxy else self._places(host, url, approved)
         for number, place in enumerate(places, 1):
             try:
-                client = self._client(host, proxy)
-                answer = client.send(_request(client, url, host, place), stream=True)
+                client = self._client(host, proxy, access)
+                login = find_login(url, self._known_logins())
+                answer = client.send(_request(client, url, host, place, login), stream=True)
                 with contextlib.closing(answer):
                     return self._take(url, answer, sink)
+            except httpx.ProxyError as error:
+                if str(error).startswith("407"):
+                    raise AccessDenied(where=url, why=REFUSED[407]) from error
+                raise _Again(_reason(error, host)) from error
             except httpx.ConnectError as error:
                 if "certificate verify failed" in str(error).lower():
                     raise FeedUnreachable(where=url, why=_reason(error, host)) from error
@@ -221,6 +249,8 @@ class Fetcher:
             return None
         if answer.status_code in AGAIN:
             raise _Again(f"the server answers {answer.status_code} {answer.reason_phrase}".strip())
+        if answer.status_code in REFUSED:
+            raise AccessDenied(where=url, why=REFUSED[answer.status_code])
         if answer.status_code != 200:
             why = f"the server answers {answer.status_code} {answer.reason_phrase}".strip()
             raise FeedUnreachable(where=url, why=why)
@@ -234,22 +264,21 @@ class Fetcher:
                 raise _Again("the transfer is too slow")
         return sink.arrived()
 
-    def _client(self, host: Host, proxy: str) -> httpx.Client:
+    def _client(self, host: Host, proxy: str, access: Access) -> httpx.Client:
         """The client for one host: connections are never shared between names, so that a
         certificate that was checked for one is not taken for another."""
-        import httpx
-
         with self._lock:
-            if (host, proxy) not in self._clients:
-                wait = httpx.Timeout(self._patience.silence, connect=self._patience.connect)
-                self._clients[host, proxy] = httpx.Client(
-                    verify=ssl.create_default_context() if host.scheme == "https" else False,
-                    trust_env=False,
-                    proxy=proxy or None,
-                    timeout=wait,
-                    follow_redirects=False,
-                )
-            return self._clients[host, proxy]
+            key = host, proxy, access
+            if key not in self._clients:
+                wait = self._patience.silence, self._patience.connect
+                self._clients[key] = open_client(host, proxy, access, self._known_logins(), *wait)
+            return self._clients[key]
+
+    def _known_logins(self) -> tuple[Login, ...]:
+        """The site's logins, read when the first address is asked for."""
+        if self._logins is None:
+            self._logins = read_logins(self._reach.logins)
+        return self._logins
 
     def _places(self, host: Host, url: str, approved: bool) -> list[str]:
         """The addresses of a host that may be connected to, as text.
@@ -324,21 +353,16 @@ class _Sink:
         return TooLarge(where=self._where, why=f"it sends more than {self._limit} bytes")
 
 
-def _proxy(host: Host) -> str:
-    """The proxy that this machine's environment asks for, or nothing."""
-    if environment.proxy_bypass(host.name):
-        return ""
-    proxies = environment.getproxies()
-    found = proxies.get(host.scheme) or proxies.get("all", "")
-    return f"http://{found}" if found and "://" not in found else found
-
-
-def _request(client: httpx.Client, url: str, host: Host, place: str) -> httpx.Request:
+def _request(
+    client: httpx.Client, url: str, host: Host, place: str, login: Login | None
+) -> httpx.Request:
     """One request: to the checked address, in the name of the host."""
     import httpx
 
     target = httpx.URL(url)
     headers = {"Host": host.shown, "Accept-Encoding": "identity", "User-Agent": "regild"}
+    if login is not None:
+        headers["Authorization"] = login.header
     if not place:
         return client.build_request("GET", target, headers=headers)
     return client.build_request(

@@ -31,12 +31,10 @@ PACKAGES = {
     "dpkg": "dpkg",
     "dpkg-deb": "dpkg",
     "e2fsck": "e2fsprogs",
-    "mke2fs": "e2fsprogs",
     "mount": "mount",
     "newgidmap": "uidmap",
     "newuidmap": "uidmap",
     "qemu-img": "qemu-utils",
-    "qemu-system-x86_64": "qemu-system-x86",
 }
 """Debian's package for each program that regild calls."""
 
@@ -111,7 +109,7 @@ def run(
     said, complained = _Said(output, output_bytes), _Said(None, output_bytes)
     with contextlib.ExitStack() as opened:
         process = subprocess.Popen(
-            [*_ending_with_us(), *line],
+            [*ending_with_us(), *line],
             stdin=_filled(stdin, opened) if stdin is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if output else subprocess.PIPE,
@@ -162,7 +160,7 @@ class _Said:
         self._left -= len(content)
 
 
-def _ending_with_us() -> list[str]:
+def ending_with_us() -> list[str]:
     """The prefix that makes the kernel end a command when regild itself is killed."""
     setpriv = shutil.which("setpriv", path=ENVIRONMENT["PATH"])
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []

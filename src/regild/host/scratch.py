@@ -21,8 +21,6 @@ from regild.host.namespace import IdMap, View, open_namespace
 LOG_BYTES_MAX = 64 << 20
 """More than a guest's commands may say (`regild.host.run`)."""
 LOCK = "job.lock"
-GUEST_LOGS = ("guest.log", "console.log")
-"""What the guest's commands said, and what a booted guest said on its console."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,24 +151,18 @@ def cache_folder() -> Path:
 
 
 def _keep_logs(scratch: Scratch) -> None:
-    """After a failure: the guest's logs move up, everything else goes.
+    """After a failure: the guest's log moves up, everything else goes.
 
-    It goes first, because a full disk may be what failed; then the logs find room, or are lost.
+    It goes first, because a full disk may be what failed; then the log finds room, or is lost.
     """
-    kept = {name: _read_log(scratch.guest / name) for name in GUEST_LOGS}
+    log, kept = scratch.guest / "guest.log", b""
+    if log.is_file() and not log.is_symlink():
+        with log.open("rb") as file:
+            kept = file.read(LOG_BYTES_MAX)
     scratch.clear()
-    for name, content in kept.items():
-        if content:
-            with contextlib.suppress(OSError):
-                (scratch.path / name).write_bytes(content)
-
-
-def _read_log(log: Path) -> bytes:
-    """A log that a stage left in the guest's folder; empty where there is none."""
-    if not log.is_file() or log.is_symlink():
-        return b""
-    with log.open("rb") as file:
-        return file.read(LOG_BYTES_MAX)
+    if kept:
+        with contextlib.suppress(OSError):
+            (scratch.path / "guest.log").write_bytes(kept)
 
 
 def _remove_guest(scratch: Scratch) -> None:

@@ -142,7 +142,7 @@ def _converse(
         if "result" in told:
             return told["result"]
         if "error" in told:
-            raise _rebuild(told, title)
+            raise rebuild_error(told, title)
         _pass_on(told, progress)
     raise _without_answer(process, title, last_words())
 
@@ -187,7 +187,7 @@ def _pass_on(told: dict[str, Any], progress: Progress) -> None:
         progress.note(str(told["note"]))
 
 
-def _rebuild(told: dict[str, Any], title: str) -> RegildError:
+def rebuild_error(told: dict[str, Any], title: str) -> RegildError:
     """The error that a stage told of, if it is one of ours."""
     found, facts = vars(errors).get(str(told["error"])), told.get("facts")
     if isinstance(found, type) and issubclass(found, RegildError) and isinstance(facts, dict):

@@ -1,8 +1,8 @@
 """The filesystems of a guest, read through fs_explorer over our own disk.
 
-This module is the only one that knows that library: it feeds it from a `Disk`, asks it for names,
-inodes and content, and turns everything that it raises into regild's errors. Import it only where
-a filesystem is opened; the library takes a tenth of a second to load.
+It feeds the library from a `Disk`, asks it for names, inodes and content, and turns everything that
+it raises into regild's errors; which of its readers is for what, `regild.image.borrowed` knows.
+Import it only where a filesystem is opened; the library takes a tenth of a second to load.
 """
 
 from __future__ import annotations
@@ -10,24 +10,20 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from fs_explorer.entry import EntryType
 from fs_explorer.errors import FsExplorerError, UnsupportedFormatError
-from fs_explorer.io.cache import Cache
 from fs_explorer.io.source import RandomAccess
-from fs_explorer.io.stats import Stats
-from fs_explorer.tree import Context, DataSource
 from fs_explorer.tree import Node as Item
 from fs_explorer.tree import Tree as Reader
 
 from regild.errors import Malformed, RegildError, TooLarge, UnsupportedFilesystem
+from regild.image.borrowed import READERS, ntfs_flags, open_reader
 from regild.image.disk import Disk
 from regild.image.tree import Node, NodeKind
 from regild.image.volumes import Volume
-from regild.image.xfs import Inode, XfsVolume
 
-CACHE_BYTES = 8 << 20
 MAX_NAMES = 250_000
 """Names of one directory."""
 HELD_NAMES = 250_000
@@ -47,21 +43,11 @@ KINDS: dict[EntryType, NodeKind] = {
     EntryType.BLOCK_DEVICE: "block",
 }
 
+FOLDING = frozenset({"vfat", "ntfs", "hfsplus"})
+"""Filesystems whose names are the same in upper and lower case; exact names are tried first."""
+
 TOP_SUBVOLUME = 5
 """The number of the subvolume that all others of a btrfs stand in (BTRFS_FS_TREE_OBJECTID)."""
-
-XFS_KINDS = {
-    1: EntryType.FILE,
-    2: EntryType.DIR,
-    3: EntryType.CHAR_DEVICE,
-    4: EntryType.BLOCK_DEVICE,
-    5: EntryType.FIFO,
-    6: EntryType.SOCKET,
-    7: EntryType.SYMLINK,
-}
-"""The types that stand beside names (XFS_DIR3_FT_*)."""
-MODE_KINDS = {0o10: 1, 0o4: 2, 0o2: 3, 0o6: 4, 0o1: 5, 0o14: 6, 0o12: 7}
-"""The same types by the high bits of an inode's mode."""
 
 
 class _VolumeBytes(RandomAccess):
@@ -93,100 +79,17 @@ class _VolumeBytes(RandomAccess):
         return self._disk.read(self._offset + off, count)
 
 
-def _ext(access: RandomAccess, context: Context) -> Reader:
-    from fs_explorer.filesystems.ext import ExtFS
-
-    return ExtFS(access, context)
-
-
-def _fat(access: RandomAccess, context: Context) -> Reader:
-    from fs_explorer.filesystems.fat import FATDriver
-    from fs_explorer.tree import ProbeHint
-
-    head = access.read_at(0, 4096)
-    return FATDriver.open(access, context, ProbeHint(access, head, b"", access.size))
-
-
-def _btrfs(access: RandomAccess, context: Context) -> Reader:
-    from fs_explorer.filesystems.btrfs.fs import BtrfsFS
-
-    return BtrfsFS(access, context)
-
-
-class _XfsFile(RandomAccess):
-    """A file of XFS; its extents are read when it is opened, its bytes when they are asked for."""
-
-    def __init__(self, volume: XfsVolume, inode: Inode) -> None:
-        self._bytes = volume.opened(inode)
-        self.size = inode.size
-
-    def read_at(self, off: int, n: int) -> bytes:
-        """Up to `n` bytes; less only at the file's end."""
-        return self._bytes(off, max(0, min(n, self.size - off)))
-
-
-class _XfsReader(Reader):
-    """Our own reader of XFS in the library's shape."""
-
-    def __init__(self, access: RandomAccess) -> None:
-        self._volume = XfsVolume(access.read_exact, access.size, "the XFS filesystem")
-
-    def root(self) -> Item:
-        return self._item("", self._volume.root)
-
-    def children(self, node: Item, stat: bool = True) -> Iterator[Item]:
-        for name, number, kind in self._volume.entries(self._volume.inode(node.ref)):
-            text = name.decode("utf-8", "surrogateescape")
-            found = XFS_KINDS.get(kind, EntryType.OTHER)
-            yield Item(text, found, ref=number, inode=number, statted=False)
-
-    def stat(self, node: Item) -> Item:
-        return self._item(node.name, node.ref)
-
-    def readlink(self, node: Item) -> str:
-        target = self._volume.target(self._volume.inode(node.ref))
-        return target.decode("utf-8", "surrogateescape")
-
-    def open_file(self, node: Item) -> DataSource:
-        return _XfsFile(self._volume, self._volume.inode(node.ref))
-
-    def _item(self, name: str, number: int) -> Item:
-        inode = self._volume.inode(number)
-        kind = XFS_KINDS.get(MODE_KINDS.get(inode.mode >> 12, 0), EntryType.OTHER)
-        return Item(name, kind, ref=number, inode=number, size=inode.size, mode=inode.mode)
-
-
-def _xfs(access: RandomAccess, _context: Context) -> Reader:
-    return _XfsReader(access)
-
-
-READERS: dict[str, Callable[[RandomAccess, Context], Reader]] = {
-    "ext2": _ext,
-    "ext3": _ext,
-    "ext4": _ext,
-    "vfat": _fat,
-    "btrfs": _btrfs,
-    "xfs": _xfs,
-}
-"""The filesystems that can be read."""
-
-
 def open_filesystem(disk: Disk, volume: Volume) -> Filesystem:
     """Open the filesystem of a volume for reading.
 
     Raises: UnsupportedFilesystem, Malformed, Truncated.
     """
-    opened = READERS.get(volume.filesystem)
-    if opened is None:
+    if volume.filesystem not in READERS:
         raise UnsupportedFilesystem(where=volume.name, why=f"it is {volume.filesystem}")
-    stats = Stats()
-    # The library's compiled helpers are left out where Python does: less that a disk can break.
-    backend = "auto" if volume.filesystem == "btrfs" else "pure"
-    context = Context(cache=Cache(CACHE_BYTES, stats), stats=stats, backend=backend)
     access = _VolumeBytes(disk, volume)
     access.allow(LOOK_BUDGET_BYTES)
     with translated(volume.name):
-        reader = opened(access, context)
+        reader = open_reader(access, volume.filesystem)
         return Filesystem(volume, access, reader, reader.root())
 
 
@@ -198,7 +101,9 @@ class Filesystem:
         self.root = root
         self._access = access
         self._reader = reader
-        self._folds = volume.filesystem == "vfat"
+        self._folds = volume.filesystem in FOLDING or bool(
+            getattr(reader, "case_insensitive", False)
+        )
         self._entries: OrderedDict[object, dict[str, Item]] = OrderedDict()
         self._held = 0
 
@@ -222,15 +127,24 @@ class Filesystem:
         return self._rooted(item)
 
     def subvolumes(self) -> Iterator[tuple[str, Filesystem]]:
-        """The subvolumes of btrfs that stand in the top one, by name.
+        """The subvolumes of btrfs that stand in the top one, or the volumes of a container of APFS,
+        by name.
 
         Raises: Malformed, TooLarge.
         """
-        top = self.subvolume("")
+        kind = self.volume.filesystem
+        top = self if kind == "apfs" else self.subvolume("")
         for name in top.names(top.root) if top else ():
             item = top.child(top.root, name) if top else None
-            if item is not None and self.is_folder(item) and item.ref[0] != TOP_SUBVOLUME:
+            if item is None or not self.is_folder(item):
+                continue
+            if kind == "apfs" or item.ref[0] != TOP_SUBVOLUME:
                 yield name, self._rooted(item)
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """The volumes of an APFS container that are encrypted."""
+        return tuple(getattr(self._reader, "refused", ()))
 
     def _subvolume_root(self, number: int) -> Item:
         from fs_explorer.filesystems.btrfs.fs import BtrfsFS
@@ -245,7 +159,7 @@ class Filesystem:
         return Filesystem(self.volume, self._access, self._reader, root)
 
     def child(self, folder: Item, name: str) -> Item | None:
-        """The entry of a directory by its name; vfat knows no upper and lower case.
+        """The entry of a directory by its name; some filesystems know no upper and lower case.
 
         Raises: Malformed, TooLarge.
         """
@@ -276,6 +190,7 @@ class Filesystem:
                 bytes=item.size or 0,
                 mode=(item.mode or 0) & 0o7777,
                 target=self._target(item) if kind == "symlink" else "",
+                owner=None if item.uid is None or item.gid is None else (item.uid, item.gid),
             )
 
     def is_folder(self, item: Item) -> bool:
@@ -320,6 +235,27 @@ class Filesystem:
                 raise Malformed(where=path, why=f"{len(content)} of {size} bytes can be read")
             return bytes(content)
 
+    def head(self, item: Item, count: int) -> bytes:
+        """The first bytes of a file, however large it is.
+
+        Raises: Malformed, UnsupportedFilesystem.
+        """
+        with self._within(LOOK_BUDGET_BYTES):
+            source = self._reader.open_file(self._reader.stat(item))
+            if isinstance(source, RandomAccess):
+                return bytes(source.read_at(0, count))
+            with source.open() as stream:
+                return bytes(stream.read(count))
+
+    @property
+    def ntfs_flags(self) -> int | None:
+        """The flags of an NTFS as a whole; None where they cannot be read."""
+        try:
+            with self._within(LOOK_BUDGET_BYTES):
+                return ntfs_flags(self._reader)
+        except RegildError:
+            return None
+
     @contextlib.contextmanager
     def _within(self, budget: int) -> Iterator[None]:
         self._access.allow(budget)
@@ -334,9 +270,7 @@ class Filesystem:
 
     def _children(self, folder: Item) -> dict[str, Item]:
         key = self._reader.identity(folder)
-        if key is None:
-            key = id(folder)
-        if self._folds:
+        if key is None or self.volume.filesystem == "vfat":
             key = repr(folder.ref)
         entries = self._entries.get(key)
         if entries is None:

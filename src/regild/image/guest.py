@@ -25,19 +25,23 @@ from regild.image.layers import Layers, read_layers
 from regild.image.mounts import fstab_lines, mounted, with_names
 from regild.image.paths import MountedTree
 from regild.image.tree import Guest, Mount
-from regild.image.volumes import Volume, read_volumes
-from regild.image.xfs_log import is_clean
+from regild.image.unclean import EXT_CLEAN, EXT_RECOVER, whys_unclean
+from regild.image.volumes import read_volumes
 from regild.model.content import Unknown, VolumeSpace
 
-ROOT_MARKS = ("/etc/os-release", "/usr/lib/os-release", "/var/lib/dpkg")
-"""One of these makes a volume the guest's root: os-release(5), dpkg's database."""
+MACOS_MARK = "/System/Library/CoreServices/SystemVersion.plist"
+ROOT_MARKS = (
+    "/etc/os-release",
+    "/usr/lib/os-release",
+    "/var/lib/dpkg",
+    "/Windows/System32/config/SOFTWARE",
+    MACOS_MARK,
+)
+"""One of these makes a volume the guest's root: os-release(5), dpkg's database, the registry of
+Windows, macOS's version."""
 
-_BTRFS_LOG_AT = 65536 + 0x60
-"""Where a btrfs says where its log tree is; zeros where it has none."""
-
-_EXT_RECOVER = 0x4
-_EXT_CLEAN = 0x1
-_EXT_ERRORS = 0x2
+MACOS_DATA = "/System/Volumes/Data"
+"""Where macOS since 10.15 mounts the volume that holds all that changes."""
 
 
 def found_guest(disk: Disk, where: str, keys: Keys = NO_KEYS) -> Guest:
@@ -53,9 +57,12 @@ def found_guest(disk: Disk, where: str, keys: Keys = NO_KEYS) -> Guest:
     tree = MountedTree(root)
     volumes = with_names(tree, layers.volumes)
     mounts, missing = mounted(tree, root, opened, volumes)
-    spaces = tuple(
-        space for mount in mounts if (space := _space(disk, mount, unknowns)) is not None
-    )
+    mounts += _macos_data(tree, root, opened)
+    for mount in mounts:
+        filesystem = opened.get(mount.volume.number)
+        whys = whys_unclean(disk, mount.volume, filesystem)
+        unknowns += [Unknown(mount.volume.name, why) for why in whys]
+    spaces = tuple(space for mount in mounts if (space := _space(disk, mount)) is not None)
     return Guest(
         tree=tree,
         volumes=volumes,
@@ -72,7 +79,10 @@ def _opened(layers: Layers) -> tuple[dict[int, Filesystem], list[Unknown]]:
     for volume in layers.volumes:
         if volume.kind == "filesystem":
             try:
-                opened[volume.number] = open_filesystem(layers.disk, volume)
+                found = opened[volume.number] = open_filesystem(layers.disk, volume)
+                unknowns += [
+                    Unknown(f"{volume.name}, {name}", "it is encrypted") for name in found.refused
+                ]
             except (InputError, UnsupportedError) as error:
                 unknowns.append(Unknown(volume.name, error.why))
         elif volume.kind == "encrypted":
@@ -128,6 +138,19 @@ def _is_root(tree: MountedTree) -> bool:
     return any(tree.find(mark) is not None for mark in ROOT_MARKS)
 
 
+def _macos_data(tree: MountedTree, root: Filesystem, opened: dict[int, Filesystem]) -> list[Mount]:
+    """Mount the volume of data that stands beside the system's in a container of APFS."""
+    container = opened[root.volume.number]
+    if root.volume.filesystem != "apfs" or tree.find(MACOS_MARK) is None:
+        return []
+    for _name, part in container.subvolumes():
+        own = MountedTree(part)
+        if own.find("/private/var/db") is not None and own.find(MACOS_MARK) is None:
+            tree.mount(MACOS_DATA, part)
+            return [Mount(MACOS_DATA, root.volume, "apfs")]
+    return []
+
+
 def _no_guest(layers: Layers, unknowns: list[Unknown], where: str) -> RegildError:
     """The error that says what was seen in place of a guest."""
     volumes = layers.volumes
@@ -146,22 +169,9 @@ def _no_guest(layers: Layers, unknowns: list[Unknown], where: str) -> RegildErro
     return NothingRead(where=where, why="no filesystem on it holds an operating system")
 
 
-def _xfs_is_clean(disk: Disk, volume: Volume) -> bool:
-    try:
-        return is_clean(lambda at, length: disk.read(volume.offset + at, length))
-    except InputError:
-        return False
-
-
-def _space(disk: Disk, mount: Mount, unknowns: list[Unknown]) -> VolumeSpace | None:
-    """The free room of an ext filesystem, from its superblock; a dirty journal is unknown."""
+def _space(disk: Disk, mount: Mount) -> VolumeSpace | None:
+    """The free room of an ext filesystem, from its superblock."""
     volume = mount.volume
-    if volume.filesystem == "xfs" and not _xfs_is_clean(disk, volume):
-        why = "it was not shut down cleanly; its log holds changes that were not read"
-        unknowns.append(Unknown(volume.name, why))
-    if volume.filesystem == "btrfs" and any(disk.read(volume.offset + _BTRFS_LOG_AT, 8)):
-        why = "it was not shut down cleanly; its log holds changes that were not read"
-        unknowns.append(Unknown(volume.name, why))
     if not volume.filesystem.startswith("ext"):
         return None
     superblock = disk.read(volume.offset + 1024, 1024)
@@ -175,12 +185,6 @@ def _space(disk: Disk, mount: Mount, unknowns: list[Unknown]) -> VolumeSpace | N
         blocks, reserved, free = (
             low | above << 32 for low, above in zip((blocks, reserved, free), high, strict=True)
         )
-    dirty = bool(incompatible & _EXT_RECOVER) or not state & _EXT_CLEAN
-    if state & _EXT_ERRORS:
-        unknowns.append(Unknown(volume.name, "it is marked as damaged; fsck has to look at it"))
-    if dirty:
-        why = "it was not shut down cleanly; its journal holds changes that were not read"
-        unknowns.append(Unknown(volume.name, why))
     return VolumeSpace(
         mount=mount.path,
         volume=f"UUID={volume.uuid}",
@@ -190,5 +194,5 @@ def _space(disk: Disk, mount: Mount, unknowns: list[Unknown]) -> VolumeSpace | N
         free_blocks=free,
         reserved_blocks=reserved,
         free_inodes=free_inodes,
-        dirty=dirty,
+        dirty=bool(incompatible & EXT_RECOVER) or not state & EXT_CLEAN,
     )

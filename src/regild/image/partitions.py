@@ -70,6 +70,22 @@ def read_partitions(disk: Disk, where: str = "the disk") -> tuple[Partition, ...
     return _apart(tuple(_mbr(disk, boot, entries, where)), where)
 
 
+def read_partitions_of_4096(disk: Disk, where: str = "the disk") -> tuple[Partition, ...]:
+    """The partitions of an MBR whose sectors hold 4096 bytes; none where it cannot be read so.
+
+    Raises: nothing of the disk's making.
+    """
+    boot = disk.read(0, 512) if disk.size >= 512 else b""
+    entries = _mbr_entries(boot) if boot else []
+    protected = any(kind == _PROTECTIVE for _active, kind, _start, _count in entries)
+    if not entries or protected or not _plausible(entries, disk.size, 4096):
+        return ()
+    try:
+        return _apart(tuple(_mbr(disk, boot, entries, where, 4096)), where)
+    except (Malformed, TooLarge, Truncated):
+        return ()
+
+
 def _apart(partitions: tuple[Partition, ...], where: str) -> tuple[Partition, ...]:
     """Refuse partitions that overlap: nobody could say whose bytes those are."""
     if len(partitions) > MAX_PARTITIONS:
@@ -146,39 +162,47 @@ def _mbr_entries(boot: bytes) -> list[tuple[int, int, int, int]]:
     return found
 
 
-def _plausible(entries: list[tuple[int, int, int, int]], size: int) -> bool:
+def _plausible(entries: list[tuple[int, int, int, int]], size: int, sector: int = 512) -> bool:
     """Whether it is a table and not the code of a filesystem's boot sector."""
     return all(
-        active in (0, 0x80) and start > 0 and count > 0 and start * 512 < size
+        active in (0, 0x80) and start > 0 and count > 0 and start * sector < size
         for active, _kind, start, count in entries
     )
 
 
 def _mbr(
-    disk: Disk, boot: bytes, entries: list[tuple[int, int, int, int]], where: str
+    disk: Disk,
+    boot: bytes,
+    entries: list[tuple[int, int, int, int]],
+    where: str,
+    sector: int = 512,
 ) -> Iterator[Partition]:
-    # A table whose first entries begin at 4096-byte sectors cannot be told from one of 512; the
-    # standard's 512 is taken, as Linux does for a disk image.
+    # A table of 4096-byte sectors cannot be told from one of 512; the standard's 512 is taken
+    # first, as Linux does for a disk image.
     signature = struct.unpack_from("<I", boot, 440)[0]
     for index in range(4):
         _active, _chs, kind, _end, start, count = _MBR_ENTRY.unpack_from(boot, 446 + 16 * index)
         if kind in _EXTENDED:
-            yield from _logical(disk, start, signature, where)
+            yield from _logical(disk, start, signature, where, sector)
         elif kind:
-            yield _mbr_partition(index + 1, start, count, kind, signature)
+            yield _mbr_partition(index + 1, start, count, kind, signature, sector)
 
 
-def _mbr_partition(number: int, start: int, count: int, kind: int, signature: int) -> Partition:
+def _mbr_partition(
+    number: int, start: int, count: int, kind: int, signature: int, sector: int
+) -> Partition:
     return Partition(
         number=number,
-        offset=start * 512,
-        bytes=count * 512,
+        offset=start * sector,
+        bytes=count * sector,
         type=f"{kind:02X}",
         uuid=f"{signature:08x}-{number:02x}",
     )
 
 
-def _logical(disk: Disk, extended: int, signature: int, where: str) -> Iterator[Partition]:
+def _logical(
+    disk: Disk, extended: int, signature: int, where: str, sector: int
+) -> Iterator[Partition]:
     """Follow the chain of extended boot records: each names one partition and the next record."""
     seen: set[int] = set()
     here = extended
@@ -188,14 +212,14 @@ def _logical(disk: Disk, extended: int, signature: int, where: str) -> Iterator[
         if number > 4 + MAX_LOGICAL:
             raise TooLarge(where=where, why=f"more than {MAX_LOGICAL} logical partitions")
         try:
-            boot = disk.read(here * 512, 512)
+            boot = disk.read(here * sector, 512)
         except Truncated as error:
             raise Malformed(where=where, why="a logical partition lies outside") from error
         if boot[510:512] != _MBR_SIGNATURE:
             raise Malformed(where=where, why="the chain of logical partitions is broken")
         _a, _chs, kind, _end, start, count = _MBR_ENTRY.unpack_from(boot, 446)
         if kind and count:
-            yield _mbr_partition(number, here + start, count, kind, signature)
+            yield _mbr_partition(number, here + start, count, kind, signature, sector)
             number += 1
         _a, _chs, kind, _end, start, count = _MBR_ENTRY.unpack_from(boot, 462)
         if kind not in _EXTENDED or not count:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 from regild.image.grains import check_capacity, check_range
-from regild.image.window import Window
+from regild.image.window import NO_HANDLE, Window
 
 
 class RawDisk:
@@ -35,6 +35,9 @@ class RawDisk:
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """The parts of the file that the filesystem keeps blocks for (lseek(2), SEEK_DATA)."""
+        if self._window.handle == NO_HANDLE:
+            yield 0, self.size
+            return
         begin, end = self._window.offset, self._window.offset + self.size
         here = begin
         while here < end:

@@ -28,6 +28,8 @@ class Node(Value, frozen=True):
     """Permission bits with setuid, setgid and sticky (07777)."""
     target: str = ""
     """A symlink's target, as it stands."""
+    owner: tuple[int, int] | None = None
+    """Numbers of user and group, where the filesystem has such."""
 
 
 class Tree(Protocol):

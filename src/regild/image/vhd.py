@@ -55,7 +55,7 @@ def find_fixed_vhd(window: Window) -> BlockDisk | None:
     if footer is None or footer.kind != _FIXED or footer.size != window.size - FOOTER_BYTES:
         return None
     # A place of 0 would mean a block that is not kept.
-    inner = Window(window.handle, window.where, window.offset, window.size - FOOTER_BYTES)
+    inner = window.part(0, window.size - FOOTER_BYTES)
     return _FixedVhd(inner)
 
 

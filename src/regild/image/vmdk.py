@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from regild.errors import Malformed, TooLarge, Truncated, UnsupportedFormat
 from regild.image.grains import (
@@ -20,6 +21,7 @@ from regild.image.grains import (
     read_by_grain,
     runs_of,
 )
+from regild.image.spans import joined
 from regild.image.vmdk_layout import (
     AT_END,
     COMPRESSED,
@@ -36,6 +38,9 @@ from regild.image.vmdk_layout import (
 )
 from regild.image.window import Window
 
+if TYPE_CHECKING:
+    from regild.image.disk import Disk
+
 MAX_GRAIN_SECTORS = 2048
 MIN_GRAIN_SECTORS = 8
 MAX_DIRECTORY_BYTES = 16 << 20
@@ -43,20 +48,24 @@ MAX_DESCRIPTOR_BYTES = 1 << 20
 HELD_TABLES = 1024
 
 
-def open_vmdk(window: Window) -> VmdkDisk:
+def open_vmdk(window: Window, parent: Disk | None = None) -> VmdkDisk:
     """Open a VMDK that lies in a window, and check its header, descriptor and directory.
+
+    With a `parent` it is a delta disk: grains that it does not keep are the parent's.
 
     Raises: Malformed, Truncated, TooLarge, UnsupportedFormat, ExternalFile.
     """
     header = read_header(window.read(0, min(SECTOR_BYTES, window.size)), window.where)
-    descriptor = _embedded(window, header)
+    descriptor = _embedded(window, header, parent is not None)
+    if isinstance(parent, VmdkDisk):
+        _check_parent(window.where, descriptor, parent.descriptor)
     if header.directory_at == AT_END:
         header = _footer(window)
     _check_geometry(window.where, header)
-    return VmdkDisk(window, header, descriptor)
+    return VmdkDisk(window, header, descriptor, parent)
 
 
-def _embedded(window: Window, header: Header) -> DiskDescriptor:
+def _embedded(window: Window, header: Header, delta: bool) -> DiskDescriptor:
     """The descriptor inside of the extent; an empty one where there is none."""
     if header.capacity == 0:
         # qemu and VMware take this as a descriptor that leads to the real extents.
@@ -66,7 +75,18 @@ def _embedded(window: Window, header: Header) -> DiskDescriptor:
         raise TooLarge(where=window.where, why=f"its descriptor takes {length} bytes")
     if header.descriptor_at == 0 or length == 0:
         return DiskDescriptor("", "", "", ())
-    return read_descriptor(window.read(header.descriptor_at * SECTOR_BYTES, length), window.where)
+    text = window.read(header.descriptor_at * SECTOR_BYTES, length)
+    return read_descriptor(text, window.where, delta)
+
+
+def _check_parent(where: str, delta: DiskDescriptor, parent: DiskDescriptor) -> None:
+    """Refuse a parent that is not the one that the delta was made on.
+
+    Raises: Malformed.
+    """
+    if parent.content_id and delta.parent_id not in ("", parent.content_id):
+        why = f"it differs from a disk {delta.parent_id[:8]}, and its parent is "
+        raise Malformed(where=where, why=why + parent.content_id[:8])
 
 
 def _footer(window: Window) -> Header:
@@ -98,8 +118,15 @@ def _check_geometry(where: str, header: Header) -> None:
 class VmdkDisk:
     """A disk that is kept as grains, each found through a directory and a table."""
 
-    def __init__(self, window: Window, header: Header, descriptor: DiskDescriptor) -> None:
+    def __init__(
+        self,
+        window: Window,
+        header: Header,
+        descriptor: DiskDescriptor,
+        parent: Disk | None = None,
+    ) -> None:
         self.window = window
+        self.parent = parent
         self.descriptor = descriptor
         self.compressed = bool(header.flags & COMPRESSED)
         self.format = "vmdk-stream" if self.compressed else "vmdk-sparse"
@@ -114,7 +141,7 @@ class VmdkDisk:
     @property
     def bytes_read(self) -> int:
         """Bytes read from the file so far."""
-        return self.window.bytes_read
+        return self.window.bytes_read + (self.parent.bytes_read if self.parent else 0)
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes; grains that are not kept read as zeros.
@@ -130,7 +157,16 @@ class VmdkDisk:
 
         Raises: Truncated, Malformed.
         """
-        return runs_of((number for number, _at in self.grains()), self.grain_bytes, self.size)
+        own = runs_of((number for number, _at in self.grains()), self.grain_bytes, self.size)
+        if self.parent is None:
+            return own
+        # What the delta zeroes may be told as allocated; it reads as zeros all the same.
+        within = (
+            (offset, min(length, self.size - offset))
+            for offset, length in self.parent.extents()
+            if offset < self.size
+        )
+        return joined(own, within)
 
     def grains(self) -> Iterator[tuple[int, int]]:
         """Number and place (in bytes of the window) of every grain that is kept, ascending.
@@ -193,13 +229,22 @@ class VmdkDisk:
         if content is None:
             content = self.grain(number)
             if content is None:
-                return bytes(count)
+                return self._below(number, start, count)
             self._recent.keep(number, content)
         return content if count == len(content) else content[start : start + count]
 
     def _plain_piece(self, number: int, start: int, count: int) -> bytes:
         at = self.place(number)
-        return self.window.read(at + start, count) if at else bytes(count)
+        return self.window.read(at + start, count) if at else self._below(number, start, count)
+
+    def _below(self, number: int, start: int, count: int) -> bytes:
+        """What a grain that is not kept reads as: the parent's bytes, else zeros."""
+        index, entry = divmod(number, ENTRIES)
+        if self.parent is None or (self._zeroed and self._table(index)[entry] == self._zeroed):
+            return bytes(count)
+        offset = number * self.grain_bytes + start
+        there = max(0, min(count, self.parent.size - offset))
+        return (self.parent.read(offset, there) if there else b"").ljust(count, b"\0")
 
     def _read_directory(self, header: Header) -> tuple[int, ...]:
         """The places of the grain tables; no two may be the same."""

@@ -133,6 +133,8 @@ class DiskDescriptor:
     name: str
     database: tuple[str, ...]
     """The lines that begin with `ddb.`, as they stand."""
+    parent_id: str = ""
+    """The content id that its parent must have; empty for a whole disk."""
 
     def written(self, sectors: int) -> bytes:
         """The text of a streamOptimized disk of that many sectors."""
@@ -155,19 +157,23 @@ class DiskDescriptor:
         return "\n".join(lines).encode("ascii")
 
 
-def read_descriptor(text: bytes, where: str) -> DiskDescriptor:
-    """Read an embedded descriptor and refuse one that leads to any other file.
+def read_descriptor(text: bytes, where: str, delta: bool = False) -> DiskDescriptor:
+    """Read an embedded descriptor and refuse one that leads to any other file; a `delta` may speak
+    of the parent that is there already.
 
     Raises: ExternalFile for a parent, for more than one extent and for an extent that is another
     file's or names a path; Malformed.
     """
     settings, extents, database = read_settings(text)
+    if not delta:
+        check_no_parent(settings, where)
     _check_alone(settings, extents, where)
     return DiskDescriptor(
         content_id=settings.get("cid", "").lower(),
         create_type=settings.get("createtype", ""),
         name=extents[0].name if extents else "",
         database=tuple(line for line in database if line.isascii() and line.isprintable()),
+        parent_id=settings.get("parentcid", "").lower().replace(NO_PARENT, ""),
     )
 
 
@@ -202,8 +208,7 @@ def check_no_parent(settings: dict[str, str], where: str) -> None:
 
 
 def _check_alone(settings: dict[str, str], extents: list[Extent], where: str) -> None:
-    """Refuse what depends on another file."""
-    check_no_parent(settings, where)
+    """Refuse what keeps its data in another file."""
     create_type = settings.get("createtype", "")
     if create_type and create_type not in CREATE_TYPES:
         raise ExternalFile(where=where, why=f"a {create_type!r} disk keeps its data elsewhere")

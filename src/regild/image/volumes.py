@@ -16,7 +16,12 @@ from msgspec.structs import replace
 
 from regild.errors import Malformed, TooLarge, Truncated
 from regild.image.disk import Disk
-from regild.image.partitions import Partition, printable, read_partitions
+from regild.image.partitions import (
+    Partition,
+    printable,
+    read_partitions,
+    read_partitions_of_4096,
+)
 from regild.model.content import Value
 
 VolumeKind = Literal[
@@ -85,11 +90,27 @@ def read_volumes(disk: Disk, where: str = "the disk") -> tuple[Volume, ...]:
 
     Raises: Malformed when the partition table cannot be right, TooLarge, Truncated.
     """
-    partitions = read_partitions(disk, where)
-    if partitions is None:
-        partitions = (Partition(number=0, offset=0, bytes=disk.size, type=""),)
+    whole = (Partition(number=0, offset=0, bytes=disk.size, type=""),)
     blank = _BlankCheck(disk)
-    return tuple(_volume(disk, partition, blank) for partition in partitions)
+    refusal = None
+    volumes: tuple[Volume, ...] = ()
+    try:
+        partitions = read_partitions(disk, where)
+        volumes = tuple(_volume(disk, one, blank) for one in partitions or whole)
+        if partitions is None or {one.filesystem for one in volumes} - {"", "vfat"}:
+            return volumes
+    except (Malformed, TooLarge, Truncated) as error:
+        refusal = error
+    # A table of 4096-byte sectors looks like one of 512, and a bootable ISO 9660 has a table that
+    # is for firmware only; both show by what is found where the table, read so, leads.
+    for other in (read_partitions_of_4096(disk, where), whole):
+        found = tuple(_volume(disk, one, blank) for one in other)
+        holding = [one for one in found if one.kind == "filesystem"]
+        if holding and (other is not whole or holding[0].filesystem == "iso9660"):
+            return found
+    if refusal is not None:
+        raise refusal
+    return volumes
 
 
 def logical_volume(disk: Disk, number: int, offset: int, size: int, name: str) -> Volume:
@@ -195,11 +216,21 @@ def _late(disk: Disk, partition: Partition) -> list[Recognised]:
         uuid, label = _dashed(superblock[0x20:0x30]), _text(superblock[0x12B:0x22B])
         return [("filesystem", "btrfs", uuid, label, "")]
     if disk.read(partition.offset + 32769, 5) == b"CD001":
-        return [("filesystem", "iso9660", "", "", "")]
+        described = disk.read(partition.offset + 32768, 2048)
+        return [("filesystem", "iso9660", _iso_date(described), _text(described[40:72]), "")]
     for page in (8192, 16384, 65536):
         if disk.read(partition.offset + page - 10, 10) == b"SWAPSPACE2":
             return [("swap", "", "", "", "")]
     return []
+
+
+def _iso_date(described: bytes) -> str:
+    """When an ISO 9660 volume was made (ECMA-119, 8.4.26), which is what stands for its uuid."""
+    digits = described[813:829]
+    if not digits.isdigit():
+        return ""
+    text = digits.decode()
+    return "-".join((text[:4], *(text[at : at + 2] for at in range(4, 16, 2))))
 
 
 class _BlankCheck:
@@ -237,6 +268,14 @@ def _xfs_names(head: bytes) -> tuple[str, str]:
     return _dashed(head[32:48]), _text(head[108:120])
 
 
+def _ntfs_names(head: bytes) -> tuple[str, str]:
+    return f"{struct.unpack_from('<Q', head, 72)[0]:016X}", ""
+
+
+def _apfs_names(head: bytes) -> tuple[str, str]:
+    return _dashed(head[72:88]), ""
+
+
 def _luks_names(head: bytes) -> tuple[str, str]:
     return _text(head[168:208]), ""
 
@@ -255,10 +294,13 @@ SIGNATURES: tuple[Signature, ...] = (
     Signature(1536, b"LABELONE", "lvm", "LVM2"),
     Signature(4086, b"SWAPSPACE2", "swap", "", _swap_names),
     Signature(4086, b"SWAP-SPACE", "swap", ""),
-    Signature(3, b"NTFS    ", "filesystem", "ntfs"),
+    Signature(3, b"NTFS    ", "filesystem", "ntfs", _ntfs_names),
     Signature(3, b"EXFAT   ", "filesystem", "exfat"),
     Signature(0, b"hsqs", "filesystem", "squashfs"),
     Signature(1024, b"\x10\x20\xf5\xf2", "filesystem", "f2fs"),
+    Signature(1024, b"H+\x00\x04", "filesystem", "hfsplus"),
+    Signature(1024, b"HX\x00\x05", "filesystem", "hfsplus"),
+    Signature(32, b"NXSB", "filesystem", "apfs", _apfs_names),
     Signature(1024, b"\xe2\xe1\xf5\xe0", "filesystem", "erofs"),
     Signature(0, b"\xfc\x4e\x2b\xa9", "unknown", "member of a Linux RAID"),
 )

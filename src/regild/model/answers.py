@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from regild.model.advisory import AdvisoryFeed
 from regild.model.appliance import DescriptorState, SignatureState
 from regild.model.content import (
     Application,
@@ -20,7 +21,7 @@ from regild.model.content import (
 )
 from regild.model.digest import Digest
 from regild.model.finding import Finding
-from regild.model.plan import Difference, Plan, Skipped, Step
+from regild.model.plan import Difference, FeedState, Plan, Skipped, Step
 from regild.model.receipt import Receipt
 
 Form = Literal["ova", "folder", "disk"]
@@ -66,6 +67,8 @@ class DescribeAnswer(Value, frozen=True):
     bom: Output | None = None
     boot: tuple[BootEntry, ...] = ()
     """What the boot loader offers; seen on the disk only, no part of a descriptor."""
+    name: str = ""
+    """The virtual system's name as the package says it, in the package's language."""
 
 
 class PlanAnswer(Plan, frozen=True):
@@ -89,6 +92,50 @@ class UpdateAnswer(Value, frozen=True):
     receipt: Receipt | None = None
     output: Output | None = None
     """None where there was nothing to do."""
+
+
+class FeedRow(Value, frozen=True):
+    """One repository: who names it, where it is read, and what was seen of it last."""
+
+    uri: str
+    suite: str
+    type: str = "apt"
+    image: str = ""
+    """The image that names it; empty where none was asked about."""
+    where: str = ""
+    """File and line in the image."""
+    enabled: bool = True
+    allowed: bool = False
+    """Whether the site lets it be read."""
+    why: str = ""
+    """Why not."""
+    place: str = ""
+    """The address that is read."""
+    signers: tuple[str, ...] = ()
+    """Fingerprints to which the site narrows the keys that the image trusts."""
+    state: FeedState | None = None
+    """What was believed last; None where it was never read."""
+    read: str = ""
+    """When that was (RFC 3339, UTC)."""
+    age_days: float | None = None
+    """Since the repository itself was made."""
+    expired: bool = False
+    """Its own end of validity is past."""
+
+
+class AdvisoryRow(Value, frozen=True):
+    """One feed of advisories of the site."""
+
+    place: str
+    feed: AdvisoryFeed | None = None
+    """What was read last; None where nothing was, or, unless it is refreshed, for a path."""
+
+
+class FeedsAnswer(Value, frozen=True):
+    """`regild feeds list`, `refresh` and `status`: the feeds of images and of the site."""
+
+    sources: tuple[FeedRow, ...] = ()
+    advisories: tuple[AdvisoryRow, ...] = ()
 
 
 ManifestStatus = Literal["whole", "partial", "absent", "broken"]
@@ -123,6 +170,33 @@ class VerifyAnswer(Value, frozen=True):
     hashed_bytes: int = 0
     signature: SignatureState | None = None
     """None for a bare disk, which none can be written for."""
+
+
+class CheckAnswer(Value, frozen=True):
+    """One question of the static proof."""
+
+    check: str
+    says: str
+    """What is true when it holds."""
+    state: Literal["held", "broken", "left out"]
+    why: str = ""
+    """Why it was left out."""
+    differences: tuple[Difference, ...] = ()
+
+
+class SystemProof(Value, frozen=True):
+    """What was asked of one virtual system."""
+
+    system: str
+    checks: tuple[CheckAnswer, ...]
+    unknowns: tuple[Unknown, ...] = ()
+
+
+class ProveAnswer(Value, frozen=True):
+    """`regild prove`: whether what an image holds is whole."""
+
+    image: str
+    systems: tuple[SystemProof, ...]
 
 
 class StripAnswer(Value, frozen=True):
@@ -288,7 +362,9 @@ ANSWERS: dict[str, type[Value]] = {
     "describe": DescribeAnswer,
     "plan": PlanAnswer,
     "update": UpdateAnswer,
+    "feeds": FeedsAnswer,
     "verify": VerifyAnswer,
+    "prove": ProveAnswer,
     "diff": DiffAnswer,
     "conformance": ConformanceAnswer,
     "kit": Kit,

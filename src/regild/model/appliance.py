@@ -43,7 +43,8 @@ class DiskReference(Value, frozen=True):
     file: str = ""
     """The `File` it is stored in; empty for a blank disk."""
     capacity_bytes: int | None = None
-    """Virtual size; None where it is a property that only deployment settles."""
+    """Virtual size; None where it is a property that only deployment settles. Where it is a
+    property with a value in the package, that one."""
     format: str = ""
     parent: str = ""
 
@@ -53,6 +54,8 @@ class SystemReference(Value, frozen=True):
 
     id: str
     name: str = ""
+    message: str = ""
+    """The id of its name in a message bundle that is a file of its own."""
     disks: tuple[str, ...] = ()
     described: bool = False
     """A content descriptor section stands in it."""
@@ -68,6 +71,8 @@ class Envelope(Value, frozen=True):
     systems: tuple[SystemReference, ...] = ()
     requires: tuple[str, ...] = ()
     """Sections that the package says must be understood and that regild does not know."""
+    bundles: tuple[str, ...] = ()
+    """The ids of Files that hold texts in the envelope's own language."""
 
 
 class ManifestEntry(Value, frozen=True):

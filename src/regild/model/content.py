@@ -97,7 +97,7 @@ class Source(Value, frozen=True):
     """Where the image itself takes updates from."""
 
     type: str
-    """`apt` in this release."""
+    """`apt` or `rpm-md`."""
     uri: str
     suite: str
     components: tuple[str, ...] = ()

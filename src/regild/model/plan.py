@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from regild.model.advisory import AdvisoryFeed, Severity, Weakness
 from regild.model.content import Package, Value
 from regild.model.digest import Digest
 
@@ -11,19 +12,6 @@ Action = Literal["upgrade", "install", "remove"]
 Method = Literal["offline", "boot"]
 Mode = Literal["upgrade", "security", "full"]
 Basis = Literal["disk", "descriptor"]
-Carrier = Literal["record", "boot"]
-MethodWish = Literal["auto", "offline", "boot"]
-CarrierWish = Literal["auto", "record", "boot"]
-
-
-class Wish(Value, frozen=True):
-    """How a change is wanted to be carried out; `auto` leaves it to the image and the packages."""
-
-    method: MethodWish = "auto"
-    carrier: CarrierWish = "auto"
-
-
-NO_WISH = Wish()
 
 
 class Archive(Value, frozen=True):
@@ -57,9 +45,16 @@ class Step(Value, frozen=True, rename={"was": "from", "becomes": "to"}):
     fixes: tuple[str, ...] = ()
     """CVE ids that the update is said to fix."""
     evidence: str = ""
-    """Where `fixes` comes from: `changelog` (a mention, not a proof) or an advisory's id."""
+    """Where `fixes` comes from: `changelog` (a mention, not a proof) or an advisory's id, that of
+    the gravest."""
     security: bool = False
     archive: Archive | None = None
+    advisories: tuple[str, ...] = ()
+    """Ids of the advisories that hold for the version before and not for the one after."""
+    severity: Severity = ""
+    """The gravest of them."""
+    exploited: tuple[str, ...] = ()
+    """Those of `fixes` that are known to be used in attacks."""
 
 
 class Skipped(Value, frozen=True):
@@ -103,10 +98,10 @@ class Plan(Value, frozen=True):
     download_bytes: int = 0
     disk_bytes: int = 0
     """Growth of the installed size, as the packages state it; may be negative."""
-    carrier: Carrier = "record"
-    """What runs the guest's commands: `record` offline, over the guest's tree; `boot` in the booted
-    guest."""
-    carrier_why: str = ""
+    advisories: tuple[AdvisoryFeed, ...] = ()
+    """The feeds of advisories that were read, in the site's order."""
+    unfixed: tuple[Weakness, ...] = ()
+    """Advisories that hold for what the image will hold, the gravest first."""
 
 
 class Difference(Value, frozen=True):
@@ -118,19 +113,14 @@ class Difference(Value, frozen=True):
 
 
 __all__ = [
-    "NO_WISH",
     "Action",
     "Archive",
     "Basis",
-    "Carrier",
-    "CarrierWish",
     "Difference",
     "FeedState",
     "Method",
-    "MethodWish",
     "Mode",
     "Plan",
     "Skipped",
     "Step",
-    "Wish",
 ]

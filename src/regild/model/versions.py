@@ -128,10 +128,46 @@ def _apk_token(token: re.Match[str]) -> Iterator[Key]:
             yield (_SUFFIX_NUMBER, _number(token["count"]))
 
 
-ORDERS: dict[str, Callable[[str], Key]] = {"deb": debian_key, "rpm": rpm_key, "apk": apk_key}
+def windows_key(version: str) -> Key:
+    """A key that sorts builds of Windows, such as `10.0.20348.2849`, number by number."""
+    return tuple(_number("".join(filter(str.isdigit, part))) for part in version.split("."))
+
+
+ORDERS: dict[str, Callable[[str], Key]] = {
+    "deb": debian_key,
+    "rpm": rpm_key,
+    "apk": apk_key,
+    "windows": windows_key,
+}
 """The order of versions by purl type."""
 
 
 def is_newer(type: str, version: str, than: str) -> bool:
     """Whether a version is newer than another of the same family (purl type)."""
     return ORDERS[type](version) > ORDERS[type](than)
+
+
+def sort_key(type: str, version: str) -> bytes | None:
+    """Bytes that sort as the versions of a family do, for a database's index; None where the
+    family's order is not known.
+
+    A tuple is its parts between marks, so that a shorter one comes first; a number has its length
+    before it; text is UTF-8, whose bytes sort as its code points do.
+    """
+    order = ORDERS.get(type)
+    return None if order is None else b"".join(_packed(order(version)))
+
+
+def _packed(part: Any) -> Iterator[bytes]:
+    if isinstance(part, tuple):
+        for one in part:
+            yield b"\x02"
+            yield from _packed(one)
+        yield b"\x01"
+    elif isinstance(part, str):
+        yield part.encode("utf-8", "surrogatepass").replace(b"\x00", b"\x00\xff") + b"\x00"
+    elif part < 0:  # all the numbers of versions that are counted have a few digits
+        yield b"\x10" + (part + (1 << 32)).to_bytes(4, "big")
+    else:
+        size = (part.bit_length() + 7) // 8
+        yield bytes([0x20 + size]) + part.to_bytes(size, "big")

@@ -16,23 +16,37 @@ from typing import Final, Literal
 
 from regild.errors import (
     Ambiguous,
+    InputError,
     Malformed,
     MissingFile,
     NotAnArchive,
     RegildError,
     Truncated,
     UnsafeName,
+    UnsupportedError,
     UnsupportedFormat,
 )
 from regild.host.files import translated
+from regild.host.remote import address_of, approved, open_bytes, open_remote
 from regild.model.appliance import DiskReference, Envelope, FileReference, ManifestEntry
-from regild.ovf import manifest, markup, names, tar
+from regild.ovf import manifest, markup, messages, names, tar
 from regild.ovf.envelope import read_envelope
 from regild.ovf.member import Member
 
 Form = Literal["ova", "folder"]
 
 _XML_HEADS: Final = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe<", b"\xfe\xff\0<")
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSource:
+    """How a disk is stored: the members that hold it, one behind another."""
+
+    parts: tuple[Member, ...]
+    packed: bool
+    """They are compressed together (`ovf:compression`)."""
+    parent: str
+    """The diskId of the disk that it holds the difference to; empty for a whole disk."""
 
 
 @dataclass(frozen=True)
@@ -71,23 +85,34 @@ class Appliance:
             for member in find_parts(self.members, file, self.envelope_name)
         )
 
-    def disk_member(self, disk: DiskReference) -> Member | None:
-        """The member that holds a disk, whole and as it is; None for a blank disk.
+    def name_of(self, system_id: str) -> str:
+        """A virtual system's name as people read it, also where a file of texts holds it."""
+        systems = self.envelope.systems
+        system = next((one for one in systems if one.id == system_id), None)
+        if system is None or not system.message:
+            return system.name if system else ""
+        for file in self.envelope.files:
+            if file.id in self.envelope.bundles:
+                with contextlib.suppress(InputError, UnsupportedError):
+                    (part,) = self.parts_of(file)
+                    texts = messages.read_bundle(part.read(messages.MAX_BYTES), part.name)
+                    if system.message in texts:
+                        return texts[system.message]
+        return system.name
 
-        Raises: MissingFile, UnsupportedFormat for chunked, compressed and delta disks.
+    def disk_source(self, disk: DiskReference) -> DiskSource | None:
+        """Where a disk's bytes lie, and what is needed to read them; None for a blank disk.
+
+        Raises: MissingFile, UnsafeName, ExternalFile, UnsupportedFormat for an unknown compression.
         """
         if not disk.file:
             return None
         file = next(file for file in self.envelope.files if file.id == disk.file)
-        parts = self.parts_of(file)
-        for wrong, why in (
-            (file.chunk_bytes is not None, "it is stored in chunks"),
-            (file.compression, f"it is compressed with {file.compression}"),
-            (disk.parent, f"it is a delta disk on {disk.parent}"),
-        ):
-            if wrong:
-                raise UnsupportedFormat(where=file.href, why=why)
-        return parts[0]
+        if file.compression not in ("", "identity", "gzip", "bzip2"):
+            why = f"it is compressed with {file.compression[:40]}"
+            raise UnsupportedFormat(where=file.href, why=why)
+        packed = file.compression in ("gzip", "bzip2")
+        return DiskSource(self.parts_of(file), packed, disk.parent)
 
 
 def find_form(path: Path) -> Form | None:
@@ -127,20 +152,23 @@ def open_appliance(path: Path, *, complete: bool = True) -> Iterator[Appliance]:
 
 def _head(path: Path) -> bytes | None:
     """The first 512 bytes of a regular file; None for a folder."""
+    if address := address_of(path):
+        file = open_remote(address)
+        return file.read(0, min(tar.BLOCK, file.size))
     with translated(path):
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             return None
         if not stat.S_ISREG(mode):
             raise NotAnArchive(where=str(path), why="it is not a regular file")
-        with path.open("rb") as file:
-            return file.read(tar.BLOCK)
+        with path.open("rb") as opened:
+            return opened.read(tar.BLOCK)
 
 
 def _open_ova(path: Path, complete: bool) -> Appliance:
     members: dict[str, Member] = {}
     warnings: list[str] = []
-    with translated(path), path.open("rb") as file:
+    with translated(path), open_bytes(path) as file:
         for place in tar.read_places(file, str(path)):
             name = place.name.removeprefix("./")
             if name.rpartition("/")[2].startswith("._") or name.startswith("PaxHeader"):
@@ -169,6 +197,9 @@ def only_envelope(found: list[str], where: str) -> str:
 
 
 def _open_folder(path: Path, complete: bool) -> Appliance:
+    if address_of(path):
+        why = "only an .ova or a bare disk is read from a server, not an .ovf with files beside it"
+        raise UnsupportedFormat(where=str(path), why=why)
     with translated(path):
         if path.is_dir():
             inside = [child.name for child in path.iterdir() if not child.name.startswith("._")]
@@ -197,6 +228,9 @@ def folder_parts(folder: Path, file: FileReference, where: str) -> Iterator[Memb
 
     Raises: UnsafeName, ExternalFile, Malformed.
     """
+    if (elsewhere := _elsewhere(file)) is not None:
+        yield elsewhere
+        return
     for name in names.check_href(file.href, where):
         number = 0
         while file.chunk_bytes and (folder / _chunk_name(name, number)).exists():
@@ -284,6 +318,8 @@ def find_parts(
 
     Raises: UnsafeName, ExternalFile, Malformed.
     """
+    if (elsewhere := _elsewhere(file)) is not None:
+        return (elsewhere,)
     for name in names.check_href(file.href, where):
         found: list[Member] = []
         while file.chunk_bytes and _chunk_name(name, len(found)) in members:
@@ -293,6 +329,19 @@ def find_parts(
         if found:
             return tuple(found)
     return ()
+
+
+def _elsewhere(file: FileReference) -> Member | None:
+    """A File that lies at a server which the user lets be followed.
+
+    Raises: as `open_remote`; UnsupportedFormat for one in chunks.
+    """
+    place = approved(file.href) if names.is_address(file.href) else None
+    if place is None:
+        return None
+    if file.chunk_bytes:
+        raise UnsupportedFormat(where=str(place), why="it lies in chunks on a server")
+    return Member(file.href, place, 0, open_remote(str(place)).size)
 
 
 def _chunk_name(name: str, number: int) -> str:

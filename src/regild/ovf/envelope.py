@@ -12,10 +12,9 @@ from typing import Final
 from regild.errors import Ambiguous, Malformed, MissingFile
 from regild.model.appliance import DiskReference, Envelope, FileReference, SystemReference
 from regild.ovf import names
-from regild.ovf.markup import (
-    Element,
-    parse,
-)
+from regild.ovf.markup import Element, parse
+from regild.ovf.messages import bundle_files, read_messages, text_of
+from regild.ovf.properties import read_properties, resolved
 
 MAX_CAPACITY: Final = 1 << 63
 
@@ -65,18 +64,22 @@ def envelope_of(root: Element, where: str = "the .ovf") -> Envelope:
     Raises: Malformed.
     """
     files = tuple(_read_file(element, where) for element in files_of(root))
-    disks = tuple(_read_disk(element, where) for element in disks_of(root))
+    products = (one for one in root.walk() if section_kind(one)[1] == "ProductSection")
+    properties = read_properties(products)
+    disks = tuple(_read_disk(element, properties, where) for element in disks_of(root))
     _check_ids([file.id for file in files], "File", where)
     _check_ids([file.href for file in files], "href", where)
     _check_ids([disk.id for disk in disks], "Disk", where)
     _check_disks(files, disks, where)
-    systems = tuple(_read_system(element, disks) for element in systems_of(root))
+    messages = read_messages(root)
+    systems = tuple(_read_system(element, disks, messages) for element in systems_of(root))
     return Envelope(
         version=names.generation_of(root.name[0], where),
         files=files,
         disks=disks,
         systems=systems,
         requires=tuple(dict.fromkeys(_required(root))),
+        bundles=bundle_files(root),
     )
 
 
@@ -194,12 +197,12 @@ def _read_file(element: Element, where: str) -> FileReference:
     )
 
 
-def _read_disk(element: Element, where: str) -> DiskReference:
+def _read_disk(element: Element, properties: Mapping[str, str], where: str) -> DiskReference:
     ovf = element.name[0]
     disk_id = element.value("diskId", ovf)
     if not disk_id:
         raise Malformed(where=where, why="a Disk has no diskId")
-    capacity = _number(element.value("capacity", ovf))
+    capacity = _number(resolved(element.value("capacity", ovf), properties))
     unit = unit_bytes(element.value("capacityAllocationUnits", ovf))
     known = capacity is not None and unit is not None and capacity * unit < MAX_CAPACITY
     return DiskReference(
@@ -223,12 +226,15 @@ def _number(text: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _read_system(element: Element, disks: tuple[DiskReference, ...]) -> SystemReference:
+def _read_system(
+    element: Element, disks: tuple[DiskReference, ...], messages: Mapping[str, str]
+) -> SystemReference:
     ovf = element.name[0]
-    name = element.first(ovf, "Name")
+    name, message = text_of(element.first(ovf, "Name"), messages)
     return SystemReference(
         id=element.value("id", ovf),
-        name=name.text.strip() if name is not None else "",
+        name=name,
+        message=message,
         disks=tuple(dict.fromkeys(_system_disks(element, disks))),
         described=element.first(names.CONTENT, names.SECTION) is not None,
     )

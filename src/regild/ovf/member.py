@@ -8,6 +8,7 @@ from pathlib import Path
 
 from regild.errors import TooLarge, Truncated
 from regild.host.files import translated
+from regild.host.remote import open_bytes
 
 Bytes = bytes
 """The type, inside a class that has a length of the same name."""
@@ -28,7 +29,7 @@ class Member:
 
         Raises: Truncated when the file became shorter, MissingFile, NotPermitted.
         """
-        with translated(self.path), self.path.open("rb", buffering=0) as file:
+        with translated(self.path), open_bytes(self.path) as file:
             file.seek(self.offset)
             left = self.bytes
             while left:

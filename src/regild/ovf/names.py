@@ -23,6 +23,7 @@ GENERATIONS: Final = {OVF_09: "0.9", OVF_DRAFT: "0.9", OVF_1: "1", OVF_2: "2"}
 
 XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 XS: Final = "http://www.w3.org/2001/XMLSchema"
+XML: Final = "http://www.w3.org/XML/1998/namespace"
 XMLNS: Final = "http://www.w3.org/2000/xmlns/"
 
 CONTENT: Final = "urn:regild:ovf:content:1"
@@ -83,6 +84,11 @@ def generation_of(namespace: str, where: str) -> str:
     return found
 
 
+def is_address(href: str) -> bool:
+    """Whether an href leads to a server."""
+    return href.lower().startswith(("http://", "https://"))
+
+
 def check_href(href: str, where: str) -> tuple[str, ...]:
     """The names inside the package that an href can mean: as it stands, then percent-decoded.
 
@@ -95,6 +101,9 @@ def check_href(href: str, where: str) -> tuple[str, ...]:
         scheme, netloc = urlsplit(href)[:2]
     except ValueError as error:
         raise Malformed(where=where, why=f"the href {href[:80]!r} is not a URI") from error
+    if is_address(href):
+        why = f"it lies at {netloc[:80] or 'a server'}, which --follow HOST would allow"
+        raise ExternalFile(where=href[:80], why=why)
     if netloc or (scheme and "/" in href):
         raise ExternalFile(where=where, why=f"the href {href[:80]!r} lies outside the package")
     found = tuple(dict.fromkeys((href, unquote(href))))

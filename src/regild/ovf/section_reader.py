@@ -25,7 +25,7 @@ from regild.model.content import (
 )
 from regild.model.digest import Digest
 from regild.ovf import names
-from regild.ovf.letters import from_letters, from_words
+from regild.ovf.letters import from_letters, from_words, without_credentials
 from regild.ovf.markup import Element
 from regild.ovf.planning_state import unpack_planning
 from regild.ovf.section_writer import expand_purl, row_digest
@@ -151,7 +151,7 @@ def _application(element: Element) -> Application:
 def _source(element: Element, where: str) -> Source:
     return Source(
         type=_text(element, "type"),
-        uri=_text(element, "uri"),
+        uri=without_credentials(_text(element, "uri")),
         suite=_text(element, "suite"),
         components=_words(element, "components"),
         architectures=_words(element, "architectures"),

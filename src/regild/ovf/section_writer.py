@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from urllib.parse import quote
@@ -19,7 +18,7 @@ from regild.model.appliance import Binding, Descriptor, Maintenance
 from regild.model.content import Package, Planning, Platform, Source, Unknown, VolumeSpace, Witness
 from regild.model.digest import Digest
 from regild.ovf import names
-from regild.ovf.letters import to_letters, to_words
+from regild.ovf.letters import to_letters, to_words, without_credentials
 from regild.ovf.markup import escape
 from regild.ovf.planning_state import ENCODING, pack_planning
 
@@ -95,11 +94,6 @@ def summary_of(descriptor: Descriptor) -> str:
     count = len(descriptor.content.packages)
     counted = f"{count} package" if count == 1 else f"{count} packages"
     return ", ".join(part for part in (system or "Unknown system", counted, described) if part)
-
-
-def without_credentials(uri: str) -> str:
-    """An address without the user and password that may stand in it."""
-    return re.sub(r"(?<=//)[^/?#]*@", "", uri)
 
 
 def row_digest(rows: Iterable[dict[str, str]]) -> Digest:

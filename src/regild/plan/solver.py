@@ -1,26 +1,25 @@
-"""The solver's door: what it is asked, what it answers. Today apt-get stands behind it."""
+"""The solver's door: what it is asked, what it answers. Behind it stands `plan.libsolv`."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
-from regild.model.content import Planning, Source, Value
-from regild.model.plan import Action, FeedState, Mode
+from regild.model.content import Planning, Value
+from regild.model.plan import Action, Mode
+from regild.model.release import IndexFile
 
 
 class Request(Value, frozen=True):
     """A question for a solver: the installed state, what is available, how far to go."""
 
     planning: Planning
-    sources: tuple[Source, ...]
-    """The enabled sources, whose indexes lie in `lists`."""
-    feeds: tuple[FeedState, ...]
+    indexes: tuple[IndexFile, ...]
+    """What the enabled sources offer, in the sources' order."""
     mode: Mode
     holds: tuple[str, ...] = ()
     """Names of installed packages that must stay as they are, besides the guest's own holds."""
     forbidden: tuple[str, ...] = ()
-    """Names of packages that must not be installed."""
+    """Names of packages of which no other version must be installed."""
 
 
 class Move(Value, frozen=True, rename={"was": "from", "becomes": "to"}):
@@ -32,7 +31,7 @@ class Move(Value, frozen=True, rename={"was": "from", "becomes": "to"}):
     was: str = ""
     becomes: str = ""
     origin: str = ""
-    """Where the version comes from, in the solver's words."""
+    """Where the version comes from."""
 
 
 class Transaction(Value, frozen=True):
@@ -44,9 +43,9 @@ class Transaction(Value, frozen=True):
 
 
 class Solver(Protocol):
-    """Finds the transaction for a request; `lists` is a folder laid out as apt's lists are."""
+    """Finds the transaction for a request."""
 
-    def __call__(self, request: Request, lists: Path, /) -> Transaction:
+    def __call__(self, request: Request, /) -> Transaction:
         """The packages that change.
 
         Raises: Unsolvable, HostError when the solver cannot run here.

@@ -3,19 +3,17 @@ but for the solver, which is handed in."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Protocol
 
 from msgspec.structs import replace
 
 from regild.errors import PlanError, Unsolvable
-from regild.model.content import Content, Package, Source
+from regild.model.content import Content, Package
 from regild.model.digest import Digest, canonical, sha256_of
-from regild.model.plan import NO_WISH, Basis, FeedState, Mode, Plan, Skipped, Step, Wish
+from regild.model.plan import Basis, FeedState, Mode, Plan, Skipped, Step
 from regild.model.purl import debian_url
-from regild.model.release import Release
+from regild.model.release import IndexFile, Release
 from regild.model.versions import is_newer
-from regild.plan.carrier import carrier_after, carrier_before
 from regild.plan.method import choose_method
 from regild.plan.policy import why_kept
 from regild.plan.solver import Move, Request, Solver
@@ -29,12 +27,8 @@ class Available(Protocol):
         """The repositories as they were believed."""
 
     @property
-    def sources(self) -> tuple[Source, ...]:
-        """The image's sources that the feeds answer for."""
-
-    @property
-    def lists(self) -> Path:
-        """Their indexes, laid out as apt keeps its lists."""
+    def indexes(self) -> tuple[IndexFile, ...]:
+        """What each of them offers, as a solver reads it."""
 
     def find_release(self, name: str, version: str, arch: str) -> Release | None:
         """One version of a package."""
@@ -50,29 +44,21 @@ def make_plan(
     mode: Mode,
     solve: Solver,
     hold: tuple[str, ...] = (),
-    wish: Wish = NO_WISH,
 ) -> Plan:
     """The plan for an image: equal inputs give an equal plan, with the same id.
 
-    `hold` names packages to leave as they are, besides the image's own holds. Where the change has
-    to be made offline, packages that take the booted machine are left out.
+    `hold` names packages to leave as they are, besides the image's own holds.
 
     Raises: Unsolvable, PlanError when the solver wants what no feed offers.
     """
     held = frozenset(one.name for one in content.packages if one.hold)
     asked = frozenset(hold)
-    carrier, carrier_why = carrier_before(wish)
-    offline = carrier == "record" and bool(carrier_why)
-    holds = tuple(sorted({*(_booted_for(content) if offline else ()), *hold}))
-    request = Request(content.planning, available.sources, available.feeds, mode, holds)
-    moves, kept = _solved(request, content, available, solve, offline)
+    holds = tuple(sorted({*_booted_for(content), *hold}))
+    request = Request(content.planning, available.indexes, mode, holds)
+    moves, kept = _solved(request, content, available, solve)
     releases = {move: _release(move, available) for move in moves}
     present = _names_after(content, moves)
     steps = tuple(_step(move, releases, present) for move in moves)
-    if not carrier_why:
-        carrier, carrier_why = carrier_after(steps)
-    if carrier == "boot":
-        steps = tuple(_booted(step, carrier_why) for step in steps)
     kept |= _held_back(content, {*holds, *held}, moves, available)
     skipped = tuple(_skipped(name, content, available, held, asked) for name in sorted(kept))
     return Plan(
@@ -86,32 +72,23 @@ def make_plan(
         feeds=available.feeds,
         download_bytes=sum(step.archive.bytes for step in steps if step.archive),
         disk_bytes=_growth(content, releases),
-        carrier=carrier,
-        carrier_why=carrier_why,
     )
 
 
-def _booted(step: Step, why: str) -> Step:
-    """A step of a change that is made in the booted guest, also where it would be safe offline."""
-    return step if step.method == "boot" else replace(step, method="boot", method_why=why)
-
-
 def _solved(
-    request: Request, content: Content, available: Available, solve: Solver, offline: bool
+    request: Request, content: Content, available: Available, solve: Solver
 ) -> tuple[tuple[Move, ...], set[str]]:
     """What changes, sorted, and the names of what is kept back.
 
-    Where the solver would bring in what takes the booted machine, and that is not to be booted, it
-    is asked again without it.
+    Where the solver would bring in what takes the booted machine, it is asked again without it.
 
     Raises: Unsolvable.
     """
     for _ in range(ROUNDS_LIMIT):
-        transaction = solve(request, available.lists)
+        transaction = solve(request)
         moves = tuple(_settled(move, content) for move in transaction.moves)
         present = _names_after(content, moves)
-        booted = {move.name for move in moves if choose_method(move.name, present)[0] == "boot"}
-        unwanted = booted if offline else set()
+        unwanted = {move.name for move in moves if choose_method(move.name, present)[0] == "boot"}
         if not unwanted:
             return tuple(sorted(moves, key=lambda one: (one.name, one.arch))), {*transaction.kept}
         if unwanted <= {*request.forbidden, *request.holds}:

@@ -15,6 +15,7 @@ from regild.errors import InputError, UnsupportedError
 from regild.image.tree import Guest, Tree
 from regild.model.content import BootEntry
 from regild.prove.initramfs import read_names
+from regild.prove.scene import walk
 
 KERNEL_MAX = 256 << 20
 INITRD_MAX = 1 << 30
@@ -24,6 +25,7 @@ ENTRIES_MAX = 20
 
 _VERSION = re.compile(rb"[0-9][A-Za-z0-9.+~_-]{0,120}")
 _MODULES = ("lib/modules", "usr/lib/modules")
+_MODULE = re.compile(r"\.ko(\.(gz|xz|zst))?$")
 
 
 def check_boot_chain(guest: Guest, entries: tuple[BootEntry, ...]) -> tuple[str, ...]:
@@ -81,12 +83,28 @@ def _kernel_version(content: bytes) -> str:
 
 
 def _module_faults(tree: Tree, version: str) -> Iterator[str]:
-    """Modules are there and listed, unless the kernel has none at all."""
+    """Modules are there, and depmod has listed exactly those; unless the kernel has none at all."""
     for folder in _MODULES:
-        node = _quietly(tree, f"/{folder}/{version}/modules.dep")
-        if node:
+        place = f"/{folder}/{version}"
+        if _quietly(tree, f"{place}/modules.dep"):
+            yield from _list_faults(tree, place)
             return
     yield f"there are no modules of Linux {version}, or depmod has not listed them"
+
+
+def _list_faults(tree: Tree, place: str) -> Iterator[str]:
+    """Modules that the list names and are not there, and the other way round; the first of each."""
+    text = tree.read(f"{place}/modules.dep", LIST_MAX).decode(errors="replace")
+    listed = {line.partition(":")[0] for line in text.splitlines() if ":" in line}
+    held = {
+        path.removeprefix(f"{place}/")
+        for path, node in walk(tree, place)
+        if _MODULE.search(path) and node.kind == "file"
+    }
+    for name in sorted(listed - held)[:1]:
+        yield f"depmod's list names {name}, which is not there"
+    for name in sorted(held - listed)[:1]:
+        yield f"depmod's list does not name {name}"
 
 
 def _quietly(tree: Tree, path: str) -> bool:

@@ -26,10 +26,11 @@ def check_content(expected: tuple[Package, ...], observed: Content) -> tuple[Dif
 
 
 def _by_key(packages: Iterable[Package]) -> dict[Key, Counter[str]]:
-    """Versions and states by package; several versions may be there side by side."""
+    """Versions, states and holds by package; several versions may be there side by side."""
     found: dict[Key, Counter[str]] = {}
     for one in packages:
         stated = one.version if one.state == "installed" else f"{one.version} {one.state}"
+        stated += " on hold" if one.hold else ""
         found.setdefault((one.type, one.name, one.arch), Counter())[stated] += 1
     return found
 

@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator
 
 from regild.errors import Malformed, TooLarge, UnsupportedFormat
-from regild.feeds.decompress import Reader, open_unpacked
+from regild.host.decompress import Reader, open_unpacked
 
 UNPACKED_MAX = 1 << 30
 NAMES_MAX = 200_000

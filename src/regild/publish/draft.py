@@ -122,20 +122,25 @@ def draft_of(
     base = _patched(base, found, disks, hrefs, where)
     new = {found[disk_id].file: disk.stored for disk_id, disk in disks.items()}
     files: dict[str, Stored] = {}
-    first_name: dict[str, str] = {}
+    only_name: dict[str, str] = {}
     for file in old.files:
+        if names.is_address(file.href):
+            continue  # it stays where it is
         parts = appliance.parts_of(file)
-        first_name[file.id] = hrefs.get(file.id, parts[0].name)
         if file.id in new:
-            files[first_name[file.id]] = new[file.id]
-        else:
-            files |= {member.name: Copied((member,)) for member in parts}
+            only_name[file.id] = hrefs.get(file.id, parts[0].name)
+            files[only_name[file.id]] = new[file.id]
+            continue
+        files |= {member.name: Copied((member,)) for member in parts}
+        if len(parts) == 1:
+            # Of a disk in chunks no one file has the digest that a binding could name.
+            only_name[file.id] = parts[0].name
     draft = Draft(
         envelope_name=envelope_name or where,
         base=base,
         files=files,
         descriptors=descriptors,
-        disk_files={disk.id: first_name.get(disk.file, "") for disk in old.disks},
+        disk_files={disk.id: only_name.get(disk.file, "") for disk in old.disks},
         notes=tuple(_left_out(appliance)),
     )
     return with_bom(draft, bom, stem)

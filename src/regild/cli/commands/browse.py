@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regild.cli.options import Debug, Force, Image, Json, KeyFile
+from regild.cli.options import Debug, Follow, Force, Image, Json, KeyFile
 from regild.cli.outcome import DONE, UNREAD, Outcome
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def ls(
     image: Image,
     path: Annotated[str, typer.Argument(metavar="[PATH]", help="A path in the guest.")] = "/",
     key_file: KeyFile = None,
+    follow: Follow = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
@@ -41,6 +42,7 @@ def cat(
     image: Image,
     path: GuestPath,
     key_file: KeyFile = None,
+    follow: Follow = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome | int:
@@ -67,6 +69,7 @@ def cp(
     dest: Annotated[Path, typer.Argument(metavar="DEST", help="A new name, or a folder.")],
     force: Force = False,
     key_file: KeyFile = None,
+    follow: Follow = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:

@@ -11,6 +11,7 @@ from regild.cli.options import (
     BASES,
     BasisOption,
     Debug,
+    Follow,
     Force,
     FromSbom,
     Json,
@@ -21,6 +22,7 @@ from regild.cli.options import (
 )
 from regild.cli.outcome import DONE, UNREAD, Outcome
 from regild.errors import RegildError, UsageError
+from regild.host.remote import read_place
 
 if TYPE_CHECKING:
     from regild.agent.many import Answers
@@ -37,7 +39,9 @@ def describe(
         list[Path],
         typer.Argument(
             metavar="IMAGE",
-            help="An .ova, an .ovf, a folder with one .ovf, a bare disk; or a folder of such.",
+            help="An .ova, an .ovf, a folder with one .ovf, a bare disk; a folder of such; or an "
+            "address: https:// or s3://.",
+            parser=read_place,
             show_default=False,
         ),
     ],
@@ -54,6 +58,7 @@ def describe(
     basis: BasisOption = "disk",
     force: Force = False,
     key_file: KeyFile = None,
+    follow: Follow = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:

@@ -10,12 +10,17 @@ import typer
 from regild.cli.options import Debug, Force, Json
 from regild.cli.outcome import DONE, FOUND, Outcome
 from regild.errors import UsageError
+from regild.host.remote import read_place
 
 
 def lint(
     package: Annotated[
         Path,
-        typer.Argument(metavar="PACKAGE", help="An .ova, an .ovf or a folder with one .ovf."),
+        typer.Argument(
+            metavar="PACKAGE",
+            help="An .ova, an .ovf or a folder with one .ovf; or the address of an .ova.",
+            parser=read_place,
+        ),
     ],
     target: Annotated[
         str,

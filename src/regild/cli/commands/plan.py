@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from regild.cli.options import (
     PLAN_BASES,
+    AcceptOlder,
+    Advisories,
     Allow,
     Cache,
-    CarrierOption,
     Config,
     Debug,
+    Follow,
     Hold,
     Image,
     Json,
     KeyFile,
-    MethodOption,
     Mirror,
     ModeOption,
     Offline,
@@ -27,16 +28,17 @@ from regild.errors import UsageError
 def plan(
     image: Image,
     mode: ModeOption = None,
-    method: MethodOption = None,
-    carrier: CarrierOption = None,
     mirror: Mirror = None,
     offline: Offline = None,
     allow: Allow = None,
     hold: Hold = None,
     config: Config = None,
     cache: Cache = None,
+    advisories: Advisories = None,
+    accept_older: AcceptOlder = False,
     basis: PlanBasisOption = "auto",
     key_file: KeyFile = None,
+    follow: Follow = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
@@ -53,7 +55,7 @@ def plan(
 
     if basis not in PLAN_BASES:
         raise UsageError(what=f"--basis is {', '.join(PLAN_BASES)}, not {basis}")
-    site = wanted_site(config, mode, mirror, offline, allow, hold, cache, method, carrier)
+    site = wanted_site(config, mode, mirror, offline, allow, hold, cache, advisories, accept_older)
     keys = read_keys(key_file or ())
     with open_progress(live=not debug) as progress:
         answer = plan_image(image, site, progress, basis, keys)

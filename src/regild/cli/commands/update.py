@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from regild.cli.options import (
     FORMATS,
+    AcceptOlder,
+    Advisories,
     Allow,
     Cache,
-    CarrierOption,
     Config,
     Debug,
     Force,
@@ -15,7 +16,6 @@ from regild.cli.options import (
     Image,
     Json,
     KeepJob,
-    MethodOption,
     Mirror,
     ModeOption,
     Offline,
@@ -35,14 +35,14 @@ def update(
     image: Image,
     output: Out,
     mode: ModeOption = None,
-    method: MethodOption = None,
-    carrier: CarrierOption = None,
     mirror: Mirror = None,
     offline: Offline = None,
     allow: Allow = None,
     hold: Hold = None,
     config: Config = None,
     cache: Cache = None,
+    advisories: Advisories = None,
+    accept_older: AcceptOlder = False,
     form: FormatOption = None,
     scratch: Scratch = None,
     timeout_seconds: Timeout = TIMEOUT_SECONDS,
@@ -62,7 +62,7 @@ def update(
 
     if form is not None and form not in FORMATS:
         raise UsageError(what=f"--format is {', '.join(FORMATS)}, not {form}")
-    site = wanted_site(config, mode, mirror, offline, allow, hold, cache, method, carrier)
+    site = wanted_site(config, mode, mirror, offline, allow, hold, cache, advisories, accept_older)
     with open_progress(live=not debug) as progress:
         answer = update_image(
             image,

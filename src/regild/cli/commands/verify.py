@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regild.cli.options import Debug, Image, Json, KeyFile
+from regild.cli.options import Debug, Follow, Image, Json, KeyFile
 from regild.cli.outcome import DONE, UNREAD, Outcome
 
 
@@ -24,6 +24,7 @@ def verify(
         ),
     ] = None,
     key_file: KeyFile = None,
+    follow: Follow = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:

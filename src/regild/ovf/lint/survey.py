@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from regild.errors import MissingFile, NotAnArchive, RegildError
+from regild.errors import MissingFile, NotAnArchive, RegildError, UnsupportedFormat
 from regild.host.files import translated
+from regild.host.remote import address_of, open_bytes
 from regild.model.appliance import FileReference, ManifestEntry
 from regild.ovf import manifest, markup, tar
 from regild.ovf.archive import Form, file_member, find_form, find_parts, folder_parts, only_envelope
@@ -161,6 +162,8 @@ def survey_package(path: Path) -> Survey:
     form = find_form(path)
     if form is None:
         raise NotAnArchive(where=str(path), why="it is neither a tar file nor XML")
+    if form == "folder" and address_of(path):
+        raise UnsupportedFormat(where=str(path), why="of what is on a server, only an .ova is read")
     entries, members = _archive(path) if form == "ova" else ((), _folder(path))
     envelope_name = next(name for name in members if name.lower().endswith(".ovf"))
     content = members[envelope_name].read(markup.MAX_BYTES)
@@ -179,7 +182,7 @@ def survey_package(path: Path) -> Survey:
 
 def _archive(path: Path) -> tuple[tuple[tar.Entry, ...], dict[str, Member]]:
     """The headers of an OVA, and its members with the first .ovf at the top level in front."""
-    with translated(path), path.open("rb") as file:
+    with translated(path), open_bytes(path) as file:
         entries = tuple(tar.read_entries(file, str(path)))
         places = tuple(tar.read_places(file, str(path)))
     members: dict[str, Member] = {}

@@ -1,0 +1,181 @@
+"""Groups between their files, the catalogue and the rotate room: one value from all that is known.
+
+A group's calendars are kept in the catalogue under names that begin with the group's (`web.FILE`);
+freezes without a dot in their name are the whole site's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from msgspec import convert, to_builtins
+from msgspec.structs import replace
+
+from regild.errors import GroupRefused, UsageError
+from regild.host.files import read_limited
+from regild.model.group import KnownInstance, WindowKind
+from regild.model.rotation import Group, Instance, Line, Rotation
+from regild.rotate.calendar import TEXT_LIMIT, Calendar, read_calendar
+from regild.rotate.driver import open_driver
+from regild.rotate.group_file import SIZE_LIMIT, check_group, read_group
+from regild.store import Reading, Writing
+from regild.store.channels import find_channel
+from regild.store.generations import list_generations
+from regild.store.groups import list_windows, save_group, save_rotation, save_window
+from regild.store.groups import read_group as read_version
+from regild.store.groups import scale_group as save_size
+
+GROUP_BYTES = 1 << 20
+HORIZON_DAYS = 400
+"""How far ahead windows are worked out."""
+GONE = "gone"
+"""The state of an instance that is being ended; it no longer counts."""
+
+
+def apply_group(change: Writing, path: Path, place: Path) -> Group:
+    """Keep a group as its file says, after a look at everything that the file names.
+
+    Raises: GroupRefused with the line, NotListed for an image or channel that is not there,
+    Malformed and TooLarge for its calendars, DriverFailed when its driver cannot be opened.
+    """
+    text = _text(path, GROUP_BYTES)
+    calendars: dict[str, str] = {}
+
+    def read(name: str) -> str:
+        calendars[name] = _text(path.parent / name, TEXT_LIMIT)
+        return calendars[name]
+
+    group = read_group(text, str(path), read)
+    find_channel(change, group.image, group.channel)
+    read_calendar(group.windows, group.freezes, change.now, _until(change.now))
+    _closed(open_driver(group, place))
+    for name, told in calendars.items():
+        kind: WindowKind = "freeze" if told == group.freezes else "window"
+        save_window(change, _calendar_name(group.name, name), kind, told)
+    save_group(change, group.name, text, group.image, group.channel)
+    return group_of(change, group.name)
+
+
+def group_of(view: Reading, name: str) -> Group:
+    """A group as its newest file says, in the size that it was scaled to.
+
+    Raises: NotListed, GroupRefused.
+    """
+    version = read_version(view, name)
+    kept = {one.name: one.calendar for one in list_windows(view)}
+
+    def read(file: str) -> str:
+        return kept.get(_calendar_name(name, file), "")
+
+    group = read_group(version.text, f"{name} (version {version.version})", read)
+    return group if version.size is None else replace(group, size=version.size)
+
+
+def scale(change: Writing, name: str, size: int) -> Group:
+    """Give a group another size than its file says.
+
+    Raises: NotListed, GroupRefused where the rest of its file does not fit the size.
+    """
+    if not 0 <= size <= SIZE_LIMIT:
+        raise UsageError(what=f"a group's size is from 0 to {SIZE_LIMIT}, not {size}")
+    group = replace(group_of(change, name), size=size)
+    for setting, why in check_group(group):
+        raise GroupRefused(where=f"{name} with {size} instances", why=f"{setting} {why}")
+    save_size(change, name, size)
+    return group
+
+
+def calendar_of(view: Reading, group: Group) -> Calendar:
+    """When a group may be rotated: its windows, less its own freezes and the site's.
+
+    Raises: Malformed, TooLarge.
+    """
+    shared = (
+        one.calendar for one in list_windows(view) if one.kind == "freeze" and "." not in one.name
+    )
+    freezes = tuple(filter(None, (group.freezes, *shared)))
+    return read_calendar(group.windows, freezes, view.now, _until(view.now))
+
+
+def line_of(view: Reading, group: Group) -> Line:
+    """The generations of a group's image, and which its channel points at.
+
+    Raises: NotListed.
+    """
+    known = list_generations(view, group.image)
+    return Line(
+        find_channel(view, group.image, group.channel).number or 0,
+        tuple(one.number for one in known if one.expired is None),
+        {one.number: one.revocation.at for one in known if one.revocation},
+    )
+
+
+def rotation_of(view: Reading, name: str) -> Rotation:
+    """How far a group is.
+
+    Raises: NotListed.
+    """
+    return convert(read_version(view, name).rotation, Rotation)
+
+
+def keep_rotation(change: Writing, name: str, rotation: Rotation) -> None:
+    """Note how far a group is.
+
+    Raises: NotListed.
+    """
+    save_rotation(change, name, to_builtins(rotation))
+
+
+def instance_of_row(row: KnownInstance) -> Instance:
+    """An instance as the catalogue keeps it."""
+    return convert(
+        {**row.facts, "name": row.name, "state": row.state, "owner": row.user}
+        | {"generation": _number(row.current), "staged": _number(row.staged)},
+        Instance,
+        strict=False,
+    )
+
+
+def row_of_instance(group: Group, one: Instance, intent: str = "") -> KnownInstance:
+    """What the catalogue keeps of an instance; `intent` is what was begun and may not be done."""
+    facts = {"since": one.since.isoformat(), "sessions": str(one.sessions)}
+    facts |= {"released": "true"} if one.released else {}
+    facts |= {"ill_since": one.ill_since.isoformat()} if one.ill_since else {}
+    facts |= {"intent": intent} if intent else {}
+    return KnownInstance(
+        group.name,
+        one.name,
+        one.state,
+        current=f"{group.image}@{one.generation}",
+        staged=f"{group.image}@{one.staged}" if one.staged else "",
+        user=one.owner,
+        facts=facts,
+    )
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("@")[2] or 0)
+
+
+def _calendar_name(group: str, file: str) -> str:
+    stem = "".join(sign if sign.isalnum() else "-" for sign in Path(file).stem.lower())
+    return f"{group}.{stem}"[:63].strip("-")
+
+
+def _text(path: Path, limit: int) -> str:
+    try:
+        return read_limited(path, limit).decode()
+    except UnicodeDecodeError as error:
+        raise GroupRefused(where=str(path), why="it is not UTF-8 text") from error
+
+
+def _until(now: datetime) -> datetime:
+    return now + timedelta(days=HORIZON_DAYS)
+
+
+def _closed(driver: object) -> None:
+    close: Callable[[], None] | None = getattr(driver, "close", None)
+    if close is not None:
+        close()

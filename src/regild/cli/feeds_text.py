@@ -1,0 +1,54 @@
+"""Feeds as a person reads them: what is read where, and how old it is."""
+
+from __future__ import annotations
+
+from regild.cli.table import table
+from regild.model.answers import AdvisoryRow, FeedRow, FeedsAnswer
+from regild.model.digest import hex_of
+
+SEEN = ("OF", "AGE", "SIGNED BY", "DIGEST")
+DIGITS = 12
+"""Of a digest and of a key's end; `--json` has them whole."""
+
+
+def feeds_text(answer: FeedsAnswer, width: int, short: bool) -> str:
+    """A table of repositories and one of advisories; `short` leaves out what was seen."""
+    head = ["REPOSITORY", "SUITE", "READ AT", *([] if short else SEEN)]
+    rows = [
+        (one.uri, one.suite, _place(one), *(() if short else _seen(one))) for one in answer.sources
+    ]
+    blocks = [
+        table(head, rows, width),
+        table(
+            ["ADVISORIES", "KINDS", "NUMBER", "OF", "FETCHED", "DIGEST"],
+            map(_advisory, answer.advisories),
+            width,
+        ),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines) or "No feed is known"
+
+
+def _place(row: FeedRow) -> str:
+    if not row.enabled:
+        return "nowhere: the image has switched it off"
+    return row.place if row.allowed else f"nowhere: {row.why}"
+
+
+def _seen(row: FeedRow) -> tuple[str, str, str, str]:
+    if row.state is None:
+        return "never read", "", "", ""
+    age = "" if row.age_days is None else f"{row.age_days:g} days"
+    return (
+        row.state.date,
+        f"{age}, expired" if row.expired else age,
+        " ".join(one[-DIGITS:].upper() for one in row.state.signed_by),
+        hex_of(row.state.digest)[:DIGITS],
+    )
+
+
+def _advisory(row: AdvisoryRow) -> tuple[str, str, str, str, str, str]:
+    feed = row.feed
+    if feed is None:
+        return row.place, "", "", "", "", ""
+    kinds, digest = " ".join(feed.kinds), hex_of(feed.digest)[:DIGITS]
+    return row.place, kinds, str(feed.advisories), feed.date, feed.fetched, digest

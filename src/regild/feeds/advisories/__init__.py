@@ -1,0 +1,1 @@
+"""Which weaknesses are known, and which releases fix them, as publishers of advisories say."""

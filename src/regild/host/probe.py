@@ -1,0 +1,40 @@
+"""Asking a running machine whether it does its work: does it accept a connection, does a page come?
+
+The addresses are those of the site's own instances; answers are read up to a limit and thrown away.
+"""
+
+from __future__ import annotations
+
+import socket
+from urllib.parse import urlsplit
+
+TIMEOUT_SECONDS = 5.0
+ANSWER_BYTES = 64 << 10
+GOOD_CODES = range(200, 400)
+
+
+def accepts_connection(host: str, port: int) -> bool:
+    """Whether something listens at a port."""
+    try:
+        socket.create_connection((host, port), TIMEOUT_SECONDS).close()
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def answers_http(url: str) -> bool:
+    """Whether a page comes with a code from 200 to 399; redirects are not followed."""
+    import httpx
+
+    if urlsplit(url).scheme not in ("http", "https"):
+        return False
+    try:
+        with httpx.stream("GET", url, timeout=TIMEOUT_SECONDS) as answer:
+            taken = 0
+            for piece in answer.iter_raw():
+                taken += len(piece)
+                if taken > ANSWER_BYTES:
+                    break
+            return answer.status_code in GOOD_CODES
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False

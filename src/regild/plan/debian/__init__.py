@@ -1,0 +1,1 @@
+"""How Debian's package relations are put before libsolv, so that it decides as apt does."""

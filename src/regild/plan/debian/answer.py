@@ -1,0 +1,97 @@
+"""A question about one image, answered: the packages that change, what is kept back, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from regild.errors import Unsolvable
+from regild.plan.debian.choice import Relations
+from regild.plan.debian.decide import Aim, Decision
+from regild.plan.debian.guest import Guest, Installed, Version, seat
+from regild.plan.debian.loading import read_facts
+from regild.plan.debian.shelf import Shelf
+from regild.plan.solver import Move, Request, Transaction
+
+
+def open_shelf(request: Request) -> Shelf:
+    """Load what a request offers.
+
+    Raises: Malformed, TooLarge.
+    """
+    return Shelf(request.indexes, request.planning.architectures or ("amd64",))
+
+
+def answer(shelf: Shelf, request: Request) -> Transaction:
+    """What changes in an image.
+
+    Raises: Unsolvable, PlanError, Malformed.
+    """
+    guest = seat(shelf, request)
+    try:
+        return _decided(guest, request)
+    finally:
+        guest.close()
+
+
+def _decided(guest: Guest, request: Request) -> Transaction:
+    locked = frozenset(_locked(guest, request.holds))
+    wishes = tuple(_wishes(guest, request, locked))
+    decision = Decision(guest, Aim(request.mode == "full", wishes, locked))
+    if broken := decision.broken():
+        raise Unsolvable(where="the image", why="; ".join(_told_broken(decision.relations, broken)))
+    outcome = decision.reach()
+    moves = tuple(_moves(guest, outcome.ids))
+    kept = [
+        one.now.solvable.name.partition(":")[0]
+        for one in wishes
+        if one.candidate and one.candidate.id not in outcome.ids and one.now.id in outcome.ids
+    ]
+    return Transaction(moves, tuple(dict.fromkeys(sorted(kept))))
+
+
+def _locked(guest: Guest, holds: Iterable[str]) -> Iterator[int]:
+    """The titles of what stays as it is: the image's own holds and those that were asked for."""
+    asked = frozenset(holds)
+    for nameid, one in guest.packages.items():
+        if one.hold or one.title in asked or one.title.partition(":")[0] in asked:
+            yield nameid
+
+
+def _wishes(guest: Guest, request: Request, locked: frozenset[int]) -> Iterator[Installed]:
+    for nameid, one in sorted(guest.packages.items(), key=lambda pair: pair[1].title):
+        wanted = one.is_security or request.mode != "security"
+        if one.candidate and wanted and nameid not in locked:
+            yield one
+
+
+def _told_broken(
+    relations: Relations, broken: Iterable[tuple[Installed, str, int]]
+) -> Iterator[str]:
+    for _, (one, kind, relation) in zip(range(3), broken, strict=False):
+        yield f"{one.title} : {kind}: {relations.words(relation)}"
+
+
+def _moves(guest: Guest, ids: frozenset[int]) -> Iterator[Move]:
+    """The steps from what is installed to what is decided."""
+    shelf = guest.shelf
+    for one in guest.packages.values():
+        if one.now.id in ids:
+            continue
+        name = one.title.partition(":")[0]
+        after = one.candidate if one.candidate and one.candidate.id in ids else None
+        if after is None:
+            yield Move("remove", name, one.now.facts.arch, one.now.facts.version)
+        else:
+            yield _move(guest, name, after, one.now.facts.version)
+    for identity in sorted(ids):
+        solvable = shelf.pool.id2solvable(identity)
+        if solvable.nameid not in guest.packages:
+            place = shelf.place_of[solvable.repo.id]
+            version = Version(solvable, read_facts(solvable.vendor), (place,))
+            yield _move(guest, solvable.name.partition(":")[0], version, "")
+
+
+def _move(guest: Guest, name: str, after: Version, was: str) -> Move:
+    facts = after.facts
+    origin = ", ".join(guest.shelf.indexes[place].where for place in after.places)
+    return Move("upgrade" if was else "install", name, facts.arch, was, facts.version, origin)

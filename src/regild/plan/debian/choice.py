@@ -1,0 +1,129 @@
+"""Which package apt would take where several satisfy a relation, and which relations count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from regild.plan.debian.guest import Guest
+from regild.plan.debian.loading import Facts, read_facts
+from regild.plan.debian.relations import EQUAL, GREATER, LESS, OR
+
+REQUIRES, RECOMMENDS, SUGGESTS, CONFLICTS = "REQUIRES", "RECOMMENDS", "SUGGESTS", "CONFLICTS"
+SIGNS = {"<": LESS, "=": EQUAL, ">": GREATER}
+
+
+class Relations:
+    """The relations of the pool's packages, each looked up once for an image."""
+
+    def __init__(self, guest: Guest) -> None:
+        import solv
+
+        self.guest, self.pool = guest, guest.shelf.pool
+        self._keys = {
+            name: getattr(solv, f"SOLVABLE_{name}")
+            for name in (REQUIRES, RECOMMENDS, SUGGESTS, CONFLICTS)
+        }
+        self._providers: dict[int, list[Any]] = {}
+        self._facts: dict[int, Facts] = {}
+
+    def of(self, solvable: Any, kind: str) -> list[int]:
+        """The relations of one kind that a version has."""
+        return [one.id for one in solvable.lookup_deparray(self._keys[kind])]
+
+    def weak(self, solvable: Any) -> Iterator[int]:
+        """The relations besides those that must hold that the guest wants satisfied."""
+        if self.guest.is_on("APT::Install-Recommends", default=True):
+            yield from self.of(solvable, RECOMMENDS)
+        if self.guest.is_on("APT::Install-Suggests", default=False):
+            yield from self.of(solvable, SUGGESTS)
+
+    def providers(self, relation: int) -> list[Any]:
+        """The versions, installed or candidates, that satisfy a relation."""
+        found = self._providers.get(relation)
+        if found is None:
+            found = self._providers[relation] = self.pool.whatprovides(relation)
+        return found
+
+    def is_met(self, relation: int, ids: set[int] | frozenset[int]) -> bool:
+        """Whether one of some versions satisfies a relation."""
+        return any(one.id in ids for one in self.providers(relation))
+
+    def facts(self, solvable: Any) -> Facts:
+        """What is said of a version."""
+        found = self._facts.get(solvable.id)
+        if found is None:
+            found = self._facts[solvable.id] = read_facts(solvable.vendor)
+        return found
+
+    def choices(self, relation: int) -> Iterator[Any]:
+        """The candidates that satisfy a relation, in the order in which apt tries them: upgrades
+        of what is installed before new packages, and both in the order of the alternatives."""
+        fresh = []
+        for alternative in self._alternatives(relation):
+            first = self.names(alternative)[0]
+            providers = [one for one in self.providers(alternative) if not one.isinstalled()]
+            for one in sorted(providers, key=lambda one: self._rank(one, first)):
+                if one.nameid in self.guest.packages:
+                    yield one
+                else:
+                    fresh.append(one)
+        yield from fresh
+
+    def _rank(self, one: Any, asked: str) -> tuple[Any, ...]:
+        """What makes apt prefer one provider to another."""
+        facts = self.facts(one)
+        title = one.name
+        name, _, arch = title.partition(":")
+        sibling = facts.multi == "s" and any(
+            self.pool.str2id(self.guest.shelf.words.named(name, other)) in self.guest.packages
+            for other in self.guest.shelf.words.architectures
+        )
+        arches = self.guest.shelf.words.architectures
+        return (
+            not sibling,
+            name != asked.partition(":")[0],
+            facts.essential != "e",
+            facts.essential == "-",
+            arches.index(arch) if arch in arches else 0,
+            facts.priority,
+            -one.id,
+        )
+
+    def _alternatives(self, relation: int) -> Iterator[int]:
+        """The alternatives of a relation; a name and its `virt` count as one."""
+        parts = self._parts(relation)
+        place = 0
+        while place < len(parts):
+            text = parts[place]
+            place += 1
+            if place < len(parts) and parts[place] == f"virt({text})":
+                place += 1
+                yield self._named(text, with_virtual=True)
+            else:
+                yield self._named(text, with_virtual=False)
+
+    def names(self, relation: int) -> list[str]:
+        """The names that a relation asks for, in their order."""
+        found = (text.partition(" ")[0] for text in self._parts(relation))
+        return [name for name in found if not name.startswith("virt(")]
+
+    def words(self, relation: int) -> str:
+        """A relation as its package states it, but for the form of versions."""
+        parts = (text for text in self._parts(relation) if not text.startswith("virt("))
+        return " | ".join(parts)
+
+    def _parts(self, relation: int) -> list[str]:
+        text: str = self.pool.dep2str(relation)
+        return (text[1:-1] if text.startswith("(") else text).split(" or ")
+
+    def _named(self, text: str, with_virtual: bool) -> int:
+        name, _, rest = text.partition(" ")
+        found: int = self.pool.str2id(name)
+        if with_virtual:
+            return int(self.pool.rel2id(found, self.pool.str2id(f"virt({name})"), OR))
+        if not rest:
+            return found
+        sign, _, evr = rest.partition(" ")
+        flags = sum(SIGNS[one] for one in sign)
+        return int(self.pool.rel2id(found, self.pool.str2id(evr), flags))

@@ -1,0 +1,260 @@
+"""What changes in an image: apt's aims, put to libsolv as wishes in the order of their weight.
+
+apt-get(8) upgrade takes every candidate that it can have without removing anything; dist-upgrade
+lets what weighs more win over what weighs less. Here a wish is a job of libsolv. Where nothing
+stands against anything, which is nearly always, all of them are granted at once; else each is
+granted, the weightiest first, if it can be had together with those that were granted before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from regild.plan.debian.choice import CONFLICTS, REQUIRES, Relations
+from regild.plan.debian.guest import Guest, Installed
+from regild.plan.debian.weight import weights
+
+ROUNDS_LIMIT = 50
+"""Rounds of new recommended packages and of upgrades given up for them; real ones need two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """How far a change may go."""
+
+    may_remove: bool
+    wishes: tuple[Installed, ...]
+    """The packages to bring to their candidate."""
+    locked: frozenset[int]
+    """The titles of installed packages that stay as they are."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The packages that an image ends with."""
+
+    ids: frozenset[int]
+    """libsolv's ids of the versions."""
+    given_up: dict[int, str] = field(default_factory=dict)
+    """Wishes that were not taken, and why, by title."""
+
+
+class Decision:
+    """One question to libsolv, in as many rounds as it takes."""
+
+    def __init__(self, guest: Guest, aim: Aim) -> None:
+        import solv
+
+        self.solv, self.guest, self.aim = solv, guest, aim
+        self.pool = guest.shelf.pool
+        self.relations = Relations(guest)
+        self.now = frozenset(one.now.id for one in guest.packages.values())
+        self._extra: dict[int, Any] = {}
+        """Recommended packages to bring in if they can be had, by id."""
+        self._banned: set[int] = set()
+        """Candidates that must not be taken."""
+
+    def reach(self) -> Outcome:
+        """The packages that the image ends with."""
+        tried: set[tuple[int, int]] = set()
+        given_up: dict[int, str] = {}
+        ids = self.now
+        for _ in range(ROUNDS_LIMIT):
+            ids = self._settle()
+            if fresh := self._recommended(ids, tried):
+                self._extra.update((one.id, one) for one in fresh)
+                continue
+            if self.aim.may_remove:
+                break
+            bad = self._worse_off(ids)
+            if not bad:
+                break
+            self._banned |= bad
+            self._extra.clear()
+            tried.clear()
+        return Outcome(ids, given_up)
+
+    def _settle(self) -> frozenset[int]:
+        """One round: everything at once, else one after another by weight."""
+        wishes = self._unopposed(
+            one for one in self.aim.wishes if one.candidate and one.candidate.id not in self._banned
+        )
+        base = self._fixed() + [self._job("FAVOR", one.id) for one in self._favoured(wishes)]
+        install = [self._job("INSTALL", one.candidate.id) for one in wishes if one.candidate]
+        extra = [self._job("INSTALL", one) for one in self._extra]
+        removing = False
+        if self._ask(base + install, removing) is None:
+            removing = self.aim.may_remove
+            install = self._by_weight(wishes)
+        granted = self._granted(base, install, removing)
+        granted = self._granted(granted, extra, removing)
+        return self._ask(granted, removing) or self.now
+
+    def _unopposed(self, wishes: Iterable[Installed]) -> list[Installed]:
+        """The wishes without those whose candidate another wish's candidate excludes; without
+        removals apt keeps such a package as it is, whether or not the other can be had."""
+        found = {one.candidate.id: one for one in wishes if one.candidate}
+        if self.aim.may_remove:
+            return list(found.values())
+        for identity in list(found):
+            if (one := found.get(identity)) is None or one.candidate is None:
+                continue
+            for relation in self.relations.of(one.candidate.solvable, CONFLICTS):
+                for other in self.relations.providers(relation):
+                    if other.id != identity:
+                        found.pop(other.id, None)
+        return list(found.values())
+
+    def _granted(self, granted: list[Any], wishes: list[Any], removing: bool) -> list[Any]:
+        """The jobs with those wishes that can be had, an earlier one before a later one."""
+        if not wishes or self._ask(granted + wishes, removing) is not None:
+            return granted + wishes
+        if len(wishes) == 1:
+            return granted
+        middle = len(wishes) // 2
+        granted = self._granted(granted, wishes[:middle], removing)
+        return self._granted(granted, wishes[middle:], removing)
+
+    def _by_weight(self, wishes: list[Installed]) -> list[Any]:
+        """Jobs that keep and upgrade each package, the weightiest first."""
+        goal = {nameid: one.now for nameid, one in self.guest.packages.items()}
+        goal |= {one.now.solvable.nameid: one.candidate for one in wishes if one.candidate}
+        weight = weights(self.guest, self.relations, goal)
+        wished = {one.now.solvable.nameid for one in wishes}
+        jobs = []
+        order = sorted(
+            self.guest.packages.items(), key=lambda pair: (-weight[pair[0]], pair[1].title)
+        )
+        for nameid, one in order:
+            if self.aim.may_remove and nameid not in self.aim.locked:
+                stay = [one.now.id, *([one.candidate.id] if one.candidate else [])]
+                jobs.append(self._one_of(stay))
+            if nameid in wished and one.candidate:
+                jobs.append(self._job("INSTALL", one.candidate.id))
+        return jobs
+
+    def _fixed(self) -> list[Any]:
+        jobs = []
+        for nameid in sorted(self.aim.locked):
+            if nameid in self.guest.packages:
+                jobs.append(self._job("LOCK", self.guest.packages[nameid].now.id))
+        jobs += [self._job("ERASE", one) for one in sorted(self._banned)]
+        return jobs
+
+    def _job(self, what: str, identity: int) -> Any:
+        job = self.solv.Job
+        return self.pool.Job(getattr(job, f"SOLVER_{what}") | job.SOLVER_SOLVABLE, identity)
+
+    def _one_of(self, ids: list[int]) -> Any:
+        job = self.solv.Job
+        what = self.pool.towhatprovides(ids)
+        return self.pool.Job(job.SOLVER_INSTALL | job.SOLVER_SOLVABLE_ONE_OF, what)
+
+    def _ask(self, jobs: list[Any], removing: bool) -> frozenset[int] | None:
+        """libsolv's answer; None where the jobs cannot all be had."""
+        solver = self.pool.Solver()
+        solver.set_flag(solver.SOLVER_FLAG_IGNORE_RECOMMENDED, 1)
+        solver.set_flag(solver.SOLVER_FLAG_ALLOW_DOWNGRADE, 1)
+        solver.set_flag(solver.SOLVER_FLAG_ALLOW_VENDORCHANGE, 1)
+        solver.set_flag(solver.SOLVER_FLAG_ALLOW_UNINSTALL, int(removing))
+        if solver.solve(jobs):
+            return None
+        return frozenset(one for one in solver.raw_decisions(1) if one > 1)
+
+    def _favoured(self, wishes: Iterable[Installed]) -> list[Any]:
+        """The new packages that apt would take for what the wishes need."""
+        goal = {one.now.solvable.nameid: one.now.id for one in self.guest.packages.values()}
+        goal |= {one.now.solvable.nameid: one.candidate.id for one in wishes if one.candidate}
+        ids, found = set(goal.values()), []
+        waiting = [one.candidate.solvable for one in wishes if one.candidate]
+        waiting += self._extra.values()
+        while waiting:
+            solvable = waiting.pop(0)
+            for relation in self.relations.of(solvable, REQUIRES):
+                if self.relations.is_met(relation, ids):
+                    continue
+                chosen = next(
+                    (one for one in self.relations.choices(relation) if one.id not in self._banned),
+                    None,
+                )
+                if chosen is not None and chosen.id not in ids:
+                    ids.add(chosen.id)
+                    found.append(chosen)
+                    waiting.append(chosen)
+        return found
+
+    def _recommended(self, ids: frozenset[int], tried: set[tuple[int, int]]) -> list[Any]:
+        """The packages to bring in for recommendations that are new or were satisfied before."""
+        found = []
+        chosen: set[int] = set()
+        for one in self._changed(ids):
+            for relation in self.relations.weak(one):
+                if self.relations.is_met(relation, ids | chosen) or not self._counts(one, relation):
+                    continue
+                for choice in self.relations.choices(relation):
+                    key = (relation, choice.id)
+                    if (
+                        key not in tried
+                        and choice.id not in self._banned
+                        and choice.nameid not in self.aim.locked
+                    ):
+                        tried.add(key)
+                        if choice.id not in self._extra:
+                            found.append(choice)
+                            chosen.add(choice.id)
+                        break
+        return found
+
+    def _changed(self, ids: frozenset[int]) -> list[Any]:
+        """The versions whose recommendations count: new ones, and with removals also old ones."""
+        fresh = sorted(ids - self.now)
+        kept = sorted(ids & self.now) if self.aim.may_remove else []
+        return [self.pool.id2solvable(one) for one in (*fresh, *kept)]
+
+    def _counts(self, solvable: Any, relation: int) -> bool:
+        """Whether a recommendation is new to an image, or was satisfied in it."""
+        before = self.guest.packages.get(solvable.nameid)
+        if before is None:
+            return True
+        first = self.relations.names(relation)[0]
+        is_new = True
+        for other in self.relations.weak(before.now.solvable):
+            if first in self.relations.names(other):
+                is_new = False
+                if self.relations.is_met(other, self.now):
+                    return True
+        return is_new
+
+    def _worse_off(self, ids: frozenset[int]) -> set[int]:
+        """Changed versions with a recommendation that is not met, where all were met before; an
+        upgrade that would lose one is not taken by `upgrade`."""
+        bad = set()
+        for one in (self.pool.id2solvable(identity) for identity in sorted(ids - self.now)):
+            if all(self.relations.is_met(relation, ids) for relation in self.relations.weak(one)):
+                continue
+            before = self.guest.packages.get(one.nameid)
+            if before is None or self.is_well(before.now.solvable):
+                bad.add(one.id)
+        return bad
+
+    def is_well(self, solvable: Any) -> bool:
+        """Whether an installed version has now all that it needs and recommends."""
+        wanted = [*self.relations.of(solvable, REQUIRES), *self.relations.weak(solvable)]
+        return all(self.relations.is_met(relation, self.now) for relation in wanted)
+
+    def broken(self) -> list[tuple[Installed, str, int]]:
+        """Relations between installed packages that do not hold even now."""
+        found = []
+        for one in self.guest.packages.values():
+            for relation in self.relations.of(one.now.solvable, REQUIRES):
+                if not self.relations.is_met(relation, self.now):
+                    found.append((one, "Depends", relation))
+            for relation in self.relations.of(one.now.solvable, CONFLICTS):
+                others = [
+                    other for other in self.relations.providers(relation) if other.id in self.now
+                ]
+                if any(other.id != one.now.id for other in others):
+                    found.append((one, "Conflicts", relation))
+        return found

@@ -1,0 +1,262 @@
+"""An image's packages among what is on offer: what is installed, and each package's candidate."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from regild.errors import Malformed
+from regild.model.digest import sha256_of
+from regild.model.release import IndexFile
+from regild.model.versions import debian_key
+from regild.plan.debian.loading import ABSENT, Facts, add_packages, read_facts, read_stanzas
+from regild.plan.debian.pins import (
+    INSTALLED_FORM,
+    Offered,
+    Pin,
+    candidate,
+    index_priorities,
+    pins_by_name,
+    pins_version,
+    read_pins,
+)
+from regild.plan.debian.settings import read_settings
+from regild.plan.debian.shelf import Shelf
+from regild.plan.solver import Request
+
+BELOW_INSTALLED = 50
+STATUS = "/var/lib/dpkg/status"
+NOW = IndexFile(
+    path="", digest=sha256_of(b""), where=STATUS, form=INSTALLED_FORM, suite="now", component="now"
+)
+"""What is installed, as pins may speak of it."""
+
+
+class Version(NamedTuple):
+    """One version of a package, installed or on offer."""
+
+    solvable: Any
+    facts: Facts
+    places: tuple[int, ...]
+    """The indexes that offer it."""
+
+    @property
+    def id(self) -> int:
+        """libsolv's number for it."""
+        return int(self.solvable.id)
+
+
+@dataclass(slots=True)
+class Installed:
+    """One installed package."""
+
+    title: str
+    """Its name, with the architecture where that is a foreign one."""
+    now: Version
+    hold: bool
+    candidate: Version | None = None
+    """What apt would choose; None where that is what is installed, or nothing."""
+    is_security: bool = False
+    """The candidate is a security update."""
+
+
+@dataclass(slots=True)
+class Guest:
+    """What a solver works with for one image."""
+
+    shelf: Shelf
+    packages: dict[int, Installed] = field(default_factory=dict)
+    """By libsolv's id of the title."""
+    options: dict[str, list[str]] = field(default_factory=dict)
+    priorities: tuple[int, ...] = ()
+    unwanted: set[int] = field(default_factory=set)
+    """Versions on offer that are nobody's candidate."""
+    repo: Any = None
+
+    def word(self, option: str, default: str) -> str:
+        """A setting of the guest."""
+        return self.options.get(option, [default])[-1]
+
+    def is_on(self, option: str, default: bool) -> bool:
+        """Whether a setting of the guest is on (apt.conf(5))."""
+        word = self.word(option, "").lower()
+        if word in ("0", "no", "false", "without", "off", "disable"):
+            return False
+        return True if word in ("1", "yes", "true", "with", "on", "enable") else default
+
+    def close(self) -> None:
+        """Take the image out of the pool again."""
+        self.shelf.pool.set_disabled_list([])
+        self.shelf.pool.installed = None
+        if self.repo is not None:
+            self.repo.free(True)
+        self.repo = None
+
+
+def seat(shelf: Shelf, request: Request) -> Guest:
+    """Put an image's packages into the pool and find each candidate.
+
+    Raises: Malformed for a status or pins that cannot be read, PlanError.
+    """
+    planning = request.planning
+    guest = Guest(shelf, options=read_settings(planning.settings))
+    pool = shelf.pool
+    guest.repo = pool.add_repo(STATUS)
+    pool.installed = guest.repo
+    stanzas = [
+        one for one in read_stanzas(io.BytesIO(planning.status.encode()), STATUS) if _is_there(one)
+    ]
+    made = add_packages(guest.repo, stanzas, shelf.words, STATUS, every=True)
+    for fields, (solvable, facts) in zip(stanzas, made, strict=True):
+        hold = fields["status"].split()[0] == "hold"
+        guest.packages[solvable.nameid] = Installed(
+            solvable.name, Version(solvable, facts, ()), hold
+        )
+    pool.createwhatprovides()
+    _find_candidates(guest, request)
+    pool.set_disabled_list(sorted(guest.unwanted))
+    pool.createwhatprovides()
+    return guest
+
+
+def _is_there(fields: dict[str, str]) -> bool:
+    words = fields.get("status", "").split()
+    if len(words) != 3:
+        raise Malformed(
+            where=STATUS, why=f"the status of {fields.get('package', '')[:60]!r} is not three words"
+        )
+    return words[2] not in ABSENT
+
+
+def _find_candidates(guest: Guest, request: Request) -> None:
+    """Settle which version of each package is meant, and which are out."""
+    shelf, forbidden = guest.shelf, frozenset(request.forbidden)
+    pins = read_pins(request.planning.preferences)
+    indexes = (*shelf.indexes, NOW)
+    guest.priorities = index_priorities(indexes, pins, guest.word("APT::Default-Release", ""))
+    pinned = _pinned(shelf, pins)
+    names = {*guest.packages, *shelf.contested, *pinned}
+    names |= {shelf.pool.str2id(name) for name in forbidden}
+    secure = request.mode == "security"
+    for nameid in names:
+        _settle(guest, nameid, pinned.get(nameid, []), indexes, forbidden, secure)
+    for place, repo in enumerate(shelf.repos):
+        if guest.priorities[place] <= 0:
+            guest.unwanted.update(one.id for one in repo.solvables if one.nameid not in names)
+
+
+def _pinned(shelf: Shelf, pins: Sequence[Pin]) -> dict[int, list[Pin]]:
+    """The pins on each package, by the id of its title."""
+    found: dict[int, list[Pin]] = {}
+    sources: dict[str, set[tuple[int, str]]] | None = None
+
+    def names() -> Iterator[str]:
+        return (
+            one.name.partition(":")[0]
+            for repo in (*shelf.repos, *([shelf.pool.installed]))
+            for one in repo.solvables
+        )
+
+    for name, pin in pins_by_name(pins, names()):
+        arches = (
+            [pin.arch]
+            if pin.arch not in ("", "any", "*")
+            else [shelf.words.native]
+            if not pin.arch
+            else list(shelf.words.architectures)
+        )
+        if name.startswith("src:"):
+            if sources is None:
+                sources = _sources(shelf)
+            titles = {
+                nameid for nameid, arch in sources.get(name[4:], ()) if arch in (*arches, "all")
+            }
+        else:
+            titles = {shelf.pool.str2id(shelf.words.named(name, arch)) for arch in arches}
+        for nameid in titles:
+            found.setdefault(nameid, []).append(pin)
+    return found
+
+
+def _sources(shelf: Shelf) -> dict[str, set[tuple[int, str]]]:
+    """The packages of each source, by the source's name."""
+    found: dict[str, set[tuple[int, str]]] = {}
+    for repo in (*shelf.repos, shelf.pool.installed):
+        for one in repo.solvables:
+            facts = read_facts(one.vendor)
+            found.setdefault(facts.source, set()).add((one.nameid, facts.arch))
+    return found
+
+
+def _settle(
+    guest: Guest,
+    nameid: int,
+    pins: Sequence[Pin],
+    indexes: Sequence[IndexFile],
+    forbidden: frozenset[str],
+    secure: bool,
+) -> None:
+    """Find one package's candidate and put all its other versions out."""
+    shelf, installed = guest.shelf, guest.packages.get(nameid)
+    versions: dict[str, Version] = {}
+    others: list[int] = []
+    for one in shelf.pool.whatprovides(nameid):
+        if one.nameid != nameid or one.repo == shelf.pool.installed:
+            continue
+        facts, place = read_facts(one.vendor), shelf.place_of[one.repo.id]
+        before = versions.get(facts.version)
+        if before is None:
+            versions[facts.version] = Version(one, facts, (place,))
+        else:
+            versions[facts.version] = before._replace(places=(*before.places, place))
+            others.append(one.id)
+    offered = [
+        Offered(text, debian_key(text), version.places, False) for text, version in versions.items()
+    ]
+    if installed is not None:
+        text = installed.now.facts.version
+        places = versions[text].places if text in versions else ()
+        offered = [one for one in offered if one.version != text]
+        offered.append(Offered(text, debian_key(text), (*places, len(shelf.indexes)), True))
+        installed.now = installed.now._replace(places=places)
+    offered = [_with_pin(one, pins, indexes, versions) for one in offered]
+    chosen = candidate(offered, guest.priorities)
+    if installed is not None and secure:
+        only = candidate(offered, _behind_security(guest.priorities, indexes))
+        safe = only is not None and any(indexes[place].security for place in only.places)
+        if only is not None and safe and not only.is_installed:
+            chosen, installed.is_security = only, True
+    name = shelf.pool.id2str(nameid)
+    keep = versions.get(chosen.version) if chosen is not None and not chosen.is_installed else None
+    if name in forbidden or name.partition(":")[0] in forbidden:
+        keep = None
+    if installed is not None:
+        installed.candidate = keep
+    guest.unwanted.update(others)
+    guest.unwanted.update(one.id for one in versions.values() if keep is None or one.id != keep.id)
+
+
+def _with_pin(
+    one: Offered, pins: Sequence[Pin], indexes: Sequence[IndexFile], versions: dict[str, Version]
+) -> Offered:
+    """A version with what the first pin that fits it says."""
+    sources = [indexes[place] for place in one.places]
+    facts = versions[one.version].facts if one.version in versions else None
+    for pin in pins:
+        if pin.name.startswith("src:") and facts is not None and facts.source != pin.name[4:]:
+            continue
+        if pins_version(pin, one.version, sources):
+            return one._replace(pin=pin.priority)
+    return one
+
+
+def _behind_security(priorities: Sequence[int], indexes: Sequence[IndexFile]) -> tuple[int, ...]:
+    """Priorities with which nothing but a security update moves an installed package."""
+    return tuple(
+        priority
+        if index.security or index.form == INSTALLED_FORM
+        else min(priority, BELOW_INSTALLED)
+        for priority, index in zip(priorities, indexes, strict=True)
+    )

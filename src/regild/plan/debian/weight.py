@@ -1,0 +1,54 @@
+"""How much an installed package weighs against another, where both cannot be had.
+
+As apt weighs them: what is essential or of a high priority, and what many others need; a package
+that others of weight need weighs as much more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from regild.plan.debian.choice import CONFLICTS, RECOMMENDS, REQUIRES, Relations
+from regild.plan.debian.guest import Guest, Version
+
+ESSENTIAL = 5100
+PRIORITIES = {1: 3, 2: 2, 3: 1, 4: -1, 5: -2}
+"""From required to extra."""
+ON_OFFER = 1
+"""For an installed package that a repository offers."""
+
+
+def weights(guest: Guest, relations: Relations, goal: Mapping[int, Version]) -> dict[int, int]:
+    """The weight of each package of a goal, by title."""
+    base = {nameid: _own(guest, nameid, one) for nameid, one in goal.items()}
+    ids = {one.id: nameid for nameid, one in goal.items()}
+    needed: dict[int, list[int]] = {}
+    for nameid, one in goal.items():
+        for kind, points in ((REQUIRES, 1), (RECOMMENDS, 1), (CONFLICTS, -1)):
+            for relation in relations.of(one.solvable, kind):
+                for other in _met_by(relations, relation, ids):
+                    if other == nameid:
+                        continue
+                    base[other] += points
+                    if points > 0:
+                        needed.setdefault(other, []).append(nameid)
+    whole = dict(base)
+    for nameid, others in needed.items():
+        whole[nameid] += sum(max(0, base[other]) for other in others)
+    for nameid, one in goal.items():
+        if one.facts.essential != "-":
+            whole[nameid] += ESSENTIAL
+    return whole
+
+
+def _own(guest: Guest, nameid: int, one: Version) -> int:
+    offered = bool(one.places) or nameid not in guest.packages
+    points = PRIORITIES[one.facts.priority] if offered else PRIORITIES[5]
+    installed = guest.packages.get(nameid)
+    if installed is not None and (installed.candidate or installed.now.places):
+        points += ON_OFFER
+    return points + (100 if one.facts.essential != "-" else 0)
+
+
+def _met_by(relations: Relations, relation: int, ids: Mapping[int, int]) -> set[int]:
+    return {ids[one.id] for one in relations.providers(relation) if one.id in ids}

@@ -1,0 +1,54 @@
+"""libsolv behind the solver's door, in a process of its own.
+
+A wrong word makes libsolv end its process, and what it reads was written by strangers: so it runs
+apart, with bounded memory and time, for as many questions as the asker has. It keeps what it has
+loaded between questions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from regild.host.child import Child, open_child
+from regild.host.stage import rebuild_error
+from regild.plan.solver import Request, Transaction
+
+TITLE = "the solver"
+TIMEOUT_SECONDS = 300
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the process says: a transaction, or the name and facts of an error."""
+
+    transaction: Transaction | None = None
+    error: str = ""
+    facts: dict[str, Any] = {}
+
+
+class Libsolv:
+    """Solves by libsolv; made by `open_libsolv`."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+
+    def __call__(self, request: Request) -> Transaction:
+        """The packages that change.
+
+        Raises: Unsolvable, PlanError, Malformed, TooLarge, CommandFailed when the process dies.
+        """
+        said = self._child.ask(msgspec.msgpack.encode(request), TIMEOUT_SECONDS)
+        answer = msgspec.msgpack.decode(said, type=Answer)
+        if answer.transaction is None:
+            raise rebuild_error({"error": answer.error, "facts": answer.facts}, TITLE)
+        return answer.transaction
+
+
+@contextlib.contextmanager
+def open_libsolv() -> Iterator[Libsolv]:
+    """A solver for as many questions as there are; its process ends with the block."""
+    with open_child("regild.plan.solving", TITLE) as child:
+        yield Libsolv(child)

@@ -1,0 +1,169 @@
+"""What differs between a disk and its overlay, apart from what is on record: nothing, or a fault.
+
+Runs as a stage (`regild.host.stage`), because it reads a stranger's filesystems through libext2fs.
+Every path of both sides is compared by its inode; contents are compared where blocks of the file
+were changed. It knows nothing of how the change was made, and so checks whoever made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from regild.errors import InputError, IntegrityError, UnsupportedError
+from regild.image.disk import Disk, disk_of
+from regild.image.ext import ExtVolume, Inode
+from regild.image.filecheck import check_filesystem
+from regild.image.grains import GRAIN_BYTES
+from regild.image.overlay import Overlay
+from regild.image.region import Region
+from regild.image.window import Window
+from regild.model.content import Value
+from regild.model.json import from_json, to_json
+from regild.model.plan import Difference
+from regild.model.progress import Progress
+
+FOUND_MAX = 1000
+"""Differences told of one filesystem; the first would be enough to refuse."""
+
+
+class Area(Value, frozen=True):
+    """One ext2/3/4 filesystem of the guest: where it is mounted and where it lies."""
+
+    mount: str
+    offset: int
+    bytes: int
+
+
+def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """The stage: compare the disk in file descriptor `disk` with the `overlay` above it.
+
+    `areas` are its filesystems, `known` the paths on record; e2fsck judges each too, with the file
+    `scratch` to work in. Answers `touched` and `filesystems`, both differences. Where no overlay
+    is named, only e2fsck is asked.
+
+    Raises: Malformed for the overlay itself, ToolMissing.
+    """
+    areas = from_json(tuple[Area, ...], request["areas"])
+    known = frozenset(request["known"])
+    base = disk_of(Window(request["disk"], request["where"], request["offset"], request["bytes"]))
+    touched: list[Difference] = []
+    unclean: list[Difference] = []
+    wanted = "for changes that are not on record" if request["overlay"] else "over the filesystems"
+    progress.step(f"Looking {wanted}", None)
+    with _laid_over(base, request["overlay"]) as disk:
+        for area in areas:
+            try:
+                if isinstance(disk, Overlay):
+                    touched += _Comparison(base, disk, area, known).run()
+                unclean += _judged(disk, area, Path(request["scratch"]))
+            except (InputError, UnsupportedError) as error:
+                what = f"the filesystem of {area.mount}"
+                unclean.append(Difference(what, "one that can be read", error.why))
+    return {"touched": to_json(touched, 0), "filesystems": to_json(unclean, 0)}
+
+
+def _laid_over(base: Disk, overlay: str) -> AbstractContextManager[Disk | Overlay]:
+    return Overlay.open(Path(overlay), base) if overlay else nullcontext(base)
+
+
+class _Comparison:
+    """One filesystem on both sides."""
+
+    def __init__(self, base: Disk, overlay: Overlay, area: Area, known: frozenset[str]) -> None:
+        self.area, self.known = area, known
+        self.before, self.after = _opened(base, area), _opened(overlay, area)
+        self.changed = frozenset(overlay.changed())
+
+    def run(self) -> list[Difference]:
+        """What differs and is not known, sorted by path."""
+        try:
+            was, seen = dict(self.before.walk()), dict(self.after.walk())
+            found = []
+            for path in sorted(was.keys() | seen.keys()):
+                place = self.area.mount.rstrip("/") + path
+                if place in self.known:
+                    continue
+                told = self._compare(was.get(path), seen.get(path))
+                if told is not None:
+                    found.append(Difference(place, *told))
+                if len(found) >= FOUND_MAX:
+                    break
+            return found
+        finally:
+            self.before.close()
+            self.after.close()
+
+    def _compare(self, was: Inode | None, seen: Inode | None) -> tuple[str, str] | None:
+        """What a path was and is, in words; None where it is the same."""
+        if was is None or seen is None:
+            return ("absent", "added") if was is None else ("as before", "absent")
+        for facts in (_facts, _times):
+            if facts(was) != facts(seen):
+                return facts(was), facts(seen)
+        if stat.S_ISLNK(was.mode):
+            ends = self.before.read_target(was), self.after.read_target(seen)
+            return None if ends[0] == ends[1] else (f"link to {ends[0]}", f"link to {ends[1]}")
+        if self.before.read_attributes(was) != self.after.read_attributes(seen):
+            return "attributes as before", "others"
+        if stat.S_ISREG(was.mode) and self._may_differ(was, seen):
+            digests = _digest(self.before, was), _digest(self.after, seen)
+            return None if digests[0] == digests[1] else digests
+        return None
+
+    def _may_differ(self, was: Inode, seen: Inode) -> bool:
+        """Whether a file lies elsewhere now, or in grains that were changed."""
+        runs = self.after.read_runs(seen)
+        if was.block != seen.block or was.flags != seen.flags:
+            return True
+        for run in runs:
+            first = (self.area.offset + run.physical) // GRAIN_BYTES
+            last = (self.area.offset + run.physical + run.length - 1) // GRAIN_BYTES
+            if any(number in self.changed for number in range(first, last + 1)):
+                return True
+        return False
+
+
+def _opened(disk: Disk | Overlay, area: Area) -> ExtVolume:
+    where = f"the filesystem of {area.mount}"
+    return ExtVolume(Region(disk, area.offset, area.bytes, where), where)
+
+
+def _facts(inode: Inode) -> str:
+    """Type, mode, owner and size; folders grow and shrink by themselves."""
+    is_folder = stat.S_ISDIR(inode.mode)
+    size = "" if is_folder else f", {inode.size} bytes, {inode.links} names"
+    device = (
+        f", device {inode.device}" if stat.S_ISCHR(inode.mode) or stat.S_ISBLK(inode.mode) else ""
+    )
+    return f"mode {inode.mode:06o}, owner {inode.uid}:{inode.gid}{size}{device}"
+
+
+def _times(inode: Inode) -> str:
+    return f"changed at {inode.mtime_ns // 10**9}"
+
+
+def _digest(volume: ExtVolume, inode: Inode) -> str:
+    """The digest of a file's content, holes read as zeros."""
+    found, done = hashlib.sha256(), 0
+    for offset, piece in volume.read_content(inode):
+        found.update(bytes(offset - done))
+        found.update(piece)
+        done = offset + len(piece)
+    found.update(bytes(max(inode.size - done, 0)))
+    return f"sha256:{found.hexdigest()}"
+
+
+def _judged(disk: Disk | Overlay, area: Area, scratch: Path) -> list[Difference]:
+    """What e2fsck says of one filesystem."""
+    volume = _opened(disk, area)
+    try:
+        check_filesystem(volume, scratch)
+    except IntegrityError as error:
+        return [Difference(f"the filesystem of {area.mount}", "clean", error.why)]
+    finally:
+        volume.close()
+    return []

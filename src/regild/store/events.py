@@ -1,0 +1,36 @@
+"""What has happened: rows that are only ever added, each with who did it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from regild.model.job import Event
+from regild.store.catalogue import Reading, Writing
+from regild.store.schema import events
+
+SUBJECT_SIGNS = 255
+
+
+def tell(change: Writing, kind: str, subject: str, facts: Mapping[str, Any] | None = None) -> None:
+    """Add an event to the change that it is about: both are there, or neither."""
+    row = {"at": change.now, "actor": change.actor, "kind": kind}
+    row |= {"subject": subject[:SUBJECT_SIGNS], "facts": dict(facts or {})}
+    change.connection.execute(insert(events).values(row))
+
+
+def list_events(
+    view: Reading, *, subject: str = "", kind: str = "", after: int = 0, limit: int = 1000
+) -> tuple[Event, ...]:
+    """Events in their order, of one subject or kind, after the one of a number."""
+    wanted = select(events).where(events.c.id > after).order_by(events.c.id).limit(limit)
+    if subject:
+        wanted = wanted.where(events.c.subject == subject)
+    if kind:
+        wanted = wanted.where(events.c.kind == kind)
+    return tuple(
+        Event(row.id, row.at, row.actor, row.kind, row.subject, row.facts)
+        for row in view.connection.execute(wanted)
+    )

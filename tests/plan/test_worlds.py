@@ -1,0 +1,355 @@
+"""libsolv is asked about small worlds, and held against apt itself."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from regild.errors import Unsolvable
+from regild.feeds.apt import refresh
+from regild.feeds.available import Available
+from regild.feeds.policy import SitePolicy, with_options
+from regild.host.run import run
+from regild.model.content import Content, Source, TextFile
+from regild.model.plan import Mode, Plan
+from regild.model.progress import Silent
+from regild.plan.libsolv import Libsolv, open_libsolv
+from regild.plan.steps import make_plan
+from tests.feeds.repositories import NOW, Deb, Suite, content_of, publish
+
+URI = "http://mirror.example/debian"
+MAIN = Source("apt", URI, "stable", ("main",))
+SECURITY = Source("apt", URI, "stable-security", ("main",))
+
+
+class World:
+    """A repository with a main and a security suite, and a place to plan in."""
+
+    def __init__(self, folder: Path, solve: Libsolv) -> None:
+        self.folder, self.solve = folder, solve
+        self.mirror = folder / "mirror"
+
+    def available(self, content: Content, main: Sequence[Deb], safe: Sequence[Deb]) -> Available:
+        architectures = content.planning.architectures
+        publish(self.mirror, Suite(main, architectures=architectures))
+        label = "Debian-Security"
+        suite = Suite(safe, "stable-security", label=label, architectures=architectures)
+        publish(self.mirror, suite)
+        policy = with_options(SitePolicy(), mirrors=(f"{URI}={self.mirror}",))
+        return refresh(content, policy, self.folder / "cache", NOW, Silent())
+
+    def plan(
+        self,
+        installed: Sequence[Deb],
+        main: Sequence[Deb],
+        safe: Sequence[Deb] = (),
+        mode: Mode = "upgrade",
+        hold: tuple[str, ...] = (),
+        **image: object,
+    ) -> Plan:
+        content = content_of(installed, (MAIN, SECURITY), **image)  # type: ignore[arg-type]
+        available = self.available(content, main, safe)
+        return make_plan(content, "disk", available, mode, self.solve, hold)
+
+
+@pytest.fixture(scope="module")
+def solve() -> Iterator[Libsolv]:
+    with open_libsolv() as solver:
+        yield solver
+
+
+@pytest.fixture
+def world(tmp_path: Path, solve: Libsolv) -> World:
+    return World(tmp_path, solve)
+
+
+def needs(*names: str) -> dict[str, str]:
+    return {"Depends": ", ".join(names)}
+
+
+def told(plan: Plan) -> list[str]:
+    """The steps in short: `+name version`, `name version`, `-name`."""
+    signs = {"install": "+", "upgrade": "", "remove": "-"}
+    return [f"{signs[step.action]}{step.name} {step.becomes}".strip() for step in plan.steps]
+
+
+def test_an_upgrade_brings_new_dependencies_and_removes_nothing(world: World) -> None:
+    installed = [Deb("a"), Deb("b"), Deb("old")]
+    main = [
+        Deb("a", "2", fields=needs("new")),
+        Deb("new", "1"),
+        Deb("b", "2", fields={"Conflicts": "old"}),
+    ]
+    plan = world.plan(installed, main)
+    assert told(plan) == ["a 2", "+new 1"]
+    assert plan.steps[1].why == "needed by a"
+    assert [(one.name, one.available) for one in plan.skipped] == [("b", "2")]
+    assert "keeps it back" in plan.skipped[0].why
+    assert told(world.plan(installed, main, mode="full")) == ["a 2", "b 2", "+new 1", "-old"]
+
+
+def test_security_brings_security_updates_and_what_they_need(world: World) -> None:
+    installed = [Deb("tool"), Deb("lib"), Deb("other"), Deb("plain")]
+    main = [Deb("lib", "2"), Deb("other", "2"), Deb("extra", "1"), Deb("plain", "3")]
+    safe = [Deb("tool", "2", fields=needs("lib (>= 2)", "extra")), Deb("plain", "2")]
+    plan = world.plan(installed, main, safe, mode="security")
+    assert told(plan) == ["+extra 1", "lib 2", "plain 2", "tool 2"]
+    assert [step.security for step in plan.steps] == [False, False, True, True]
+    assert told(world.plan(installed, main, safe)) == [
+        "+extra 1", "lib 2", "other 2", "plain 3", "tool 2",
+    ]  # fmt: skip
+
+
+def test_security_that_cannot_be_had_is_kept_back(world: World) -> None:
+    safe = [Deb("tool", "2", fields=needs("nowhere")), Deb("good", "2")]
+    plan = world.plan([Deb("tool"), Deb("good")], [Deb("tool", "1.5")], safe, mode="security")
+    assert told(plan) == ["good 2"]
+    assert [one.name for one in plan.skipped] == ["tool"]
+
+
+def test_the_guests_pins_do_not_widen_security(world: World) -> None:
+    pin = TextFile("/etc/apt/preferences", "Package: other\nPin: release *\nPin-Priority: 990\n")
+    general = TextFile(
+        "/etc/apt/preferences.d/x", "Package: *\nPin: release *\nPin-Priority: 900\n"
+    )
+    plan = world.plan(
+        [Deb("other"), Deb("tool"), Deb("third")],
+        [Deb("other", "2"), Deb("third", "2")],
+        [Deb("tool", "2")],
+        mode="security",
+        preferences=(pin, general),
+    )
+    assert told(plan) == ["tool 2"]
+
+
+def test_the_guests_pins_choose_versions(world: World) -> None:
+    pin = TextFile("/etc/apt/preferences", "Package: a\nPin: version 2*\nPin-Priority: 990\n")
+    plan = world.plan([Deb("a")], [Deb("a", "2"), Deb("a", "3")], preferences=(pin,))
+    assert told(plan) == ["a 2"]
+
+
+def test_pins_on_a_host_mean_the_images_own_address(world: World) -> None:
+    pin = 'Package: *\nPin: origin "mirror.example"\nPin-Priority: -1\n'
+    plan = world.plan([Deb("a")], [Deb("a", "2")], preferences=(TextFile("/x", pin),))
+    assert told(plan) == []
+
+
+def test_holds_of_the_image_and_of_the_user_are_honoured(world: World) -> None:
+    installed = [Deb("a"), Deb("b"), Deb("c")]
+    main = [Deb("a", "2"), Deb("b", "2"), Deb("c", "2")]
+    for mode in ("upgrade", "full", "security"):
+        plan = world.plan(installed, main, main, mode, ("b",), holds=("a",))  # type: ignore[arg-type]
+        assert told(plan) == ["c 2"]
+        assert [(one.name, one.available) for one in plan.skipped] == [("a", "2"), ("b", "2")]
+        assert "on hold" in plan.skipped[0].why and "asked" in plan.skipped[1].why
+
+
+def test_a_kernel_comes_with_what_it_needs(world: World) -> None:
+    installed = [Deb("linux-image-amd64"), Deb("grub2-common"), Deb("a")]
+    main = [
+        Deb("linux-image-amd64", "2", fields=needs("linux-image-6")),
+        Deb("linux-image-6", "1"),
+        Deb("grub2-common", "2"),
+        Deb("a", "2"),
+    ]
+    for mode in ("upgrade", "full"):
+        plan = world.plan(installed, main, mode=mode)  # type: ignore[arg-type]
+        assert told(plan) == ["a 2", "grub2-common 2", "+linux-image-6 1", "linux-image-amd64 2"]
+        assert {one.method for one in plan.steps} == {"offline"} and plan.skipped == ()
+
+
+def test_what_takes_the_booted_machine_stays_as_it_is(world: World) -> None:
+    tied = {"Depends": "grub2-common (= 1.0)"}
+    installed = [
+        Deb("grub-pc", fields=tied),
+        Deb("grub2-common"),
+        Deb("a"),
+        Deb("b"),
+    ]
+    main = [
+        Deb("grub-pc", "2", fields={"Depends": "grub2-common (= 2)"}),
+        Deb("grub2-common", "2"),
+        Deb("a", "2"),
+        Deb("b", "2", fields=needs("dracut")),
+        Deb("dracut", "1"),
+    ]
+    for mode in ("upgrade", "full"):
+        plan = world.plan(installed, main, mode=mode)  # type: ignore[arg-type]
+        assert told(plan) == ["a 2"]
+        reasons = {one.name: one.why for one in plan.skipped}
+        assert sorted(reasons) == ["b", "grub-pc", "grub2-common"]
+        assert "booted machine" in reasons["grub-pc"] and "keeps it back" in reasons["b"]
+
+
+def test_foreign_architectures_are_told_apart(world: World) -> None:
+    same = {"Multi-Arch": "same"}
+    installed = [
+        Deb("lib", fields=same),
+        Deb("lib", arch="i386", fields=same),
+        Deb("x", arch="i386"),
+    ]
+    main = [
+        Deb("lib", "2", fields=same),
+        Deb("lib", "2", "i386", same),
+        Deb("lib", "2", "amd64", {**same, "Conflicts": "x:i386"}),
+    ]
+    plan = world.plan(installed, main[:2], architectures=("amd64", "i386"))
+    assert [(step.name, step.arch) for step in plan.steps] == [("lib", "amd64"), ("lib", "i386")]
+    plan = world.plan(installed, main[1:], mode="full", architectures=("amd64", "i386"))
+    assert ("remove", "x", "i386") in [(one.action, one.name, one.arch) for one in plan.steps]
+    assert not [one for one in plan.expected if one.name == "x"]
+
+
+def test_a_package_may_become_one_for_all_architectures(world: World) -> None:
+    plan = world.plan([Deb("a")], [Deb("a", "2", "all")])
+    assert [(one.name, one.version, one.arch) for one in plan.expected] == [("a", "2", "all")]
+
+
+def test_marks_decide_nothing_in_an_upgrade_and_nothing_is_swept_away(world: World) -> None:
+    sweep = TextFile("/etc/apt/apt.conf", 'APT::Get::AutomaticRemove "true";\n')
+    plan = world.plan(
+        [Deb("a", fields=needs("b")), Deb("b")],
+        [Deb("a", "2")],
+        auto=("b",),
+        settings=(sweep,),
+        mode="full",
+    )
+    assert told(plan) == ["a 2"]
+
+
+def test_recommended_packages_come_as_the_guest_wishes(world: World) -> None:
+    installed, main = [Deb("a")], [Deb("a", "2", fields={"Recommends": "r"}), Deb("r")]
+    no = TextFile("/etc/apt/apt.conf", 'APT::Install-Recommends "false";\n')
+    assert told(world.plan(installed, main)) == ["a 2", "+r 1.0"]
+    assert told(world.plan(installed, main, settings=(no,))) == ["a 2"]
+
+
+def test_phased_updates_are_always_in(world: World) -> None:
+    phased = Deb("a", "2", fields={"Phased-Update-Percentage": "0"})
+    never = TextFile("/x", 'APT::Get::Never-Include-Phased-Updates "true";\n')
+    assert told(world.plan([Deb("a")], [phased], settings=(never,))) == ["a 2"]
+
+
+def test_the_default_release_of_the_guest_counts(world: World) -> None:
+    setting = TextFile("/x", 'APT::Default-Release "stable-security";\n')
+    plan = world.plan([Deb("a")], [Deb("a", "3")], [Deb("a", "2")], settings=(setting,))
+    assert told(plan) == ["a 2"]
+
+
+def test_a_broken_image_is_told_in_apts_words(world: World) -> None:
+    with pytest.raises(Unsolvable, match="a : Depends: b"):
+        world.plan([Deb("a", fields=needs("b"))], [Deb("c")])
+
+
+def test_planning_the_expected_content_is_empty(world: World) -> None:
+    installed = [Deb("a"), Deb("b"), Deb("old")]
+    main = [Deb("a", "2", fields=needs("n")), Deb("n"), Deb("b", "2", fields={"Conflicts": "old"})]
+    after = [main[0], main[1], main[2]]
+    plan = world.plan(installed, main, mode="full")
+    assert [(one.name, one.version) for one in plan.expected] == [
+        (deb.name, deb.version) for deb in sorted(after, key=lambda deb: deb.name)
+    ]
+    assert told(world.plan(after, main, auto=("n",), mode="full")) == []
+
+
+# --- the oracle: apt itself, with its own lists, over the whole status
+
+
+def oracle(folder: Path, mirror: Path, content: Content, verb: Sequence[str]) -> set[str]:
+    """What apt-get itself would do in the image, by an `update` of its own."""
+    for name in ("lists/partial", "cache/archives/partial", "etc/none", "pref"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for path in (folder / "lists").glob("*Packages*"):
+        path.unlink()
+    suites = " ".join(source.suite for source in content.sources)
+    (folder / "etc/s.sources").write_text(
+        f"Types: deb\nURIs: file:{mirror}\nSuites: {suites}\nComponents: main\nTrusted: yes\n"
+    )
+    for number, file in enumerate(content.planning.preferences):
+        (folder / "pref" / f"{number}").write_text(file.text)
+    (folder / "status").write_text(content.planning.status)
+    architectures = content.planning.architectures
+    (folder / "conf").write_text(
+        f'Dir "{folder}"; Dir::State "{folder}"; Dir::State::status "{folder}/status";'
+        f'Dir::State::lists "{folder}/lists"; Dir::Cache "{folder}/cache";'
+        f'Dir::Etc "{folder}/etc"; Dir::Etc::sourceparts "{folder}/etc"; Dir::Etc::parts "none";'
+        f'Dir::Etc::preferencesparts "{folder}/pref"; APT::Architecture "{architectures[0]}";'
+        f"APT::Architectures {{ {' '.join(f'{chr(34)}{a}{chr(34)};' for a in architectures)} }};"
+        'APT::Sandbox::User "root"; Acquire::AllowInsecureRepositories "true";'
+        'APT::Get::AllowUnauthenticated "true"; Acquire::Languages "none";'
+    )
+    env = {"APT_CONFIG": str(folder / "conf")}
+    run(["apt-get", "update"], purpose="as the oracle", env=env)
+    said = run(["apt-get", "-s", *verb], purpose="as the oracle", env=env).stdout.decode()
+    lines = re.findall(
+        r"^(Inst|Remv) (\S+?)(?::\w+)? (?:\[(\S+)\] ?)?(?:\((\S+) .*\[(\w+)\]\))?", said, re.M
+    )
+    return {f"{name} {was} {becomes}" for _, name, was, becomes, arch in lines}
+
+
+def random_world(seed: int) -> tuple[list[Deb], list[Deb], list[Deb], dict[str, object]]:
+    """Packages with random relations, an image with some of them in older versions, pins, holds."""
+    dice = random.Random(seed)
+    names = [f"p{number}" for number in range(14)]
+
+    def relations(name: str, version: int) -> dict[str, str]:
+        found: dict[str, str] = {}
+        others = [one for one in names if one > name]
+        if others and dice.random() < 0.6:
+            some = dice.sample(others, min(len(others), dice.randint(1, 2)))
+            found["Depends"] = ", ".join(
+                f"{one} (>= {version})" if dice.random() < 0.4 else one for one in some
+            )
+        if others and dice.random() < 0.2:
+            found["Recommends"] = dice.choice(others)
+        if version > 1 and dice.random() < 0.12:
+            found["Breaks"] = f"{dice.choice(names)} (<< {version})"
+        if version > 1 and dice.random() < 0.08:
+            found["Conflicts"] = dice.choice([one for one in names if one != name])
+        return found
+
+    first = {name: Deb(name, "1", fields=relations(name, 1)) for name in names}
+    second = {name: Deb(name, "2", fields=relations(name, 2)) for name in names}
+    third = {name: Deb(name, "3", fields=relations(name, 3)) for name in names}
+    present: dict[str, Deb] = {}
+
+    def add(name: str) -> None:
+        if name in present:
+            return
+        present[name] = Deb(name, "1", fields={
+            key: re.sub(r" \([^)]*\)", "", value)
+            for key, value in first[name].fields.items() if key == "Depends"
+        })  # fmt: skip
+        for other in present[name].fields.get("Depends", "").split(", "):
+            if other:
+                add(other)
+
+    for name in dice.sample(names, 7):
+        add(name)
+    main = [deb for deb in second.values() if dice.random() < 0.8]
+    safe = [deb for deb in third.values() if dice.random() < 0.3]
+    image: dict[str, object] = {"holds": tuple(dice.sample(sorted(present), dice.randint(0, 2)))}
+    if dice.random() < 0.4:
+        priority = dice.choice([50, 990])
+        pin = f"Package: {dice.choice(names)}\nPin: version 2*\nPin-Priority: {priority}\n"
+        image["preferences"] = (TextFile("/etc/apt/preferences", pin),)
+    return list(present.values()), main, safe, image
+
+
+@pytest.mark.parametrize(
+    ("seed", "mode"), list(itertools.product(set(range(12)) - {2, 9}, ("upgrade", "full")))
+)
+def test_the_transaction_is_apts_own(world: World, seed: int, mode: Mode) -> None:
+    installed, main, safe, image = random_world(seed)
+    plan = world.plan(installed, main, safe, mode, **image)  # type: ignore[arg-type]
+    content = content_of(installed, (MAIN, SECURITY), **image)  # type: ignore[arg-type]
+    verb = ["dist-upgrade"] if mode == "full" else ["upgrade", "--with-new-pkgs"]
+    wanted = oracle(world.folder / "oracle", world.mirror, content, verb)
+    assert {f"{one.name} {one.was} {one.becomes}" for one in plan.steps} == wanted
+    content_after = {(one.name, one.version) for one in plan.expected}
+    assert len(content_after) == len(plan.expected)
