@@ -133,6 +133,13 @@ def run_certificate(content: bytes) -> None:
     read_certificate(content)
 
 
+def run_receipt(content: bytes) -> None:
+    """Read a receipt, signed or not."""
+    from regild.prove.receipt import read_receipt
+
+    read_receipt(content, "it")
+
+
 def run_proof(content: bytes) -> None:
     """Ask a guest all of whose files hold the same bytes every question of the static proof."""
     from regild.image.tree import Guest, Mount
@@ -689,6 +696,19 @@ def seeds_of_debs() -> Iterator[bytes]:
         yield Deb("a", "1.1-1", files={path: gzip.compress(log)}, data=form).written()
 
 
+def seeds_of_receipts() -> Iterator[bytes]:
+    """A statement about a disk, bare and signed."""
+    from regild.model.digest import sha256_of
+    from regild.model.receipt import Receipt
+    from regild.prove.receipt import sign_statement, write_statement
+
+    digest = sha256_of(b"")
+    receipt = Receipt(plan=digest, base=digest, result=digest, carrier="record")
+    statement = write_statement(receipt, [("disk.vmdk", (digest,))])
+    yield statement
+    yield sign_statement(statement, _signer().key)
+
+
 def seeds_of_proofs() -> Iterator[bytes]:
     """A database, accounts, a list of modules, a cache of the linker, filters."""
     yield (
@@ -813,6 +833,7 @@ TARGETS: dict[str, Target] = {
     "tar": Target(run_tar, seeds_of_archives),
     "lint": Target(run_lint, seeds_of_envelopes),
     "certificate": Target(run_certificate, seeds_of_certificates),
+    "receipt": Target(run_receipt, seeds_of_receipts),
     "proof": Target(run_proof, seeds_of_proofs),
     "signed": Target(run_signed, seeds_of_signed),
     "vmdk": Target(run_disk, seeds_of_vmdks),

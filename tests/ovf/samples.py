@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regild.model.appliance import Binding, BomReference, Descriptor, Maintenance
+from regild.model.appliance import (
+    Binding,
+    BomReference,
+    Descriptor,
+    Maintenance,
+    ReceiptReference,
+)
 from regild.model.content import (
     Application,
     Content,
@@ -158,6 +164,7 @@ def rich_descriptor() -> Descriptor:
         bom=BomReference(
             location="sidecar", name="x.cdx.json", media_type="application/x; v=1", digest=digest
         ),
+        receipt=ReceiptReference("x.receipt.json", digest),
         line="web-workers",
         generation=7,
         parent=digest,

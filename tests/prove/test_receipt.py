@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from regild.errors import Malformed, UnsupportedFormat
 from regild.model.content import Content, Platform, Unknown
-from regild.model.digest import Digest
-from regild.model.json import from_json
+from regild.model.digest import Digest, sha256_of
+from regild.model.dsse import sign_bytes
 from regild.model.plan import Archive, Plan, Skipped, Step
 from regild.model.receipt import Receipt
-from regild.prove.receipt import make_receipt, write_receipt
+from regild.prove.receipt import (
+    PREDICATE,
+    STATEMENT,
+    make_receipt,
+    read_receipt,
+    sign_statement,
+    write_statement,
+)
+from tests.ovf.authorities import holder
 
 DIGEST = Digest("sha256:" + "ab" * 32)
 STEP = Step(
@@ -58,8 +69,47 @@ def test_a_receipt_names_every_package_with_its_archive() -> None:
     assert (removed.action, removed.archive) == ("remove", None)
 
 
+DISK = ("disk.vmdk", (DIGEST, Digest("mt1-sha256-1MiB:" + "cd" * 32)))
+
+
+def test_a_receipt_is_an_in_toto_statement_about_the_disks() -> None:
+    written = json.loads(write_statement(made(), [DISK]))
+    assert (written["_type"], written["predicateType"]) == (STATEMENT, PREDICATE)
+    assert written["subject"] == [
+        {"name": "disk.vmdk", "digest": {"sha256": "ab" * 32, "mt1-sha256-1MiB": "cd" * 32}}
+    ]
+    assert written["predicate"]["packages"][0]["from"] == "3.0.14"
+
+
 def test_a_receipt_is_the_same_bytes_each_time_and_reads_back() -> None:
-    written = write_receipt(made())
-    assert written == write_receipt(made())
-    assert from_json(Receipt, written) == made()
-    assert json.loads(written)["packages"][0]["from"] == "3.0.14"
+    written = write_statement(made(), [DISK])
+    assert written == write_statement(made(), [DISK])
+    read = read_receipt(written, "it")
+    assert (read.statement.predicate, read.digest, read.signed) == (
+        made(),
+        sha256_of(written),
+        None,
+    )
+
+
+def test_signing_changes_neither_the_statement_nor_its_digest() -> None:
+    written = write_statement(made(), [DISK])
+    read = read_receipt(sign_statement(written, holder("Signer").key), "it")
+    assert read.digest == sha256_of(written)
+    assert read.signed is not None
+    assert read.statement.predicate == made()
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"{}", Malformed),
+        (b"not json", Malformed),
+        (write_statement(made(), []), Malformed),
+        (write_statement(made(), [DISK]).replace(b"urn:regild:receipt:1", b"x"), UnsupportedFormat),
+        (sign_bytes(b"{}", "application/x", holder("Signer").key), UnsupportedFormat),
+    ],
+)
+def test_what_is_no_receipt_is_refused(content: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        read_receipt(content, "it")

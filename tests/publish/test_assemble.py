@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -14,7 +15,7 @@ import pytest
 from regild.errors import IntegrityError, MissingFile, TargetExists
 from regild.image.disk import open_disk
 from regild.image.vmdk_stream import plan_stream
-from regild.model.appliance import Binding, Descriptor
+from regild.model.appliance import Binding, Descriptor, ReceiptReference
 from regild.model.content import Content, Platform
 from regild.model.digest import sha256_of
 from regild.model.progress import Progress, Silent
@@ -24,7 +25,7 @@ from regild.ovf.manifest import check_manifest, manifest_notes
 from regild.ovf.member import Member
 from regild.ovf.template import write_envelope
 from regild.publish.assemble import write_disk, write_folder, write_ova
-from regild.publish.draft import Bom, Draft, NewDisk, draft_of, draft_of_disk
+from regild.publish.draft import Bom, Draft, NewDisk, Statement, draft_of, draft_of_disk
 from regild.publish.stored import Copied, Written
 from tests.ovf.samples import envelope, rich_descriptor, system
 from tests.ovf.samples import write_folder as make_folder
@@ -108,6 +109,23 @@ def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
     first = write_ova(draft(tmp_path), tmp_path / "a.ova", Silent())
     second = write_ova(draft(tmp_path), tmp_path / "b.ova", Silent())
     assert first.digest == second.digest
+
+
+def test_a_statement_about_the_disks_lies_beside_and_is_named(tmp_path: Path) -> None:
+    def write(digests: dict[str, str]) -> bytes:
+        return repr(sorted(digests.items())).encode()
+
+    told = replace(draft(tmp_path), statement=Statement("out.receipt.json", write, bytes.upper))
+    made = write_ova(told, tmp_path / "out.ova", Silent())
+    said = write({"disk1.vmdk": sha256_of(NEW), "disk2.vmdk": sha256_of(FILES["disk2.vmdk"])})
+    assert (tmp_path / "out.receipt.json").read_bytes() == said.upper()
+    assert [one.path.name for one in made.sidecars] == ["out.receipt.json"]
+    with open_appliance(made.path) as appliance:
+        found = read_descriptor(appliance.envelope_bytes)
+    assert found is not None
+    assert found.receipt == ReceiptReference("out.receipt.json", sha256_of(said))
+    folder = write_folder(told, tmp_path / "folder", Silent())
+    assert (folder.path / "out.receipt.json").read_bytes() == said.upper()
 
 
 def test_w8_a_bill_of_materials_lies_beside_or_inside(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def read(section):
     """One section as plain values (clauses 7 to 12)."""
     if not re.fullmatch(r"1\.[0-9]{1,3}", section.get("schemaVersion", "")):
         raise Refused("not a version that this reader knows")
-    for name in ("Image", "Platform", "PlanningState", "Bom", "Maintenance"):
+    for name in ("Image", "Platform", "PlanningState", "Bom", "Receipt", "Maintenance"):
         if len(section.findall(RG + name)) > 1:
             raise Refused(f"{name} stands there twice")
     platform = section.find(RG + "Platform")

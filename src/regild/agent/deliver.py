@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +21,11 @@ from regild.image.overlay import Overlay
 from regild.image.vmdk_stream import plan_stream
 from regild.model.appliance import Descriptor
 from regild.model.content import Content
+from regild.model.digest import Digest
 from regild.model.progress import Progress
 from regild.model.receipt import Receipt
 from regild.ovf.member import Member
-from regild.prove.receipt import write_receipt
+from regild.prove.receipt import sign_statement, write_statement
 from regild.publish.assemble import Published, write_disk, write_folder, write_ova
 from regild.publish.draft import (
     BOM_SUFFIX,
@@ -31,6 +33,7 @@ from regild.publish.draft import (
     Bom,
     Draft,
     NewDisk,
+    Statement,
     draft_of,
     draft_of_disk,
     plain_name,
@@ -52,6 +55,7 @@ FORMAT_SUFFIXES = {
 }
 """What a name promises to a person; a name that promises nothing may be anything."""
 RECEIPT_SUFFIX = ".receipt.json"
+VEX_SUFFIX = ".vex.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,10 @@ class Delivery:
     receipt: Receipt
     created: str
     licences: Licences
+    vex: bytes = b""
+    """What is fixed and what stays (OpenVEX); empty where nothing is known."""
+    key: bytes | None = None
+    """The private key, PEM, that signs the receipt."""
 
 
 def check_deliverable(inspected: Inspected, output: Path, form: str | None, force: bool) -> Target:
@@ -97,7 +105,8 @@ def check_deliverable(inspected: Inspected, output: Path, form: str | None, forc
         check_file_place(output)
         stem = _stem(output)
         envelope = () if target.form == "ova" else (f"{stem}.ovf", f"{stem}.mf")
-        names = (f"{plain_name(stem)}{BOM_SUFFIX}", f"{stem}{RECEIPT_SUFFIX}", *envelope)
+        ours = (f"{plain_name(stem)}{BOM_SUFFIX}", f"{stem}{RECEIPT_SUFFIX}", f"{stem}{VEX_SUFFIX}")
+        names = (*ours, *envelope)
         for name in names:
             _check_not_ours(inspected, output.with_name(name))
         check_beside(output, names, force)
@@ -195,11 +204,31 @@ def _draft(
         draft = draft_of_disk(name, disk, descriptor, Bom(bill), envelope=own)
     for note in draft.notes:
         progress.note(note)
-    return _with_receipt(draft, f"{stem}{RECEIPT_SUFFIX}", delivery.receipt)
+    vex = {f"{stem}{VEX_SUFFIX}": delivery.vex} if delivery.vex else {}
+    statement = _statement(draft, delivery, f"{stem}{RECEIPT_SUFFIX}")
+    return replace(draft, sidecars={**draft.sidecars, **vex}, statement=statement)
 
 
-def _with_receipt(draft: Draft, name: str, receipt: Receipt) -> Draft:
-    return replace(draft, sidecars={**draft.sidecars, name: write_receipt(receipt)})
+def _statement(draft: Draft, delivery: Delivery, name: str) -> Statement:
+    """The receipt, about the disks of the package, once their digests are known."""
+    virtual = {
+        draft.disk_files.get(one.disk, ""): one.virtual
+        for descriptor in draft.descriptors.values()
+        for one in descriptor.bindings
+        if one.virtual is not None
+    }
+
+    def write(digests: Mapping[str, Digest]) -> bytes:
+        subjects = [
+            (file, (digest, virtual[file]) if file in virtual else (digest,))
+            for file, digest in digests.items()
+        ]
+        return write_statement(delivery.receipt, subjects)
+
+    key = delivery.key
+    if key is None:
+        return Statement(name, write)
+    return Statement(name, write, lambda said: sign_statement(said, key))
 
 
 def _descriptor(delivery: Delivery, progress: Progress) -> Descriptor:

@@ -31,10 +31,12 @@ from regild.image.overlay import Overlay
 from regild.model.answers import UpdateAnswer
 from regild.model.content import Content
 from regild.model.digest import hex_of
+from regild.model.dsse import read_private_key
 from regild.model.plan import Plan
 from regild.model.progress import Progress
 from regild.model.receipt import Receipt
 from regild.prove.receipt import make_receipt
+from regild.prove.vex import write_vex
 from regild.publish.assemble import Published
 
 
@@ -49,15 +51,18 @@ def update(
     timeout_seconds: float = 1800,
     force: bool = False,
     keep_job: bool = False,
+    key: bytes | None = None,
 ) -> UpdateAnswer:
     """Bring an image up to date and write the result to `output`.
 
     `form` is `ova`, `ovf`, `vmdk`, `qcow2` or `raw`; without it the result has the image's own
-    form. Where there is nothing to do nothing is written.
+    form. Where there is nothing to do nothing is written. `key` signs the receipt (PEM).
 
     Raises: every error of the rooms; ProveError when the result is not what was promised.
     """
     check_target(path, output, force)
+    if key is not None:
+        read_private_key(key)  # a wrong one is said before any work
     with open_image(path) as image:
         require_manifest(image, progress)
         progress.step(f"Reading {path.name}")
@@ -71,7 +76,7 @@ def update(
             folder = scratch or default_folder()
             with _open_job(folder, inspected, planned.plan, keep_job) as job:
                 return _carry_out(
-                    inspected, planned, job, output, form, timeout_seconds, force, progress
+                    inspected, planned, job, output, form, timeout_seconds, force, key, progress
                 )
 
 
@@ -121,6 +126,7 @@ def _carry_out(
     form: str | None,
     timeout_seconds: float,
     force: bool,
+    key: bytes | None,
     progress: Progress,
 ) -> UpdateAnswer:
     """Everything after the plan."""
@@ -137,7 +143,9 @@ def _carry_out(
             unchecked=proof.unchecked,
         )
         created = created_of(plan)
-        delivery = Delivery(inspected, overlay, proof.observed, receipt, created, proof.licences)
+        vex = write_vex(plan, proof.observed, created, receipt.tool)
+        found = proof.observed, receipt, created, proof.licences, vex, key
+        delivery = Delivery(inspected, overlay, *found)
         published = deliver(delivery, output, form, job.path, force, progress)
     return _answer(plan, proof.observed, receipt, published)
 

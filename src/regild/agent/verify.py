@@ -13,6 +13,7 @@ from pathlib import Path
 from regild.agent.belief import Evidence, believe
 from regild.agent.inspect import Inspected, descriptor_of, evidence_of, open_system
 from regild.agent.intake import Image, StoredDisk, System, open_image
+from regild.agent.receipt import receipts_of, refusal_of_receipts
 from regild.agent.signature import refusal_of, signature_of
 from regild.errors import DigestMismatch, IntegrityError, NothingRead, RegildError
 from regild.host.files import digest_file
@@ -37,9 +38,11 @@ def verify(
     progress: Progress,
     trusted: bytes | None = None,
     keys: Keys = NO_KEYS,
+    receipt_keys: bytes | None = None,
 ) -> VerifyAnswer:
     """Which promises of an image hold. `deep` also computes the digest of each virtual disk,
-    `trusted` holds the certificates that a signature must lead to (PEM).
+    `trusted` holds the certificates that a signature must lead to, `receipt_keys` the keys of whom
+    a receipt must be signed by (PEM).
 
     Raises: UsageError when `trusted` holds none; NothingRead when there is neither a manifest nor a
     descriptor to check; as `open_image` and `open_system`.
@@ -68,17 +71,24 @@ def verify(
             unknowns=tuple(unknowns),
             hashed_bytes=_hashed_bytes(image),
             signature=signature_of(image, datetime.now(UTC), trusted) if image.appliance else None,
+            receipts=() if broken else receipts_of(image, stored, receipt_keys),
         )
 
 
-def complaint_of(answer: VerifyAnswer, trusting: bool = False) -> RegildError | None:
+def complaint_of(
+    answer: VerifyAnswer, trusting: bool = False, trusting_receipts: bool = False
+) -> RegildError | None:
     """The error that an answer amounts to; None where every promise holds. `trusting` says that
-    a signature was asked for."""
+    a signature was asked for, `trusting_receipts` that one of the receipt was."""
     refused = refusal_of(answer.image, answer.signature or ABSENT, trusting)
     if refused:
         return refused
-    if answer.differences:
-        return _mismatch(answer.image, answer.differences)
+    differences = (*answer.differences, *(d for one in answer.receipts for d in one.differences))
+    if differences:
+        return _mismatch(answer.image, differences)
+    refused = refusal_of_receipts(answer.image, answer.receipts, trusting_receipts)
+    if refused:
+        return refused
     for one in answer.descriptors:
         if one.state in DOUBTED:
             return IntegrityError(

@@ -178,6 +178,14 @@ Timeout = Annotated[
         "--timeout", metavar="SECONDS", min=1, help="How long the package scripts may take."
     ),
 ]
+SignReceipt = Annotated[
+    Path | None,
+    typer.Option(
+        "--sign-receipt",
+        metavar="KEY.pem",
+        help="Sign the receipt with this private key: Ed25519, an elliptic curve, or RSA.",
+    ),
+]
 KeepJob = Annotated[bool, typer.Option("--keep-job", help="Keep the job's folder with its logs.")]
 
 

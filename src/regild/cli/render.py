@@ -134,10 +134,15 @@ def verify_text(answer: VerifyAnswer, width: int) -> str:
         summary.append((plain(name), f"{one.state}: {one.why}"))
         if one.virtual:
             summary.append(("Virtual disk", one.virtual))
+    for receipt in answer.receipts:
+        summary.append(("Receipt", f"{receipt.name}: {receipt.state}: {receipt.why}"))
     summary.append(("Hashed", bytes_text(answer.hashed_bytes)))
     differences = table(
         ["WHAT", "EXPECTED", "OBSERVED"],
-        [(one.what, one.expected, one.observed) for one in answer.differences],
+        [
+            (one.what, one.expected, one.observed)
+            for one in (*answer.differences, *(d for r in answer.receipts for d in r.differences))
+        ],
         width,
     )
     return _blocks(

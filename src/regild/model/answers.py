@@ -159,6 +159,18 @@ class SystemState(Value, frozen=True):
     """Digest of the virtual disk's bytes, where it was computed (`--deep`)."""
 
 
+class ReceiptAnswer(Value, frozen=True):
+    """The receipt that a descriptor names."""
+
+    system: str
+    name: str
+    state: Literal["absent", "broken", "unsigned", "unchecked", "untrusted", "valid"]
+    why: str
+    key: str = ""
+    """The id of the key that signed it, where one that is trusted did."""
+    differences: tuple[Difference, ...] = ()
+
+
 class VerifyAnswer(Value, frozen=True):
     """`regild verify`: the manifest's digests and the descriptor against the disk."""
 
@@ -170,6 +182,7 @@ class VerifyAnswer(Value, frozen=True):
     hashed_bytes: int = 0
     signature: SignatureState | None = None
     """None for a bare disk, which none can be written for."""
+    receipts: tuple[ReceiptAnswer, ...] = ()
 
 
 class CheckAnswer(Value, frozen=True):

@@ -102,6 +102,15 @@ class BomReference(Value, frozen=True):
     digest: Digest | None = None
 
 
+class ReceiptReference(Value, frozen=True):
+    """Where the receipt of the change that made an image stands: a file beside the package."""
+
+    name: str = ""
+    """Empty where there is none."""
+    digest: Digest | None = None
+    """Of the statement in it, which may be signed later."""
+
+
 class Maintenance(Value, frozen=True):
     """What the image's maker says about keeping it up to date."""
 
@@ -122,6 +131,7 @@ class Descriptor(Value, frozen=True):
     content: Content
     bindings: tuple[Binding, ...] = ()
     bom: BomReference = BomReference(location="none")
+    receipt: ReceiptReference = ReceiptReference()
     line: str = ""
     generation: int = 0
     parent: str = ""

@@ -49,7 +49,7 @@ def sign_bytes(payload: bytes, kind: str, key: bytes) -> bytes:
 
     Raises: UsageError when the key cannot be read or is of a kind that is not used here.
     """
-    private = _private_key(key)
+    private = read_private_key(key)
     signature = _sign(private, _authenticated(kind, payload))
     signed = _Form(
         payload=base64.b64encode(payload).decode(),
@@ -111,6 +111,23 @@ def read_keys(trusted: bytes) -> tuple[Any, ...]:
     return tuple(keys)
 
 
+def read_private_key(key: bytes) -> Any:
+    """The private key in some PEM text, without a password.
+
+    Raises: UsageError when it cannot be read or is of a kind that is not used here.
+    """
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        private = serialization.load_pem_private_key(key, None)
+    except Exception as error:  # as in `read_keys`
+        raise UsageError(
+            what=f"the key is no private key in PEM without a password: {error}"
+        ) from (error)
+    _usable(private.public_key())
+    return private
+
+
 def key_id(public: Any) -> str:
     """A key's name: the SHA-256 of its SubjectPublicKeyInfo in DER, in hexadecimal digits."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -146,19 +163,6 @@ def _decoded(text: str, where: str) -> bytes:
         return base64.b64decode(text.translate(str.maketrans("-_", "+/")), validate=True)
     except (binascii.Error, ValueError) as error:
         raise Malformed(where=where, why=f"it is not base64: {error}") from error
-
-
-def _private_key(key: bytes) -> Any:
-    from cryptography.hazmat.primitives import serialization
-
-    try:
-        private = serialization.load_pem_private_key(key, None)
-    except Exception as error:  # as in `read_keys`
-        raise UsageError(
-            what=f"the key is no private key in PEM without a password: {error}"
-        ) from (error)
-    _usable(private.public_key())
-    return private
 
 
 def _usable(public: Any) -> Any:

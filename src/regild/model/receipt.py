@@ -3,6 +3,7 @@ programs."""
 
 from __future__ import annotations
 
+from regild.model.advisory import Weakness
 from regild.model.content import Unknown, Value
 from regild.model.digest import Digest
 from regild.model.plan import Action, FeedState, Method, Skipped
@@ -43,3 +44,22 @@ class Receipt(Value, frozen=True):
     skipped: tuple[Skipped, ...] = ()
     feeds: tuple[FeedState, ...] = ()
     tool: str = ""
+    unfixed: tuple[Weakness, ...] = ()
+    """Advisories that still hold for what the image holds now, as far as they are known."""
+
+
+class Subject(Value, frozen=True):
+    """A file that a statement speaks of."""
+
+    name: str
+    digest: dict[str, str]
+    """Hexadecimal digits by algorithm."""
+
+
+class Statement(Value, frozen=True, rename={"kind": "_type", "predicate_type": "predicateType"}):
+    """A receipt as others read it: an in-toto Statement v1."""
+
+    kind: str
+    subject: tuple[Subject, ...]
+    predicate_type: str
+    predicate: Receipt

@@ -11,7 +11,13 @@ from collections.abc import Iterator
 from typing import Final, Literal, cast
 
 from regild.errors import DigestMismatch, Malformed, UnsupportedFormat
-from regild.model.appliance import Binding, BomReference, Descriptor, Maintenance
+from regild.model.appliance import (
+    Binding,
+    BomReference,
+    Descriptor,
+    Maintenance,
+    ReceiptReference,
+)
 from regild.model.content import (
     Application,
     Content,
@@ -52,6 +58,7 @@ def read_section(section: Element, where: str) -> Descriptor:
         content=_content(section, where),
         bindings=tuple(_binding(one, where) for one in _all(section, "Binding")),
         bom=_bom(_only(section, "Bom", where), where),
+        receipt=_receipt(_only(section, "Receipt", where), where),
         line=_text(image, "line"),
         generation=_number(image, "generation", where) if image is not None else 0,
         parent=_text(image, "parent"),
@@ -180,6 +187,12 @@ def _bom(element: Element | None, where: str) -> BomReference:
         media_type=_text(element, "mediaType"),
         digest=_optional_digest(element, "digest", where),
     )
+
+
+def _receipt(element: Element | None, where: str) -> ReceiptReference:
+    if element is None:
+        return ReceiptReference()
+    return ReceiptReference(_text(element, "ref"), _optional_digest(element, "digest", where))
 
 
 def _maintenance(element: Element | None) -> Maintenance:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from regild.model.appliance import Binding, Descriptor, Maintenance
+from regild.model.appliance import Binding, Descriptor, Maintenance, ReceiptReference
 from regild.model.content import Package, Planning, Platform, Source, Unknown, VolumeSpace, Witness
 from regild.model.digest import Digest
 from regild.ovf import names
@@ -68,6 +68,7 @@ def _section(descriptor: Descriptor, ovf_namespace: str) -> bytes:
         ),
         *(_element("Unknown", {"where": one.where, "why": one.why}) for one in content.unknowns),
         _bom(descriptor),
+        *_receipt(descriptor.receipt),
         *(_element("Binding", _binding(binding)) for binding in descriptor.bindings),
         *(_element("Witness", _witness(witness)) for witness in content.witnesses),
         *(_element("VolumeSpace", _volume(volume)) for volume in content.volumes),
@@ -225,6 +226,11 @@ def _source(source: Source) -> Attributes:
         "options": to_words(source.options),
         "where": source.where,
     }
+
+
+def _receipt(receipt: ReceiptReference) -> Iterator[bytes]:
+    if receipt.name:
+        yield _element("Receipt", {"ref": receipt.name, "digest": receipt.digest})
 
 
 def _bom(descriptor: Descriptor) -> bytes:

@@ -1,11 +1,37 @@
-"""The receipt of a change: made from the plan and what was observed, written as canonical JSON."""
+"""The receipt of a change: made from the plan and what was observed, written as an in-toto
+Statement, and read again.
+
+Source: in-toto Attestation Framework, Statement v1 and DSSE payload type. The statement's bytes are
+canonical JSON; signed or not, the digest of these bytes names it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from regild.errors import Malformed, UnsupportedFormat
 from regild.model.content import Content, Unknown
-from regild.model.digest import canonical
+from regild.model.digest import Digest, canonical, sha256_of
+from regild.model.dsse import SignedBytes, read_signed, sign_bytes
+from regild.model.json import from_json
 from regild.model.plan import Plan, Step
-from regild.model.receipt import Receipt, ReceiptPackage
+from regild.model.receipt import Receipt, ReceiptPackage, Statement, Subject
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "urn:regild:receipt:1"
+PAYLOAD = "application/vnd.in-toto+json"
+BYTES_MAX = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReceipt:
+    """A receipt's file, read; a signature is not checked yet."""
+
+    statement: Statement
+    digest: Digest
+    """Of the statement's bytes."""
+    signed: SignedBytes | None
 
 
 def make_receipt(
@@ -31,12 +57,45 @@ def make_receipt(
         skipped=plan.skipped,
         feeds=plan.feeds,
         tool=tool,
+        unfixed=plan.unfixed,
     )
 
 
-def write_receipt(receipt: Receipt) -> bytes:
-    """The receipt as JSON bytes with sorted keys; their digest names it."""
-    return canonical(receipt) + b"\n"
+def write_statement(receipt: Receipt, subjects: Iterable[tuple[str, tuple[Digest, ...]]]) -> bytes:
+    """A receipt as a statement about some files, each with its digests."""
+    told = tuple(Subject(name, _by_algorithm(digests)) for name, digests in subjects)
+    return canonical(Statement(STATEMENT, told, PREDICATE, receipt)) + b"\n"
+
+
+def sign_statement(statement: bytes, key: bytes) -> bytes:
+    """A statement with a signature; `key` is a private key in PEM.
+
+    Raises: as `sign_bytes`.
+    """
+    return sign_bytes(statement, PAYLOAD, key)
+
+
+def read_receipt(content: bytes, where: str) -> ReadReceipt:
+    """Read a receipt's file, a bare statement or a signed one.
+
+    Raises: Malformed, TooLarge, UnsupportedFormat for a statement of another kind.
+    """
+    signed = read_signed(content, where) if b'"payloadType"' in content[:BYTES_MAX] else None
+    if signed is not None and signed.kind != PAYLOAD:
+        raise UnsupportedFormat(where=where, why=f"it is a signed {signed.kind[:80]}")
+    payload = signed.payload if signed is not None else content
+    statement = from_json(Statement, payload, where)
+    if statement.kind != STATEMENT or statement.predicate_type != PREDICATE:
+        why = f"it is a {statement.predicate_type[:80]!r}, not a receipt"
+        raise UnsupportedFormat(where=where, why=why)
+    if not statement.subject:
+        raise Malformed(where=where, why="it speaks of no file")
+    return ReadReceipt(statement, sha256_of(payload), signed)
+
+
+def _by_algorithm(digests: Iterable[Digest]) -> dict[str, str]:
+    """Digests as in-toto has them: digits by algorithm."""
+    return dict(sorted((kind, digits) for kind, _, digits in (d.partition(":") for d in digests)))
 
 
 def _package(step: Step) -> ReceiptPackage:

@@ -52,15 +52,15 @@ def write_ova(draft: Draft, path: Path, progress: Progress) -> Published:
     small = [(draft.envelope_name, len(envelope)), (draft.manifest_name, len(manifest))]
     sizes = [*small, *((name, stored.bytes) for name, stored in draft.files.items())]
     places, total = tar.lay_out(sizes)
-    with _together(path, draft.sidecars), contextlib.ExitStack() as stack:
+    with _together(path, draft.beside_names), contextlib.ExitStack() as stack:
         file = stack.enter_context(open_new(path))
-        sidecars = [_write_sidecar(stack, path, item) for item in draft.sidecars.items()]
         progress.step(f"Writing {path.name}", total)
         digests = {}
         for place in places[2:]:
             file.seek(place.offset - tar.BLOCK)
             file.write(tar.header(place.name, place.bytes))
             digests[place.name] = write_hashed(draft.files[place.name], file, progress)
+        sidecars = [_write_sidecar(stack, path, item) for item in draft.beside(digests).items()]
         finished = _finish(draft, digests, (len(envelope), len(manifest)))
         for place, content in zip(places[:2], finished, strict=True):
             file.seek(place.offset - tar.BLOCK)
@@ -80,7 +80,7 @@ def write_disk(draft: Draft, path: Path, progress: Progress) -> Published:
     ((name, stored),) = draft.files.items()
     if name != path.name:
         raise PublishError(where=str(path), why=f"its envelope calls the disk {name}")
-    names = (draft.envelope_name, draft.manifest_name, *draft.sidecars)
+    names = (draft.envelope_name, draft.manifest_name, *draft.beside_names)
     with _together(path, names), contextlib.ExitStack() as stack:
         file = stack.enter_context(open_new(path))
         progress.step(f"Writing {path.name}", stored.bytes)
@@ -100,7 +100,8 @@ def texts_of(draft: Draft, digests: Mapping[str, Digest]) -> dict[str, bytes]:
     """
     envelope = draft.envelope(digests)
     manifest = draft.manifest(envelope, digests)
-    return {draft.envelope_name: envelope, draft.manifest_name: manifest, **draft.sidecars}
+    beside = draft.beside(digests)
+    return {draft.envelope_name: envelope, draft.manifest_name: manifest, **beside}
 
 
 def write_folder(
@@ -124,13 +125,14 @@ def write_folder(
         envelope = draft.envelope(digests)
         manifest = draft.manifest(envelope, digests)
         small = {draft.envelope_name: envelope, draft.manifest_name: manifest}
-        for name, content in {**small, **draft.sidecars}.items():
+        beside = draft.beside(digests)
+        for name, content in {**small, **beside}.items():
             with new_file(folder, name) as file:
                 file.write(content)
         sync_folder(folder)
         move_into_place(folder, path)
     total = sum(stored.bytes for stored in draft.files.values())
-    sidecars = tuple(_beside(path / "x", item) for item in draft.sidecars.items())
+    sidecars = tuple(_beside(path / "x", item) for item in beside.items())
     return Published(path, None, total + len(envelope) + len(manifest), sidecars, draft.notes)
 
 

@@ -7,13 +7,19 @@ been written, but its length does not depend on them, so that all places can be 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from regild.errors import MissingFile
-from regild.model.appliance import BomReference, Descriptor, DiskReference, ManifestEntry
+from regild.model.appliance import (
+    BomReference,
+    Descriptor,
+    DiskReference,
+    ManifestEntry,
+    ReceiptReference,
+)
 from regild.model.digest import Digest, sha256_of
 from regild.ovf import names, template
 from regild.ovf.archive import Appliance
@@ -54,6 +60,18 @@ class Bom:
 
 
 @dataclass(frozen=True)
+class Statement:
+    """What is said of the package beside it, once the digests of its disks are known."""
+
+    name: str
+    """Of its file."""
+    write: Callable[[Mapping[str, Digest]], bytes]
+    """Its bytes, from the digests of the disks' files by name."""
+    sign: Callable[[bytes], bytes] = bytes
+    """What stands in the file, from those bytes."""
+
+
+@dataclass(frozen=True)
 class Draft:
     """A package that is ready to be written."""
 
@@ -70,6 +88,7 @@ class Draft:
     """Files that lie beside the package and belong to it."""
     notes: tuple[str, ...] = ()
     """What was left out of the old package, one sentence each."""
+    statement: Statement | None = None
 
     @property
     def manifest_name(self) -> str:
@@ -82,10 +101,40 @@ class Draft:
         Raises: as `insert_descriptor`.
         """
         content = self.base
+        receipt = self._receipt(digests)
         for system, descriptor in self.descriptors.items():
             bound = _bind(descriptor, self.disk_files, digests)
+            if receipt is not None:
+                bound = msgspec.structs.replace(bound, receipt=receipt)
             content = insert_descriptor(content, bound, system or None, self.envelope_name)
         return content
+
+    @property
+    def beside_names(self) -> tuple[str, ...]:
+        """The names of the files that stand beside the package."""
+        return (*self.sidecars, *((self.statement.name,) if self.statement else ()))
+
+    def beside(self, digests: Mapping[str, Digest]) -> dict[str, bytes]:
+        """The files that stand beside the package, now that the digests are known."""
+        found = dict(self.sidecars)
+        if self.statement is not None:
+            found[self.statement.name] = self.statement.sign(self._said(digests))
+        return found
+
+    def _said(self, digests: Mapping[str, Digest]) -> bytes:
+        """The statement's bytes, about the files of the disks."""
+        names = [name for name in self.disk_files.values() if name in digests]
+        return (
+            self.statement.write({name: digests[name] for name in names}) if self.statement else b""
+        )
+
+    def _receipt(self, digests: Mapping[str, Digest]) -> ReceiptReference | None:
+        """How the descriptor names the statement; its digest is as long before it is known."""
+        if self.statement is None:
+            return None
+        known = any(name in digests for name in self.disk_files.values())
+        digest = sha256_of(self._said(digests)) if known else UNKNOWN_DIGEST
+        return ReceiptReference(self.statement.name, digest)
 
     def manifest(self, envelope: bytes, digests: Mapping[str, Digest]) -> bytes:
         """The .mf: a line for the .ovf and for every file of the package (rule W4)."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from regild.errors import InputError, NotPermitted, PublishError, TargetExists
 from regild.ovf.archive import open_appliance
 
-BESIDE_SUFFIXES = (".receipt.json", ".cdx.json", ".spdx.json")
+BESIDE_SUFFIXES = (".receipt.json", ".vex.json", ".cdx.json", ".spdx.json")
 """What regild itself writes beside the files of a package: receipts and bills of materials."""
 
 

@@ -21,6 +21,7 @@ from regild.cli.options import (
     Offline,
     Out,
     Scratch,
+    SignReceipt,
     Timeout,
     wanted_site,
 )
@@ -46,6 +47,7 @@ def update(
     form: FormatOption = None,
     scratch: Scratch = None,
     timeout_seconds: Timeout = TIMEOUT_SECONDS,
+    sign_receipt: SignReceipt = None,
     force: Force = False,
     keep_job: KeepJob = False,
     json: Json = False,
@@ -59,6 +61,8 @@ def update(
     from regild.agent.update import update as update_image
     from regild.cli.progress import open_progress
     from regild.cli.render import update_text
+    from regild.host.files import read_limited
+    from regild.model.dsse import PEM_BYTES_MAX
 
     if form is not None and form not in FORMATS:
         raise UsageError(what=f"--format is {', '.join(FORMATS)}, not {form}")
@@ -74,6 +78,7 @@ def update(
             timeout_seconds=timeout_seconds,
             force=force,
             keep_job=keep_job,
+            key=read_limited(sign_receipt, PEM_BYTES_MAX) if sign_receipt else None,
         )
     code = UNREAD if answer.unknowns else DONE
     return Outcome(answer=answer, text=lambda width: update_text(answer, width), code=code)

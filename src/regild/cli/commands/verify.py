@@ -23,6 +23,14 @@ def verify(
             "--trust", metavar="CA.pem", help="Ask for a signature that leads to one of these."
         ),
     ] = None,
+    trust_receipt: Annotated[
+        Path | None,
+        typer.Option(
+            "--trust-receipt",
+            metavar="KEYS.pem",
+            help="Ask for a receipt that one of these public keys or certificates signed.",
+        ),
+    ] = None,
     key_file: KeyFile = None,
     follow: Follow = None,
     json: Json = False,
@@ -43,9 +51,10 @@ def verify(
 
     keys = read_keys(key_file or ())
     trusted = read_trusted(trust) if trust else None
+    receipt_keys = read_trusted(trust_receipt) if trust_receipt else None
     with open_progress(live=not debug) as progress:
-        answer = verify_image(image, deep, progress, trusted, keys)
-    complaint = complaint_of(answer, trust is not None)
+        answer = verify_image(image, deep, progress, trusted, keys, receipt_keys)
+    complaint = complaint_of(answer, trust is not None, trust_receipt is not None)
     return Outcome(
         answer=answer,
         text=lambda width: verify_text(answer, width),
