@@ -17,6 +17,7 @@ from regild.model.release import IndexFile, Release
 from regild.model.versions import debian_key
 from regild.plan.solver import Move, Request, Solver, Transaction
 from regild.plan.steps import make_plan, verdict
+from regild.plan.wishes import Wishes
 
 FEED = FeedState("http://mirror.example/x", "stable", sha256_of(b"feed"), "2026-06-01T00:00:00Z")
 PLATFORM = Platform("linux", "debian", "12", "bookworm", "Debian", "amd64")
@@ -63,7 +64,7 @@ def answering(*moves: Move, kept: tuple[str, ...] = ()) -> Solver:
 
 
 def planned(content: Content, shelf: Shelf, solve: Solver, *hold: str) -> Plan:
-    return make_plan(content, "disk", shelf, "upgrade", solve, hold)
+    return make_plan(content, "disk", shelf, Wishes("upgrade", hold), solve)
 
 
 def newest_of(content: Content, shelf: Shelf) -> Solver:
@@ -198,7 +199,7 @@ def test_the_verdict_of_a_plan() -> None:
     todo = planned(content, shelf, answering(Move("upgrade", "a", "amd64", "1", "2")))
     done = planned(content, shelf, answering())
     held = planned(content, shelf, answering(), "a")
-    claimed = make_plan(content, "descriptor", shelf, "upgrade", answering(), ())
+    claimed = make_plan(content, "descriptor", shelf, Wishes(), answering())
     assert [verdict(one, False) for one in (todo, done, held, claimed)] == [10, 0, 11, 11]
     assert [verdict(one, True) for one in (todo, done, held)] == [3, 3, 3]
 
@@ -275,9 +276,9 @@ def test_the_identity_is_of_what_decides() -> None:
         plan.id,
         planned(image(deb("a")), other, move).id,
         planned(image(deb("a"), deb("b")), shelf, move).id,
-        planned(image(deb("a")), shelf, move, "b").id,
-        make_plan(image(deb("a")), "disk", shelf, "full", move).id,
+        planned(image(deb("a")), shelf, move, "a").id,
+        make_plan(image(deb("a")), "disk", shelf, Wishes("full"), move).id,
         planned(image(deb("a")), shelf, answering()).id,
     }
     assert len(ids) == 6
-    assert make_plan(image(deb("a")), "descriptor", shelf, "upgrade", move).id == plan.id
+    assert make_plan(image(deb("a")), "descriptor", shelf, Wishes(), move).id == plan.id

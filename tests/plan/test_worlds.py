@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from regild.errors import Unsolvable
+from regild.errors import NotInstalled, PlanError, Unsolvable
 from regild.feeds.apt import refresh
 from regild.feeds.available import Available
 from regild.feeds.policy import SitePolicy, with_options
@@ -20,6 +21,7 @@ from regild.model.plan import Mode, Plan
 from regild.model.progress import Silent
 from regild.plan.libsolv import Libsolv, open_libsolv
 from regild.plan.steps import make_plan
+from regild.plan.wishes import Policy, Wishes
 from tests.feeds.repositories import NOW, Deb, Suite, content_of, publish
 
 URI = "http://mirror.example/debian"
@@ -50,11 +52,15 @@ class World:
         safe: Sequence[Deb] = (),
         mode: Mode = "upgrade",
         hold: tuple[str, ...] = (),
+        wishes: Wishes | None = None,
+        policy: Policy = Policy(),  # noqa: B008 - a frozen value
         **image: object,
     ) -> Plan:
         content = content_of(installed, (MAIN, SECURITY), **image)  # type: ignore[arg-type]
         available = self.available(content, main, safe)
-        return make_plan(content, "disk", available, mode, self.solve, hold)
+        return make_plan(
+            content, "disk", available, wishes or Wishes(mode, hold), self.solve, policy
+        )
 
 
 @pytest.fixture(scope="module")
@@ -255,6 +261,106 @@ def test_planning_the_expected_content_is_empty(world: World) -> None:
         (deb.name, deb.version) for deb in sorted(after, key=lambda deb: deb.name)
     ]
     assert told(world.plan(after, main, auto=("n",), mode="full")) == []
+
+
+def test_what_is_kept_back_is_told_with_what_stands_against_it(world: World) -> None:
+    installed = [Deb("a"), Deb("b"), Deb("c"), Deb("old"), Deb("d")]
+    main = [
+        Deb("a", "2", fields=needs("nowhere (>= 1:2.0~rc1-3)")),
+        Deb("b", "2", fields={"Conflicts": "old"}),
+        Deb("c", "2", fields=needs("d (>= 2)")),
+        Deb("d", "2", fields=needs("nowhere")),
+    ]
+    reasons = {one.name: one.why for one in world.plan(installed, main).skipped}
+    assert "a 2 needs nowhere (>= 1:2.0~rc1-3), which nothing on offer provides" in reasons["a"]
+    assert "old" in reasons["b"]
+    assert "nowhere" in reasons["d"]
+
+
+def test_a_removal_says_what_excludes_the_package(world: World) -> None:
+    plan = world.plan([Deb("b"), Deb("o"), Deb("p", fields=needs("o"))], [
+        Deb("b", "2", fields={"Conflicts": "o", "Priority": "required"}),
+    ], mode="full")  # fmt: skip
+    assert {step.name: step.why for step in plan.steps if step.action == "remove"} == {
+        "o": "b excludes it",
+        "p": "it needs o, which goes",
+    }
+
+
+def test_only_some_packages_and_what_they_need(world: World) -> None:
+    installed = [Deb("a"), Deb("lib"), Deb("other")]
+    main = [Deb("a", "2", fields=needs("lib (>= 2)")), Deb("lib", "2"), Deb("other", "2")]
+    assert told(world.plan(installed, main, wishes=Wishes(only=("a",)))) == ["a 2", "lib 2"]
+    assert told(world.plan(installed, main, wishes=Wishes(only=("lib", "oth*")))) == [
+        "lib 2", "other 2",
+    ]  # fmt: skip
+    plan = world.plan(installed, main, wishes=Wishes(exclude=("lib",)))
+    assert told(plan) == ["other 2"]
+    assert {one.name: one.why for one in plan.skipped}["lib"] == "it was asked to be left out"
+
+
+@pytest.mark.parametrize("option", ["hold", "only", "exclude"])
+def test_a_wish_about_an_unknown_package_is_an_error(world: World, option: str) -> None:
+    wishes = replace(Wishes(), **{option: ("nginx*",)})
+    with pytest.raises(NotInstalled, match=rf"--{option}.*nginx"):
+        world.plan([Deb("a")], [Deb("a", "2")], wishes=wishes)
+
+
+def test_what_nobody_needs_goes_when_asked_and_two_kernels_stay(world: World) -> None:
+    kernels = [f"linux-image-6.1.0-{number}-amd64" for number in (7, 9, 10, 11)]
+    names = ["a", "used", "loose", "wished", *kernels]
+    fields = {"a": {"Depends": "used", "Suggests": "wished"}}
+    installed = [Deb(name, fields=fields.get(name, {})) for name in names]
+    installed.append(Deb("grub2-common"))
+    plan = world.plan(
+        installed, [Deb("a", "2", fields=fields["a"])], auto=names[1:],
+        wishes=Wishes("full", autoremove=True),
+    )  # fmt: skip
+    assert told(plan) == ["a 2", f"-{kernels[0]}", f"-{kernels[1]}", "-loose"]
+    assert "nothing needs it" in plan.steps[-1].why
+
+
+def test_phased_updates_wait_where_the_policy_says_so(world: World) -> None:
+    phased = Deb("a", "2", fields={"Phased-Update-Percentage": "20"})
+    args = ([Deb("a")], [phased])
+    assert told(world.plan(*args)) == ["a 2"]
+    assert told(world.plan(*args, policy=Policy(phased=False))) == []
+    assert told(world.plan([Deb("a")], [], [phased], policy=Policy(phased=False))) == ["a 2"]
+
+
+def test_pins_of_every_kind_choose_as_apt_does(world: World) -> None:
+    pins = (
+        ("Package: a\nPin: release l=Debian-Security\nPin-Priority: -1\n", ["a 2", "b 3"]),
+        ("Package: *\nPin: release n=stable-security\nPin-Priority: 50\n", ["a 2", "b 2"]),
+        ("Package: /^a$/\nPin: version 2*\nPin-Priority: 700\n", ["a 2", "b 3"]),
+        ("Package: src:b\nPin: release *\nPin-Priority: -1\n", ["a 3"]),
+        ("Package: *\nPin: release c=main\nPin-Priority: never\n", []),
+        ("Package: a b\nPin: version 2\nPin-Priority: 990\n", ["a 2", "b 2"]),
+        ('Package: *\nPin: origin "mirror.example"\nPin-Priority: 10\n', []),
+    )
+    debs = [[Deb(name, version) for name in "ab"] for version in "123"]
+    for text, expected in pins:
+        file = TextFile("/etc/apt/preferences", text)
+        assert told(world.plan(*debs, preferences=(file,))) == expected, text
+
+
+def test_a_priority_above_1000_goes_back(world: World) -> None:
+    pin = TextFile("/x", "Package: a\nPin: version 1*\nPin-Priority: 1001\n")
+    assert told(world.plan([Deb("a", "3")], [Deb("a", "1.5")], preferences=(pin,))) == ["a 1.5"]
+    assert told(world.plan([Deb("a", "3")], [Deb("a", "1.5")])) == []
+
+
+def test_a_default_release_that_is_no_source_is_an_error(world: World) -> None:
+    setting = TextFile("/x", 'APT::Default-Release "sid";\n')
+    with pytest.raises(PlanError, match="sid"):
+        world.plan([Deb("a")], [Deb("a", "2")], settings=(setting,))
+
+
+def test_an_unrelated_package_in_the_feed_changes_no_step(world: World) -> None:
+    installed, main = [Deb("a")], [Deb("a", "2", fields=needs("n")), Deb("n")]
+    plain = world.plan(installed, main)
+    assert world.plan(installed, [Deb("x", "9"), *main, Deb("z")]).steps == plain.steps
+    assert world.plan(installed, main).id == plain.id
 
 
 # --- the oracle: apt itself, with its own lists, over the whole status

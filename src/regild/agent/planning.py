@@ -24,7 +24,7 @@ from regild.feeds.policy import SitePolicy
 from regild.host.remote import address_of
 from regild.image.keys import NO_KEYS, Keys
 from regild.model.answers import PlanAnswer
-from regild.model.appliance import DescriptorState
+from regild.model.appliance import DescriptorState, Maintenance
 from regild.model.content import Content
 from regild.model.digest import Digest
 from regild.model.plan import Basis, Plan
@@ -32,6 +32,7 @@ from regild.model.progress import Progress
 from regild.ovf.archive import find_form
 from regild.plan.libsolv import open_libsolv
 from regild.plan.steps import make_plan
+from regild.plan.wishes import Policy, Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ def _plan_claim(path: Path, site: Site, progress: Progress) -> PlanAnswer:
     (claim,) = claims
     if claim.state.state in DOUBTED:
         raise IntegrityError(where=str(path), why=f"{claim.state.state}: {claim.state.why}")
-    planned = plan_content(claim.content, "descriptor", site, progress)
+    maker = claim.descriptor.maintenance if claim.descriptor else Maintenance()
+    planned = plan_content(claim.content, "descriptor", site, progress, maker)
     answer = _answer(planned.plan, claim.content, path, claim.state)
     return replace(answer, system=claim.system)
 
@@ -113,10 +115,17 @@ def plan_system(inspected: Inspected, site: Site, progress: Progress) -> Planned
 
     Raises: as `plan_content`.
     """
-    return plan_content(inspected.content, "disk", site, progress)
+    maker = inspected.descriptor.maintenance if inspected.descriptor else Maintenance()
+    return plan_content(inspected.content, "disk", site, progress, maker)
 
 
-def plan_content(content: Content, basis: Basis, site: Site, progress: Progress) -> Planned:
+def plan_content(
+    content: Content,
+    basis: Basis,
+    site: Site,
+    progress: Progress,
+    maintenance: Maintenance = Maintenance(),  # noqa: B008 - a frozen value
+) -> Planned:
     """Read the repositories that a content names, and work out what it needs.
 
     Raises: NoPackageDatabase, and the errors of `feeds` and `plan`.
@@ -126,13 +135,26 @@ def plan_content(content: Content, basis: Basis, site: Site, progress: Progress)
     now = datetime.now(UTC)
     available = refresh(content, policy, site.cache, now, progress)
     progress.step("Working out what changes")
-    plan = _solved(content, basis, available, site)
+    allowed = with_maintenance(site.policy, maintenance)
+    plan = _solved(content, basis, available, site.plan, allowed)
     with open_known(policy, site.cache, now, progress) as known:
         plan = with_evidence(plan, content, known, policy, site.cache, progress)
     return Planned(plan, available, site, policy)
 
 
-def _solved(content: Content, basis: Basis, available: Available, site: Site) -> Plan:
+def _solved(
+    content: Content, basis: Basis, available: Available, wishes: Wishes, policy: Policy
+) -> Plan:
     """The plan for a content, by libsolv."""
     with open_libsolv() as solve:
-        return make_plan(content, basis, available, site.plan.mode, solve, site.plan.hold)
+        return make_plan(content, basis, available, wishes, solve, policy)
+
+
+def with_maintenance(policy: Policy, maintenance: Maintenance) -> Policy:
+    """The site's policy with what the image's maker asks for besides: both must be kept."""
+    stated = maintenance.methods or policy.methods
+    return replace(
+        policy,
+        holds=(*policy.holds, *maintenance.holds),
+        methods=tuple(method for method in policy.methods if method in stated),
+    )

@@ -4,6 +4,8 @@
     [plan]
     mode = "security"
     hold = ["nginx"]
+    [policy]
+    keep = ["openssh-server"]
     [feeds]
     allow = ["mirror.example", "10.0.0.0/8"]
     offline = "/srv/mirror"
@@ -19,6 +21,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -30,27 +33,22 @@ from regild.feeds.policy import SitePolicy
 from regild.feeds.settings import read_policy
 from regild.host.files import read_limited
 from regild.model.plan import Mode
+from regild.plan.wishes import Policy, Wishes
 
 FILE = "regild.toml"
 MAX_BYTES = 1 << 20
 MODES: tuple[str, ...] = get_args(Mode)
-PARTS = ("cache", "plan", "feeds")
-
-
-class PlanWishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[plan]`: how far an image may change."""
-
-    mode: Mode = "upgrade"
-    hold: tuple[str, ...] = ()
+PARTS = ("cache", "plan", "policy", "feeds")
 
 
 class Site(msgspec.Struct, frozen=True):
     """Everything that a site says, with defaults for what it does not."""
 
-    plan: PlanWishes = PlanWishes()
+    plan: Wishes = Wishes()
     feeds: SitePolicy = SitePolicy()
     kept: Path | None = None
     """The `cache` that it names."""
+    policy: Policy = Policy()
 
     @property
     def cache(self) -> Path:
@@ -74,7 +72,8 @@ def read_site(path: Path | None = None) -> Site:
         return Site()
     try:
         told = tomllib.loads(read_limited(file, MAX_BYTES).decode())
-        plan = msgspec.convert(told.get("plan", {}), PlanWishes)
+        plan = msgspec.convert(told.get("plan", {}), Wishes)
+        allowed = msgspec.convert(told.get("policy", {}), Policy)
         cache = msgspec.convert(told.get("cache"), str | None)
     except (ValueError, RecursionError) as error:  # of TOML, UTF-8 and msgspec
         raise UsageError(what=f"{file}: {error}") from error
@@ -83,7 +82,7 @@ def read_site(path: Path | None = None) -> Site:
         raise UsageError(
             what=f"{file}: {unknown[0]} is not a setting; there are {', '.join(PARTS)}"
         )
-    return Site(plan, read_policy(file), file.parent / cache if cache else None)
+    return Site(plan, read_policy(file), file.parent / cache if cache else None, allowed)
 
 
 def with_options(
@@ -94,6 +93,10 @@ def with_options(
     offline: Path | None = None,
     allow: Sequence[str] = (),
     hold: Sequence[str] = (),
+    only: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    autoremove: bool = False,
+    as_of: str = "",
     cache: Path | None = None,
     advisories: Sequence[str] = (),
     accept_older: bool = False,
@@ -105,12 +108,34 @@ def with_options(
     if mode is not None and mode not in MODES:
         raise UsageError(what=f"--mode is {', '.join(MODES)}, not {mode}")
     plan = msgspec.structs.replace(
-        site.plan, mode=mode or site.plan.mode, hold=(*site.plan.hold, *hold)
+        site.plan,
+        mode=mode or site.plan.mode,
+        hold=(*site.plan.hold, *hold),
+        only=(*site.plan.only, *only),
+        exclude=(*site.plan.exclude, *exclude),
+        autoremove=autoremove or site.plan.autoremove,
     )
     feeds = policy.with_options(site.feeds, mirror, allow, offline)
     feeds = policy.with_advisories(feeds, advisories)
-    feeds = msgspec.structs.replace(feeds, accept_older=accept_older)
-    return Site(plan, feeds, cache or site.kept)
+    feeds = msgspec.structs.replace(
+        feeds, accept_older=accept_older, as_of=moment_of(as_of) if as_of else feeds.as_of
+    )
+    return Site(plan, feeds, cache or site.kept, site.policy)
+
+
+def moment_of(text: str) -> str:
+    """The last moment of a day (`2026-05-01`), or a moment in UTC, in the form of a feed's date.
+
+    Raises: UsageError.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(what=f"--as-of is a date such as 2026-05-01, not {text!r}") from error
+    if len(text) == len("2026-05-01"):
+        found = found.replace(hour=23, minute=59, second=59)
+    found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    return f"{found:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def policy_of(site: Site) -> SitePolicy:

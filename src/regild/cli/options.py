@@ -59,6 +59,24 @@ Allow = Annotated[
 Hold = Annotated[
     list[str] | None, typer.Option("--hold", metavar="NAME", help="Leave this package as it is.")
 ]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="NAME", help="Change only this package, and what it needs."),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", metavar="NAME", help="Leave this package out of the plan."),
+]
+AutoRemove = Annotated[
+    bool,
+    typer.Option(
+        "--autoremove", help="Remove what was installed for others only and is needed no more."
+    ),
+]
+AsOf = Annotated[
+    str,
+    typer.Option("--as-of", metavar="DATE", help="Plan with what the repositories had then."),
+]
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -199,6 +217,11 @@ def wanted_site(
     cache: Path | None,
     advisories: list[str] | None = None,
     accept_older: bool = False,
+    *,
+    only: list[str] | None = None,
+    exclude: list[str] | None = None,
+    autoremove: bool = False,
+    as_of: str = "",
 ) -> Site:
     """What the site's file and the command line want together.
 
@@ -216,4 +239,8 @@ def wanted_site(
         cache=cache,
         advisories=advisories or (),
         accept_older=accept_older,
+        only=only or (),
+        exclude=exclude or (),
+        autoremove=autoremove,
+        as_of=as_of,
     )

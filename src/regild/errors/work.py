@@ -64,6 +64,57 @@ class Unsolvable(PlanError):
 
 
 @dataclass(eq=False)
+class NotInstalled(PlanError):
+    """A wish names a package that the image does not have."""
+
+    option: str = "hold"
+    sentence = "--{option}: {where} cannot be planned so: {why}"
+    hint = "regild describe lists the packages; a pattern such as 'linux-*' stands for several"
+
+
+class RemovalRefused(PlanError):
+    """A plan would remove what must be kept."""
+
+    sentence = "the plan for {where} is not allowed: {why}, which must be kept"
+    hint = "hold what asks for the removal, or change keep under [policy] in regild.toml"
+
+
+class NewPackageRefused(PlanError):
+    """A plan would bring in what is not allowed."""
+
+    sentence = "the plan for {where} is not allowed: {why}, which may not be brought in"
+    hint = "hold what needs it, or change new under [policy] in regild.toml"
+
+
+class MethodRefused(PlanError):
+    """A plan would change the image in a way that is not allowed."""
+
+    sentence = "the plan for {where} is not allowed: {why}"
+    hint = "hold these packages, or change methods under [policy] in regild.toml"
+
+
+class PlanTooLarge(PlanError):
+    """A plan needs more than the site allows."""
+
+    sentence = "the plan for {where} is not allowed: {why}"
+    hint = "plan less with --only, or change the limits under [policy] in regild.toml"
+
+
+class DiskTooSmall(PlanError):
+    """A volume of the image has no room for what the plan brings."""
+
+    sentence = "the image's {where} is too small for the plan: {why}"
+    hint = "make the disk larger, plan with --autoremove, or leave packages out with --exclude"
+
+
+class NotKnownThen(PlanError):
+    """What a repository offered at a past date cannot be known."""
+
+    sentence = "what {where} offered then is not known: {why}"
+    hint = "map it to a copy of that date with --mirror FROM=TO, or leave --as-of out"
+
+
+@dataclass(eq=False)
 class ChangeError(RegildError):
     """The guest did not follow the plan."""
 

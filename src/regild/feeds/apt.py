@@ -23,6 +23,7 @@ from regild.errors import (
     DigestMismatch,
     FeedUnreachable,
     Malformed,
+    NotKnownThen,
     NotOffered,
     PlanError,
     Truncated,
@@ -32,6 +33,7 @@ from regild.feeds.bring import Found
 from regild.feeds.cache import Cache, check_digest
 from regild.feeds.keys import trust_of
 from regild.feeds.packages import INDEX_SUFFIX, open_index
+from regild.feeds.past import INLINE, SIGNATURE, TEXT, Files, find_past, keep_past
 from regild.feeds.policy import SitePolicy, decide, reach_of, signers_of
 from regild.feeds.release import RELEASE_LIMIT, Listed, ReleaseFile, check_release, read_release
 from regild.feeds.seen import check_age, check_order, find_seen, keep_seen
@@ -67,7 +69,7 @@ def refresh(
 
     Raises: PlanError when the image names no source, SourceRefused, RedirectRefused,
     FeedUnreachable, AccessDenied, BadSignature, UnknownKey, Expired, RolledBack, WrongRelease,
-    DigestMismatch, Truncated, Malformed, TooLarge, Ambiguous.
+    DigestMismatch, Truncated, Malformed, TooLarge, Ambiguous, NotKnownThen.
     """
     sources = merged_sources(content.sources, content.planning.architectures)
     with translated(cache):
@@ -149,41 +151,67 @@ class _Desk:
     def repository(self, source: Source) -> Repository:
         """Read one repository."""
         where = f"{source.uri} {source.suite}"
-        signed, place = self._signed_release(source, where)
+        decide(release_address(source), self._policy)  # a refused address is the first thing to say
+        if self._policy.as_of:
+            return self._as_of(source, where)
+        files, place = self._release_files(source, where)
+        signed = self._verified(files, source, where)
         release = read_release(signed.text, where)
         check_release(release, source, self._now, where)
         check_age(release, self._now, self._policy.max_age_days, where)
-        state = FeedState(
-            uri=source.uri,
-            suite=source.suite,
-            digest=sha256_of(signed.text),
-            date=_moment(release.date),
-            valid_until=_moment(release.valid_until),
-            signed_by=signed.keys,
-            label=release.label,
-            codename=release.codename,
-            security=release.security,
-        )
+        state = _state(source, release, signed)
         if not self._policy.accept_older:
             check_order(find_seen(self._cache.folder, place), state, where)
         indexes = tuple(self._indexes(source, release, where))
         keep_seen(self._cache.folder, place, state, self._now)
+        keep_past(self._cache.folder, release_address(source), state.date, files)
         return Repository(source, release, signed.text, state, indexes)
 
-    def _signed_release(self, source: Source, where: str) -> tuple[Signed, str]:
-        """The release file, by whichever of its two forms the repository has, and the address that
+    def _as_of(self, source: Source, where: str) -> Repository:
+        """A repository as it was at the wanted moment, if that can be known.
+
+        Raises: NotKnownThen.
+        """
+        top, moment = release_address(source), self._policy.as_of
+        files = find_past(self._cache.folder, top, moment, RELEASE_LIMIT)
+        try:
+            now, _ = self._release_files(source, where)
+            shown = read_release(self._verified(now, source, where).text, where)
+            if shown.date is not None and _moment(shown.date) <= moment:
+                files = now
+        except FeedUnreachable:
+            if files is None:
+                raise
+        if files is None:
+            why = f"it is younger than {moment}, and this cache has seen no older state of it"
+            raise NotKnownThen(where=where, why=why)
+        signed = self._verified(files, source, where)
+        release = read_release(signed.text, where)
+        check_release(release, source, datetime.fromisoformat(moment), where)
+        try:
+            indexes = tuple(self._indexes(source, release, where))
+        except (FeedUnreachable, DigestMismatch, Truncated) as error:
+            why = f"its indexes of {_moment(release.date)} are neither in the cache nor on offer"
+            raise NotKnownThen(where=where, why=why) from error
+        return Repository(source, release, signed.text, _state(source, release, signed), indexes)
+
+    def _release_files(self, source: Source, where: str) -> tuple[Files, str]:
+        """The release file, in whichever of its two forms the repository has, and the address that
         it was read from."""
         top = release_address(source)
-        decide(top, self._policy)  # a refused address is the first thing to say
-        trust = trust_of(source, self._keyrings, signers_of(source.uri, self._policy))
-        if (whole := self._find(f"{top}InRelease", RELEASE_LIMIT)) is not None:
-            return verify_cleartext(whole.content, trust, self._now, where), whole.place
-        text = self._find(f"{top}Release", RELEASE_LIMIT)
-        signature = self._find(f"{top}Release.gpg", RELEASE_LIMIT)
+        if (whole := self._find(f"{top}{INLINE}", RELEASE_LIMIT)) is not None:
+            return {INLINE: whole.content}, whole.place
+        text = self._find(f"{top}{TEXT}", RELEASE_LIMIT)
+        signature = self._find(f"{top}{SIGNATURE}", RELEASE_LIMIT)
         if text is None or signature is None:
             raise FeedUnreachable(where=where, why="it has no InRelease and no signed Release")
-        signed = verify_detached(text.content, signature.content, trust, self._now, where)
-        return signed, text.place
+        return {TEXT: text.content, SIGNATURE: signature.content}, text.place
+
+    def _verified(self, files: Files, source: Source, where: str) -> Signed:
+        trust = trust_of(source, self._keyrings, signers_of(source.uri, self._policy))
+        if INLINE in files:
+            return verify_cleartext(files[INLINE], trust, self._now, where)
+        return verify_detached(files[TEXT], files[SIGNATURE], trust, self._now, where)
 
     def _indexes(self, source: Source, release: ReleaseFile, where: str) -> Iterator[Index]:
         top = release_address(source)
@@ -270,6 +298,20 @@ class _Desk:
             if arrived is not None:
                 return arrived
         return None
+
+
+def _state(source: Source, release: ReleaseFile, signed: Signed) -> FeedState:
+    return FeedState(
+        uri=source.uri,
+        suite=source.suite,
+        digest=sha256_of(signed.text),
+        date=_moment(release.date),
+        valid_until=_moment(release.valid_until),
+        signed_by=signed.keys,
+        label=release.label,
+        codename=release.codename,
+        security=release.security,
+    )
 
 
 def index_paths(source: Source, release: ReleaseFile) -> Iterator[str]:

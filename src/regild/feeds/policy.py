@@ -74,6 +74,8 @@ class SitePolicy(Value, frozen=True):
     """Files, folders and addresses of advisories."""
     advisory_hours: float = 6
     """How old a fetched feed of advisories may be before it is fetched again."""
+    as_of: str = ""
+    """A moment (RFC 3339, UTC): what repositories offered then is wanted, not what they do now."""
     accept_older: bool = False
     """Take repositories that are older than they were before; said on the command line only."""
 

@@ -12,7 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
-from regild.errors import BadSignature, FeedUnreachable, NotOffered, PlanError, SourceRefused
+from regild.errors import (
+    BadSignature,
+    FeedUnreachable,
+    NotKnownThen,
+    NotOffered,
+    PlanError,
+    SourceRefused,
+)
 from regild.feeds.bring import Bringer, Found, first_of
 from regild.feeds.cache import Cache
 from regild.feeds.keys import Trust, read_keys
@@ -116,6 +123,9 @@ class _Desk:
             signed_by=keys,
             label=source.suite,
         )
+        if policy.as_of and not (state.date and state.date <= policy.as_of):
+            why = f"it is of {state.date or 'no date'}, and older states of it are not kept"
+            raise NotKnownThen(where=where, why=why)
         if not policy.accept_older:
             check_order(find_seen(folder, statement.place), state, where)
         files = {PRIMARY: self._brought(repomd, "primary", base, PRIMARY_SUFFIX)}

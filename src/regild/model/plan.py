@@ -82,6 +82,17 @@ class FeedState(Value, frozen=True):
     """Codename of the release file, such as `bookworm-security`."""
 
 
+class Room(Value, frozen=True):
+    """What one of the image's volumes needs for a plan and has, as far as packages state it."""
+
+    mount: str
+    needed_bytes: int
+    free_bytes: int
+    """Without what is reserved for the superuser."""
+    needed_inodes: int = 0
+    free_inodes: int = 0
+
+
 class Plan(Value, frozen=True):
     """The steps for one image; the same inputs give the same `id` on every machine."""
 
@@ -98,6 +109,8 @@ class Plan(Value, frozen=True):
     download_bytes: int = 0
     disk_bytes: int = 0
     """Growth of the installed size, as the packages state it; may be negative."""
+    room: tuple[Room, ...] = ()
+    """For each volume that grows, what it needs and has."""
     advisories: tuple[AdvisoryFeed, ...] = ()
     """The feeds of advisories that were read, in the site's order."""
     unfixed: tuple[Weakness, ...] = ()
@@ -121,6 +134,7 @@ __all__ = [
     "Method",
     "Mode",
     "Plan",
+    "Room",
     "Skipped",
     "Step",
 ]

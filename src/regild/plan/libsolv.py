@@ -26,7 +26,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     transaction: Transaction | None = None
     error: str = ""
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Libsolv:

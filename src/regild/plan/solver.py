@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
+
 from regild.model.content import Planning, Value
 from regild.model.plan import Action, Mode
 from regild.model.release import IndexFile
@@ -18,6 +20,12 @@ class Request(Value, frozen=True):
     mode: Mode
     holds: tuple[str, ...] = ()
     """Names of installed packages that must stay as they are, besides the guest's own holds."""
+    only: tuple[str, ...] | None = None
+    """Names of the packages to bring up to date; None: all."""
+    autoremove: bool = False
+    """Remove what was only installed for another's sake and is no longer needed."""
+    phased: bool = True
+    """Take updates that their repository still rolls out by and by."""
     forbidden: tuple[str, ...] = ()
     """Names of packages of which no other version must be installed."""
 
@@ -40,6 +48,8 @@ class Transaction(Value, frozen=True):
     moves: tuple[Move, ...]
     kept: tuple[str, ...] = ()
     """Names of installed packages with an upgrade that could not be taken."""
+    reasons: dict[str, str] = msgspec.field(default_factory=dict)
+    """By name, why a package is kept back or removed, where the solver can tell."""
 
 
 class Solver(Protocol):

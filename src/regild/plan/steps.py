@@ -10,13 +10,18 @@ from msgspec.structs import replace
 from regild.errors import PlanError, Unsolvable
 from regild.model.content import Content, Package
 from regild.model.digest import Digest, canonical, sha256_of
-from regild.model.plan import Basis, FeedState, Mode, Plan, Skipped, Step
+from regild.model.plan import Basis, FeedState, Plan, Skipped, Step
 from regild.model.purl import debian_url
 from regild.model.release import IndexFile, Release
 from regild.model.versions import is_newer
 from regild.plan.method import choose_method
-from regild.plan.policy import why_kept
+from regild.plan.permit import check_names, check_plan, check_room, expand, rooms
+from regild.plan.policy import ASKED_WHY, EXCLUDED_WHY, HELD_WHY, POLICY_WHY, why_kept
+from regild.plan.sizes import growths
 from regild.plan.solver import Move, Request, Solver
+from regild.plan.wishes import Policy, Wishes
+
+ANYTHING = Policy()
 
 
 class Available(Protocol):
@@ -41,44 +46,69 @@ def make_plan(
     content: Content,
     basis: Basis,
     available: Available,
-    mode: Mode,
+    wishes: Wishes,
     solve: Solver,
-    hold: tuple[str, ...] = (),
+    policy: Policy = ANYTHING,
 ) -> Plan:
     """The plan for an image: equal inputs give an equal plan, with the same id.
 
-    `hold` names packages to leave as they are, besides the image's own holds.
-
-    Raises: Unsolvable, PlanError when the solver wants what no feed offers.
+    Raises: NotInstalled, Unsolvable, RemovalRefused, NewPackageRefused, MethodRefused,
+    PlanTooLarge, DiskTooSmall, PlanError when the solver wants what no feed offers.
     """
-    held = frozenset(one.name for one in content.packages if one.hold)
-    asked = frozenset(hold)
-    holds = tuple(sorted({*_booted_for(content), *hold}))
-    request = Request(content.planning, available.indexes, mode, holds)
-    moves, kept = _solved(request, content, available, solve)
+    check_names(wishes, content)
+    names = {one.name for one in content.packages if one.type == "deb"}
+    reasons = _reasons_to_hold(wishes, policy, content, names)
+    request = Request(
+        content.planning,
+        available.indexes,
+        wishes.mode,
+        tuple(sorted({*_booted_for(content), *reasons})),
+        expand(wishes.only, names) if wishes.only else None,
+        wishes.autoremove,
+        policy.phased,
+    )
+    moves, kept, told = _solved(request, content, available, solve)
+    reasons = {**told, **reasons}
+    holds = request.holds
     releases = {move: _release(move, available) for move in moves}
     present = _names_after(content, moves)
-    steps = tuple(_step(move, releases, present) for move in moves)
+    steps = tuple(_step(move, releases, present, reasons) for move in moves)
+    held = {one.name for one in content.packages if one.hold}
     kept |= _held_back(content, {*holds, *held}, moves, available)
-    skipped = tuple(_skipped(name, content, available, held, asked) for name in sorted(kept))
-    return Plan(
-        id=_identity(content.state, mode, holds, available.feeds, steps),
+    skipped = tuple(_skipped(name, content, available, reasons) for name in sorted(kept))
+    sizes = growths(content, zip(steps, releases.values(), strict=True))
+    plan = Plan(
+        id=_identity(content.state, request, available.feeds, steps),
         base=content.state,
         basis=basis,
-        mode=mode,
+        mode=wishes.mode,
         steps=steps,
         skipped=skipped,
         expected=expected_packages(content, steps),
         feeds=available.feeds,
         download_bytes=sum(step.archive.bytes for step in steps if step.archive),
-        disk_bytes=_growth(content, releases),
+        disk_bytes=sum(sizes.values()),
+        room=rooms(content, steps, sizes),
     )
+    check_plan(plan, policy)
+    check_room(plan.room)
+    return plan
+
+
+def _reasons_to_hold(
+    wishes: Wishes, policy: Policy, content: Content, names: set[str]
+) -> dict[str, str]:
+    """Why packages are left as they are by the site's or the image's own wish, by name."""
+    found = {one.name: HELD_WHY for one in content.packages if one.hold}
+    found |= dict.fromkeys(expand(policy.holds, names), POLICY_WHY)
+    found |= dict.fromkeys(expand(wishes.exclude, names), EXCLUDED_WHY)
+    return found | dict.fromkeys(expand(wishes.hold, names), ASKED_WHY)
 
 
 def _solved(
     request: Request, content: Content, available: Available, solve: Solver
-) -> tuple[tuple[Move, ...], set[str]]:
-    """What changes, sorted, and the names of what is kept back.
+) -> tuple[tuple[Move, ...], set[str], dict[str, str]]:
+    """What changes, sorted, the names of what is kept back, and the solver's reasons.
 
     Where the solver would bring in what takes the booted machine, it is asked again without it.
 
@@ -90,7 +120,8 @@ def _solved(
         present = _names_after(content, moves)
         unwanted = {move.name for move in moves if choose_method(move.name, present)[0] == "boot"}
         if not unwanted:
-            return tuple(sorted(moves, key=lambda one: (one.name, one.arch))), {*transaction.kept}
+            order = sorted(moves, key=lambda one: (one.name, one.arch))
+            return tuple(order), {*transaction.kept}, transaction.reasons
         if unwanted <= {*request.forbidden, *request.holds}:
             break
         request = replace(
@@ -170,11 +201,16 @@ def _release(move: Move, available: Available) -> Release | None:
     return found
 
 
-def _step(move: Move, releases: dict[Move, Release | None], present: frozenset[str]) -> Step:
+def _step(
+    move: Move,
+    releases: dict[Move, Release | None],
+    present: frozenset[str],
+    reasons: dict[str, str],
+) -> Step:
     release = releases[move]
     method, method_why = choose_method(move.name, present)
     if release is None:
-        why = "it conflicts with an upgrade"
+        why = reasons.get(move.name, "it conflicts with an upgrade")
         step = Step("remove", move.name, move.arch, move.was, why=why)
         return replace(step, method=method, method_why=method_why)
     return Step(
@@ -222,58 +258,25 @@ def _held_back(
     return found
 
 
-def _skipped(
-    name: str,
-    content: Content,
-    available: Available,
-    held: frozenset[str],
-    asked: frozenset[str],
-) -> Skipped:
+def _skipped(name: str, content: Content, available: Available, reasons: dict[str, str]) -> Skipped:
     installed = next((one for one in content.packages if one.name == name), None)
     arch = installed.arch if installed else ""
     newest = available.find_newest(name, arch)
     method, why = choose_method(name, _names_after(content, ()))
-    kept = why_kept(name, held, asked, why if method == "boot" else "")
+    kept = why_kept(name, reasons, why if method == "boot" else "")
     return Skipped(name, kept, arch, newest.version if newest else "")
 
 
-def _growth(content: Content, releases: dict[Move, Release | None]) -> int:
-    """Bytes that the installed packages grow by, as they state it themselves."""
-    sizes = _installed_sizes(content.planning.status)
-    grown = 0
-    for move, release in releases.items():
-        grown += release.installed_kib if release else 0
-        if move.was:
-            others = (arch for name, arch in sizes if name == move.name)
-            arch = move.arch if (move.name, move.arch) in sizes else next(others, "")
-            grown -= sizes.get((move.name, arch), 0)
-    return grown * 1024
-
-
-def _installed_sizes(status: str) -> dict[tuple[str, str], int]:
-    """Installed-Size (KiB) by package name and architecture."""
-    found = {}
-    for paragraph in status.split("\n\n"):
-        fields = dict(line.partition(": ")[::2] for line in paragraph.splitlines())
-        size = fields.get("Installed-Size", "").strip()
-        if size.isdecimal():
-            found[fields.get("Package", ""), fields.get("Architecture", "")] = int(size[:12])
-    return found
-
-
 def _identity(
-    base: Digest,
-    mode: Mode,
-    holds: tuple[str, ...],
-    feeds: tuple[FeedState, ...],
-    steps: tuple[Step, ...],
+    base: Digest, request: Request, feeds: tuple[FeedState, ...], steps: tuple[Step, ...]
 ) -> Digest:
     """The digest of everything that decides what the plan does; not of what it tells about it."""
     moves: list[Any] = [
         (step.action, step.name, step.arch, step.was, step.becomes, step.method, _archive(step))
         for step in steps
     ]
-    return sha256_of(canonical((base, mode, holds, [feed.digest for feed in feeds], moves)))
+    asked = (request.mode, request.holds, request.only, request.autoremove, request.phased)
+    return sha256_of(canonical((base, asked, [feed.digest for feed in feeds], moves)))
 
 
 def _archive(step: Step) -> str:

@@ -7,9 +7,12 @@ from regild.cli.options import (
     AcceptOlder,
     Advisories,
     Allow,
+    AsOf,
+    AutoRemove,
     Cache,
     Config,
     Debug,
+    Exclude,
     Follow,
     Hold,
     Image,
@@ -18,6 +21,7 @@ from regild.cli.options import (
     Mirror,
     ModeOption,
     Offline,
+    Only,
     PlanBasisOption,
     wanted_site,
 )
@@ -32,6 +36,10 @@ def plan(
     offline: Offline = None,
     allow: Allow = None,
     hold: Hold = None,
+    only: Only = None,
+    exclude: Exclude = None,
+    autoremove: AutoRemove = False,
+    as_of: AsOf = "",
     config: Config = None,
     cache: Cache = None,
     advisories: Advisories = None,
@@ -55,7 +63,10 @@ def plan(
 
     if basis not in PLAN_BASES:
         raise UsageError(what=f"--basis is {', '.join(PLAN_BASES)}, not {basis}")
-    site = wanted_site(config, mode, mirror, offline, allow, hold, cache, advisories, accept_older)
+    site = wanted_site(
+        config, mode, mirror, offline, allow, hold, cache, advisories, accept_older,
+        only=only, exclude=exclude, autoremove=autoremove, as_of=as_of,
+    )  # fmt: skip
     keys = read_keys(key_file or ())
     with open_progress(live=not debug) as progress:
         answer = plan_image(image, site, progress, basis, keys)

@@ -7,9 +7,12 @@ from regild.cli.options import (
     AcceptOlder,
     Advisories,
     Allow,
+    AsOf,
+    AutoRemove,
     Cache,
     Config,
     Debug,
+    Exclude,
     Force,
     FormatOption,
     Hold,
@@ -19,6 +22,7 @@ from regild.cli.options import (
     Mirror,
     ModeOption,
     Offline,
+    Only,
     Out,
     Scratch,
     SignReceipt,
@@ -40,6 +44,10 @@ def update(
     offline: Offline = None,
     allow: Allow = None,
     hold: Hold = None,
+    only: Only = None,
+    exclude: Exclude = None,
+    autoremove: AutoRemove = False,
+    as_of: AsOf = "",
     config: Config = None,
     cache: Cache = None,
     advisories: Advisories = None,
@@ -66,7 +74,10 @@ def update(
 
     if form is not None and form not in FORMATS:
         raise UsageError(what=f"--format is {', '.join(FORMATS)}, not {form}")
-    site = wanted_site(config, mode, mirror, offline, allow, hold, cache, advisories, accept_older)
+    site = wanted_site(
+        config, mode, mirror, offline, allow, hold, cache, advisories, accept_older,
+        only=only, exclude=exclude, autoremove=autoremove, as_of=as_of,
+    )  # fmt: skip
     with open_progress(live=not debug) as progress:
         answer = update_image(
             image,

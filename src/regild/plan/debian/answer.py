@@ -10,6 +10,7 @@ from regild.plan.debian.decide import Aim, Decision
 from regild.plan.debian.guest import Guest, Installed, Version, seat
 from regild.plan.debian.loading import read_facts
 from regild.plan.debian.shelf import Shelf
+from regild.plan.debian.sweep import unneeded
 from regild.plan.solver import Move, Request, Transaction
 
 
@@ -39,14 +40,30 @@ def _decided(guest: Guest, request: Request) -> Transaction:
     decision = Decision(guest, Aim(request.mode == "full", wishes, locked))
     if broken := decision.broken():
         raise Unsolvable(where="the image", why="; ".join(_told_broken(decision.relations, broken)))
-    outcome = decision.reach()
-    moves = tuple(_moves(guest, outcome.ids))
-    kept = [
-        one.now.solvable.name.partition(":")[0]
-        for one in wishes
-        if one.candidate and one.candidate.id not in outcome.ids and one.now.id in outcome.ids
-    ]
-    return Transaction(moves, tuple(dict.fromkeys(sorted(kept))))
+    ids = decision.reach()
+    reasons = {}
+    swept = (
+        unneeded(guest, decision.relations, ids, request.planning.auto)
+        if request.autoremove
+        else set()
+    )
+    for one in guest.packages.values():
+        name = one.title.partition(":")[0]
+        if one.now.id not in ids and not (one.candidate and one.candidate.id in ids):
+            reasons[name] = decision.why_removed(one, ids)
+        elif one.now.solvable.nameid in {guest.shelf.pool.id2solvable(i).nameid for i in swept}:
+            reasons[name] = UNNEEDED_WHY
+    kept = [one for one in wishes if one.candidate and one.now.id in ids]
+    for one in kept[:TOLD_LIMIT]:
+        if why := decision.why_not(one):
+            reasons[one.title.partition(":")[0]] = why
+    names = sorted({one.title.partition(":")[0] for one in kept})
+    return Transaction(tuple(_moves(guest, ids - swept)), tuple(names), reasons)
+
+
+UNNEEDED_WHY = "it was installed for others only, and nothing needs it any more"
+TOLD_LIMIT = 20
+"""Upgrades that were not taken and are explained; each is a question of its own."""
 
 
 def _locked(guest: Guest, holds: Iterable[str]) -> Iterator[int]:
@@ -60,6 +77,8 @@ def _locked(guest: Guest, holds: Iterable[str]) -> Iterator[int]:
 def _wishes(guest: Guest, request: Request, locked: frozenset[int]) -> Iterator[Installed]:
     for nameid, one in sorted(guest.packages.items(), key=lambda pair: pair[1].title):
         wanted = one.is_security or request.mode != "security"
+        if request.only is not None and one.title.partition(":")[0] not in request.only:
+            continue
         if one.candidate and wanted and nameid not in locked:
             yield one
 
@@ -68,7 +87,7 @@ def _told_broken(
     relations: Relations, broken: Iterable[tuple[Installed, str, int]]
 ) -> Iterator[str]:
     for _, (one, kind, relation) in zip(range(3), broken, strict=False):
-        yield f"{one.title} : {kind}: {relations.words(relation)}"
+        yield f"{one.title} : {kind}: {relations.told(relation)}"
 
 
 def _moves(guest: Guest, ids: frozenset[int]) -> Iterator[Move]:

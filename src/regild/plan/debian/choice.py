@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from regild.plan.debian.evr import version_of
 from regild.plan.debian.guest import Guest
 from regild.plan.debian.loading import Facts, read_facts
 from regild.plan.debian.relations import EQUAL, GREATER, LESS, OR
@@ -108,10 +109,38 @@ class Relations:
         found = (text.partition(" ")[0] for text in self._parts(relation))
         return [name for name in found if not name.startswith("virt(")]
 
-    def words(self, relation: int) -> str:
-        """A relation as its package states it, but for the form of versions."""
-        parts = (text for text in self._parts(relation) if not text.startswith("virt("))
-        return " | ".join(parts)
+    def told(self, relation: int) -> str:
+        """A relation as its package states it."""
+        parts = (text.split(" ") for text in self._parts(relation))
+        named = (words for words in parts if not words[0].startswith("virt("))
+        return " | ".join(
+            f"{words[0]} ({words[1]} {version_of(words[2])})" if len(words) == 3 else words[0]
+            for words in named
+        )
+
+    def rule_told(self, rule: Any) -> str:
+        """Why a set of packages cannot be had, from the rule that libsolv failed at."""
+        import solv
+
+        kind, one, other = rule.type, rule.solvable, rule.othersolvable
+        titled = [
+            f"{each.name} {self.facts(each).version}" if each else "" for each in (one, other)
+        ]
+        asked = self.told(rule.dep.id) if rule.dep else ""
+        if kind == solv.Solver.SOLVER_RULE_PKG_NOTHING_PROVIDES_DEP:
+            return f"{titled[0]} needs {asked}, which nothing on offer provides"
+        if kind == solv.Solver.SOLVER_RULE_PKG_REQUIRES:
+            return f"{titled[0]} needs {asked}, which cannot be had"
+        if kind == solv.Solver.SOLVER_RULE_PKG_CONFLICTS:
+            return f"{titled[0]} excludes {titled[1]}"
+        if kind == solv.Solver.SOLVER_RULE_PKG_SAME_NAME:
+            return f"{titled[0]} and {titled[1]} cannot be installed together"
+        if one is not None and kind in (
+            solv.Solver.SOLVER_RULE_UPDATE,
+            solv.Solver.SOLVER_RULE_FEATURE,
+        ):
+            return f"{titled[0]} would have to go"
+        return "what it needs is held"
 
     def _parts(self, relation: int) -> list[str]:
         text: str = self.pool.dep2str(relation)

@@ -9,7 +9,7 @@ granted, the weightiest first, if it can be had together with those that were gr
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from regild.plan.debian.choice import CONFLICTS, REQUIRES, Relations
@@ -31,16 +31,6 @@ class Aim:
     """The titles of installed packages that stay as they are."""
 
 
-@dataclass(slots=True)
-class Outcome:
-    """The packages that an image ends with."""
-
-    ids: frozenset[int]
-    """libsolv's ids of the versions."""
-    given_up: dict[int, str] = field(default_factory=dict)
-    """Wishes that were not taken, and why, by title."""
-
-
 class Decision:
     """One question to libsolv, in as many rounds as it takes."""
 
@@ -56,10 +46,9 @@ class Decision:
         self._banned: set[int] = set()
         """Candidates that must not be taken."""
 
-    def reach(self) -> Outcome:
-        """The packages that the image ends with."""
+    def reach(self) -> frozenset[int]:
+        """The packages that the image ends with: libsolv's ids of their versions."""
         tried: set[tuple[int, int]] = set()
-        given_up: dict[int, str] = {}
         ids = self.now
         for _ in range(ROUNDS_LIMIT):
             ids = self._settle()
@@ -74,7 +63,7 @@ class Decision:
             self._banned |= bad
             self._extra.clear()
             tried.clear()
-        return Outcome(ids, given_up)
+        return ids
 
     def _settle(self) -> frozenset[int]:
         """One round: everything at once, else one after another by weight."""
@@ -154,14 +143,46 @@ class Decision:
 
     def _ask(self, jobs: list[Any], removing: bool) -> frozenset[int] | None:
         """libsolv's answer; None where the jobs cannot all be had."""
+        solver = self._solver(removing)
+        if solver.solve(jobs):
+            return None
+        return frozenset(one for one in solver.raw_decisions(1) if one > 1)
+
+    def _solver(self, removing: bool) -> Any:
         solver = self.pool.Solver()
         solver.set_flag(solver.SOLVER_FLAG_IGNORE_RECOMMENDED, 1)
         solver.set_flag(solver.SOLVER_FLAG_ALLOW_DOWNGRADE, 1)
         solver.set_flag(solver.SOLVER_FLAG_ALLOW_VENDORCHANGE, 1)
         solver.set_flag(solver.SOLVER_FLAG_ALLOW_UNINSTALL, int(removing))
-        if solver.solve(jobs):
-            return None
-        return frozenset(one for one in solver.raw_decisions(1) if one > 1)
+        return solver
+
+    def why_not(self, one: Installed) -> str:
+        """Why a package cannot be brought to its candidate without removing anything; empty where
+        it could be by itself."""
+        if one.candidate is None:
+            return ""
+        solver = self._solver(removing=False)
+        problems = solver.solve([*self._fixed(), self._job("INSTALL", one.candidate.id)])
+        if problems:
+            return self.relations.rule_told(problems[0].findproblemrule().info())
+        for relation in self.relations.weak(one.candidate.solvable):
+            if not any(
+                choice.id not in self._banned for choice in self.relations.choices(relation)
+            ):
+                return f"it recommends {self.relations.told(relation)}, which cannot be had"
+        return ""
+
+    def why_removed(self, one: Installed, ids: frozenset[int]) -> str:
+        """Why a package goes: what excludes it, or what it needs and loses."""
+        for identity in sorted(ids):
+            other = self.pool.id2solvable(identity)
+            for relation in self.relations.of(other, CONFLICTS):
+                if any(each.id == one.now.id for each in self.relations.providers(relation)):
+                    return f"{other.name} excludes it"
+        for relation in self.relations.of(one.now.solvable, REQUIRES):
+            if not self.relations.is_met(relation, ids):
+                return f"it needs {self.relations.told(relation)}, which goes"
+        return "it cannot stay beside what comes"
 
     def _favoured(self, wishes: Iterable[Installed]) -> list[Any]:
         """The new packages that apt would take for what the wishes need."""

@@ -43,3 +43,29 @@ def _code(sign: str) -> str:
         return _TILDE
     place = ord(sign) + (0 if sign.isalpha() else 0x100)
     return _LETTERS[place // _SPAN**2] + _LETTERS[place // _SPAN % _SPAN] + _LETTERS[place % _SPAN]
+
+
+def version_of(evr: str) -> str:
+    """A rewritten version as it reads, for a sentence; a `0` where nothing stood may be added."""
+    epoch, colon, rest = evr.rpartition(":")
+    upstream, _, revision = rest.partition("-")
+    whole = _read(upstream) if revision in ("", "B0B0") else f"{_read(upstream)}-{_read(revision)}"
+    return f"{epoch}{colon}{whole}"
+
+
+def _read(part: str) -> str:
+    found = []
+    for letters, digits in _WRITTEN.findall(part.removesuffix("B0")):
+        found.append("".join(_sign(code) for code in _CODES.findall(letters)) + digits)
+    return "".join(found)
+
+
+def _sign(code: str) -> str:
+    if code == _TILDE:
+        return "~"
+    first, second, third = map(_LETTERS.index, code)
+    return chr((first * _SPAN**2 + second * _SPAN + third) % 0x100)
+
+
+_WRITTEN = re.compile(r"([AC-Z]*)B([0-9]*)")
+_CODES = re.compile(r"A|[C-Z]{3}")

@@ -27,6 +27,8 @@ from regild.plan.debian.shelf import Shelf
 from regild.plan.solver import Request
 
 BELOW_INSTALLED = 50
+EVERYONE = 100
+"""The share, in percent, at which an update is for all (Phased-Update-Percentage)."""
 STATUS = "/var/lib/dpkg/status"
 NOW = IndexFile(
     path="", digest=sha256_of(b""), where=STATUS, form=INSTALLED_FORM, suite="now", component="now"
@@ -132,16 +134,15 @@ def _is_there(fields: dict[str, str]) -> bool:
 
 def _find_candidates(guest: Guest, request: Request) -> None:
     """Settle which version of each package is meant, and which are out."""
-    shelf, forbidden = guest.shelf, frozenset(request.forbidden)
+    shelf = guest.shelf
     pins = read_pins(request.planning.preferences)
     indexes = (*shelf.indexes, NOW)
     guest.priorities = index_priorities(indexes, pins, guest.word("APT::Default-Release", ""))
     pinned = _pinned(shelf, pins)
     names = {*guest.packages, *shelf.contested, *pinned}
-    names |= {shelf.pool.str2id(name) for name in forbidden}
-    secure = request.mode == "security"
+    names |= {shelf.pool.str2id(name) for name in request.forbidden}
     for nameid in names:
-        _settle(guest, nameid, pinned.get(nameid, []), indexes, forbidden, secure)
+        _settle(guest, nameid, pinned.get(nameid, []), indexes, request)
     for place, repo in enumerate(shelf.repos):
         if guest.priorities[place] <= 0:
             guest.unwanted.update(one.id for one in repo.solvables if one.nameid not in names)
@@ -195,8 +196,7 @@ def _settle(
     nameid: int,
     pins: Sequence[Pin],
     indexes: Sequence[IndexFile],
-    forbidden: frozenset[str],
-    secure: bool,
+    request: Request,
 ) -> None:
     """Find one package's candidate and put all its other versions out."""
     shelf, installed = guest.shelf, guest.packages.get(nameid)
@@ -223,14 +223,17 @@ def _settle(
         installed.now = installed.now._replace(places=places)
     offered = [_with_pin(one, pins, indexes, versions) for one in offered]
     chosen = candidate(offered, guest.priorities)
-    if installed is not None and secure:
+    if installed is not None and request.mode == "security":
         only = candidate(offered, _behind_security(guest.priorities, indexes))
         safe = only is not None and any(indexes[place].security for place in only.places)
         if only is not None and safe and not only.is_installed:
             chosen, installed.is_security = only, True
     name = shelf.pool.id2str(nameid)
     keep = versions.get(chosen.version) if chosen is not None and not chosen.is_installed else None
-    if name in forbidden or name.partition(":")[0] in forbidden:
+    if keep is not None and installed is not None and not request.phased:
+        gradual = not any(indexes[place].security for place in keep.places)
+        keep = None if gradual and keep.facts.phase < EVERYONE else keep
+    if name.partition(":")[0] in request.forbidden:
         keep = None
     if installed is not None:
         installed.candidate = keep
