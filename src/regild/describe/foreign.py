@@ -7,10 +7,7 @@ from regild.describe.evidence import Evidence, Unreadable, unknown
 from regild.describe.findings import Findings
 from regild.model.content import Unknown
 
-PLACES = (
-    ("/var/db/pkg", "portage"),
-    ("/System/Library/CoreServices/SystemVersion.plist", "macOS"),
-)
+PLACES = (("/var/db/pkg", "portage"),)
 """Where the databases lie that this release does not read."""
 
 

@@ -21,6 +21,7 @@ from regild.describe.foreign import read_foreign
 from regild.describe.kernels import read_kernels
 from regild.describe.keyrings import read_keyrings
 from regild.describe.languages import read_languages
+from regild.describe.macos import read_macos
 from regild.describe.os_release import read_os_release
 from regild.describe.pacman import read_pacman
 from regild.describe.rpm import read_rpm
@@ -47,6 +48,7 @@ class Reader(Protocol):
 READERS: tuple[Reader, ...] = (
     read_os_release,
     read_windows,
+    read_macos,
     read_dpkg,
     read_rpm,
     read_apk,
