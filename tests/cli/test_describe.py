@@ -9,6 +9,7 @@ import pytest
 from tests.cli import golden
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid
+from tests.image.disks import tool
 
 Regild = Callable[..., Said]
 
@@ -182,3 +183,20 @@ def test_a_descriptor_can_be_asked_alone(regild: Regild, ova: Path, tmp_path: Pa
     assert answer["disks"] == []
     assert regild("describe", ova, "--basis", "descriptor").code == 3
     assert regild("describe", ova, "--basis", "hearsay").code == 2
+
+
+def test_packages_of_languages_can_be_left_out_but_not_of_a_descriptor(
+    regild: Regild, tmp_path: Path
+) -> None:
+    site = tmp_path / "tree/usr/local/lib/python3.11/dist-packages/requests-2.31.0.dist-info"
+    site.mkdir(parents=True)
+    (tmp_path / "tree/etc").mkdir()
+    (tmp_path / "tree/etc/os-release").write_text("ID=debian\nVERSION_ID=12\n")
+    image = tmp_path / "disk"
+    tool("mke2fs", "-q", "-F", "-t", "ext4", "-d", tmp_path / "tree", image, "8M")
+    known, less = (regild("describe", image, "--json", *more) for more in ((), ("--no-languages",)))
+    assert packages(known.json) == [("requests", "2.31.0")]
+    assert packages(less.json) == []
+    refused = regild("describe", image, "-o", tmp_path / "x.ova", "--no-languages")
+    assert refused.code == 2
+    assert not (tmp_path / "x.ova").exists()

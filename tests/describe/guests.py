@@ -41,6 +41,12 @@ class MemoryTree:
             raise MissingFile(where=path, why="there is no such folder")
         return tuple(sorted(found))
 
+    def entries(self, path: str) -> tuple[tuple[str, NodeKind], ...]:
+        return entries_of(self, path)
+
+    def part(self, path: str, offset: int, count: int) -> bytes:
+        return self.read(path, 1 << 40)[offset : offset + count]
+
     def find(self, path: str) -> Node | None:
         if path in self.files:
             return Node("file", len(self.files[path]))
@@ -81,6 +87,12 @@ class FolderTree:
             raise MissingFile(where=path, why="there is no such folder")
         return tuple(sorted(one.name for one in place.iterdir()))
 
+    def entries(self, path: str) -> tuple[tuple[str, NodeKind], ...]:
+        return entries_of(self, path)
+
+    def part(self, path: str, offset: int, count: int) -> bytes:
+        return self.read(path, 1 << 40)[offset : offset + count]
+
     def find(self, path: str) -> Node | None:
         place = self._place(posixpath.dirname(path)) / posixpath.basename(path)
         try:
@@ -91,6 +103,12 @@ class FolderTree:
         kind = kinds.get(stat.S_IFMT(found.st_mode), "file")
         target = str(place.readlink()) if kind == "symlink" else ""
         return Node(kind, found.st_size, stat.S_IMODE(found.st_mode), target)
+
+
+def entries_of(tree: Tree, path: str) -> tuple[tuple[str, NodeKind], ...]:
+    """The names in a folder with what they are."""
+    found = ((name, tree.find(f"{path.rstrip('/')}/{name}")) for name in tree.names(path))
+    return tuple((name, node.kind) for name, node in found if node)
 
 
 ROOT = Volume(number=1, name="partition 1", offset=0, bytes=0, kind="filesystem", uuid="0000")

@@ -121,5 +121,6 @@ def test_apt_solves_the_reduced_status_as_the_full_one(tmp_path: Path) -> None:
 
 
 def test_the_hosts_own_tree_is_described_the_same_twice() -> None:
+    """Without the walk: what else runs here writes below /home and /root meanwhile."""
     host = guest(FolderTree(Path("/")))
-    assert describe_guest(host) == describe_guest(host)
+    assert describe_guest(host, languages=False) == describe_guest(host, languages=False)

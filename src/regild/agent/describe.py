@@ -12,8 +12,11 @@ from regild.model.answers import DescribeAnswer, DiskAnswer
 from regild.model.progress import Progress
 
 
-def describe(path: Path, progress: Progress, keys: Keys = NO_KEYS) -> tuple[DescribeAnswer, ...]:
-    """What each virtual system of an image holds; nothing is booted, mounted or written.
+def describe(
+    path: Path, progress: Progress, keys: Keys = NO_KEYS, languages: bool = True
+) -> tuple[DescribeAnswer, ...]:
+    """What each virtual system of an image holds, with or without packages of programming
+    languages; nothing is booted, mounted or written.
 
     Raises: as `open_image` and `open_system`.
     """
@@ -21,7 +24,7 @@ def describe(path: Path, progress: Progress, keys: Keys = NO_KEYS) -> tuple[Desc
         answers = []
         for system in image.systems:
             progress.step(f"Reading {path.name} {system.id}".rstrip())
-            with open_system(image, system) as inspected:
+            with open_system(image, system, languages) as inspected:
                 answers.append(answer_of(inspected))
         return tuple(answers)
 

@@ -62,8 +62,9 @@ class Inspected:
 
 
 @contextlib.contextmanager
-def open_system(image: Image, system: System) -> Iterator[Inspected]:
-    """Open a system's disks and describe its guest; nothing is written.
+def open_system(image: Image, system: System, languages: bool = True) -> Iterator[Inspected]:
+    """Open a system's disks and describe its guest, with or without packages of programming
+    languages; nothing is written.
 
     Raises: as `open_disk`, `open_guest` and `describe_guest`; NothingRead for a system without
     disks.
@@ -72,7 +73,7 @@ def open_system(image: Image, system: System) -> Iterator[Inspected]:
         disks = tuple(OpenDisk(one, stack.enter_context(open_stored(one))) for one in system.disks)
         boot, guest = _found_guest(image, disks, stack)
         further = tuple(one for disk in disks if disk is not boot for one in _unread(disk))
-        content = describe_guest(guest)
+        content = describe_guest(guest, languages)
         if further:
             unknowns = (*content.unknowns, *further)
             content = msgspec.structs.replace(content, unknowns=unknowns)

@@ -57,14 +57,14 @@ def spread(paths: Iterable[Path]) -> tuple[Path, ...]:
 
 
 def describe_many(
-    images: tuple[Path, ...], progress: Progress, keys: Keys = NO_KEYS
+    images: tuple[Path, ...], progress: Progress, keys: Keys = NO_KEYS, languages: bool = True
 ) -> Iterator[Answers]:
     """What each image holds, or why it cannot be said, in the order of the images."""
     workers = min(os.cpu_count() or 1, len(images), WORKERS_LIMIT)
     if len(images) < POOL_FROM or workers < 2:
         for image in images:
             try:
-                yield describe(image, progress, keys)
+                yield describe(image, progress, keys, languages)
             except RegildError as error:
                 yield error
         return
@@ -73,7 +73,7 @@ def describe_many(
     progress.step(f"Reading {len(images)} images")
     with ProcessPoolExecutor(workers, mp_context=method) as pool:
         hosts = approved_hosts()
-        futures = [pool.submit(_described, image, keys, hosts) for image in images]
+        futures = [pool.submit(_described, image, keys, languages, hosts) for image in images]
         try:
             for image, future in zip(images, futures, strict=True):
                 try:
@@ -84,10 +84,10 @@ def describe_many(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _described(image: Path, keys: Keys, hosts: tuple[str, ...]) -> Answers:
+def _described(image: Path, keys: Keys, languages: bool, hosts: tuple[str, ...]) -> Answers:
     approve(hosts)
     try:
-        return describe(image, Silent(), keys)
+        return describe(image, Silent(), keys, languages)
     except RegildError as error:
         return error
 

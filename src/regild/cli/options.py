@@ -130,6 +130,14 @@ Strip = Annotated[
     bool, typer.Option("--strip", help="Write OUT without descriptors; an .ovf gets its old bytes.")
 ]
 
+Languages = Annotated[
+    bool,
+    typer.Option(
+        "--languages/--no-languages",
+        help="Look for packages of Python, npm, Ruby, Java and Go, or leave them out.",
+    ),
+]
+
 BASES = ("disk", "descriptor")
 BasisOption = Annotated[
     str,

@@ -1,5 +1,4 @@
-"""Software that the guest's package manager does not own: Python distributions under /usr/local
-and /opt (the recorded `*.dist-info` of the core metadata specifications), and folders of /opt.
+"""Software that the guest's package manager does not own: folders of /opt.
 
 What says no version of its own is listed without one; nothing is guessed from program files.
 """
@@ -7,58 +6,35 @@ What says no version of its own is listed without one; nothing is guessed from p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from itertools import islice
 
 from regild.describe.dpkg import FOLDER
 from regild.describe.evidence import Evidence, Unreadable, unknown
 from regild.describe.findings import Findings
 from regild.errors import TooLarge
-from regild.model.content import Application, Package, Unknown
-from regild.model.purl import package_url
+from regild.model.content import Application, Unknown
 
 OPT = "/opt"
-LOCAL = "/usr/local"
 VERSION_FILES = ("VERSION", "version", "VERSION.txt", "version.txt", "RELEASE")
 VERSION_LIMIT = 4096
 LISTS_LIMIT = 256 << 20
 """All file lists of dpkg together; a full desktop has about 40 MB of them."""
 FOLDERS_LIMIT = 500
-DISTRIBUTIONS_LIMIT = 20_000
 
-_PYTHON = re.compile(r"python3(?:\.[0-9]{1,3})?")
-_DISTRIBUTION = re.compile(
-    r"([A-Za-z0-9][A-Za-z0-9._]{0,127})-([A-Za-z0-9][A-Za-z0-9.!+_]{0,63})\.dist-info"
-)
 _VERSION = re.compile(r"[vV]?([0-9][A-Za-z0-9.+~_-]{0,63})")
 _NAMED = re.compile(r"(.+?)[-_]v?([0-9]+(?:\.[0-9A-Za-z+~]+)+)")
 
 
 def read_applications(evidence: Evidence, known: Findings) -> Findings:
-    """Python distributions as packages of type pypi, folders of /opt as applications."""
+    """The folders of /opt that no package owns."""
     unknowns: list[Unknown] = []
-    packages: list[Package] = []
     applications: list[Application] = []
     folders = _unowned(evidence, unknowns)
-    for prefix in (LOCAL, *(f"{OPT}/{name}" for name in folders)):
-        try:
-            room = DISTRIBUTIONS_LIMIT + 1 - len(packages)
-            packages.extend(islice(_distributions(evidence, prefix), room))
-            if len(packages) > DISTRIBUTIONS_LIMIT:
-                raise TooLarge(where=prefix, why=f"more than {DISTRIBUTIONS_LIMIT} distributions")
-        except TooLarge as error:
-            unknowns.append(unknown(error, prefix))
-            break
-        except Unreadable as error:
-            unknowns.append(unknown(error, prefix))
     for name in folders:
         try:
             applications.append(_application(evidence, name))
         except Unreadable as error:
             unknowns.append(unknown(error, f"{OPT}/{name}"))
-    return Findings(
-        packages=tuple(packages), applications=tuple(applications), unknowns=tuple(unknowns)
-    )
+    return Findings(applications=tuple(applications), unknowns=tuple(unknowns))
 
 
 def _unowned(evidence: Evidence, unknowns: list[Unknown]) -> list[str]:
@@ -115,30 +91,3 @@ def _application(evidence: Evidence, name: str) -> Application:
     if named:
         return Application(name=named[1], version=named[2], where=path)
     return Application(name=name, version="", where=path)
-
-
-def _distributions(evidence: Evidence, prefix: str) -> Iterator[Package]:
-    """The Python distributions under a prefix; name and version stand in the folder's name, so the
-    listing is the witness."""
-    for python in evidence.names(f"{prefix}/lib"):
-        if not _PYTHON.fullmatch(python):
-            continue
-        for kind in ("dist-packages", "site-packages"):
-            folder = f"{prefix}/lib/{python}/{kind}"
-            for entry in evidence.names(folder):
-                match = _DISTRIBUTION.fullmatch(entry)
-                if match:
-                    name = re.sub(r"[-_.]+", "-", match[1]).lower()
-                    yield _python_package(name, match[2], f"{folder}/{entry}")
-
-
-def _python_package(name: str, version: str, where: str) -> Package:
-    return Package(
-        type="pypi",
-        name=name,
-        version=version,
-        source=name,
-        source_version=version,
-        purl=package_url("pypi", name, version),
-        where=where,
-    )

@@ -14,7 +14,7 @@ from regild.model.content import Unknown, Witness
 from regild.model.digest import sha256_of
 
 if TYPE_CHECKING:
-    from regild.image.tree import Guest, Mount, Node
+    from regild.image.tree import Guest, Mount, Node, NodeKind
 
 NAMES_LIMIT = 20_000
 """Entries of one folder that describing looks at; /usr/bin of a full desktop has about 3,000."""
@@ -70,6 +70,23 @@ class Evidence:
             raise TooLarge(where=path, why=f"the folder holds more than {NAMES_LIMIT} names")
         self._note(path.rstrip("/") + "/", _listing(names))
         return names
+
+    def entries(self, path: str) -> tuple[tuple[str, NodeKind], ...]:
+        """The names in a folder with what they are; not noted, and none where there is no folder.
+
+        Raises: the errors of the tree.
+        """
+        try:
+            return self._tree.entries(path)
+        except MissingFile:
+            return ()
+
+    def part(self, path: str, offset: int, count: int) -> bytes:
+        """Some bytes of a file that planning does not depend on; not noted.
+
+        Raises: MissingFile and the other errors of the tree.
+        """
+        return self._tree.part(path, offset, count)
 
     def find(self, path: str) -> Node | None:
         """What a path is; not noted, since it says nothing of the content."""

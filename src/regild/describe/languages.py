@@ -1,35 +1,52 @@
-"""Software that came past the package manager: Node.js packages (package.json, npm's hidden
-lockfile), Ruby gems (specifications), snaps and flatpaks.
+"""Software that came past the package manager, in its own language's way: Python distributions,
+packages of npm, gems, Java archives, and Go programs.
 
-Looked at are only places that no distribution's package owns, by their listings and at most one
-small file for each package; the tree is not searched.
+One walk (`regild.describe.walk`) serves all of them. Names and versions come from listings where
+they can, else from the one small file of each package that says so.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from regild.describe.evidence import Evidence, Unreadable, unknown
 from regild.describe.findings import Findings
+from regild.describe.go_programs import read_go
+from regild.describe.jars import ENDINGS, as_file, read_jar
+from regild.describe.walk import Folder, walk
 from regild.errors import Malformed, TooLarge
-from regild.model.content import Application, Package, Unknown
+from regild.model.content import Package, Unknown
 from regild.model.purl import package_url
 
-NODE = "/usr/local/lib/node_modules"
+NODE = "node_modules"
 OPT = "/opt"
-GEMS = ("/var/lib/gems", "/usr/local/lib/ruby/gems")
-SNAPS = "/var/lib/snapd/snaps"
-FLATPAKS = ("/var/lib/flatpak/app", "/var/lib/flatpak/runtime")
 
-PACKAGES_LIMIT = 20_000
+PACKAGES_LIMIT = 50_000
 FILES_LIMIT = 2_000
-"""How many package.json are read one by one where npm left no lockfile."""
+"""How many package.json of one folder are read one by one where npm left no lockfile."""
+NESTED_LIMIT = 8
+JARS_LIMIT = 5_000
+PROGRAMS_LIMIT = 20_000
+"""Files that could be programs, of which the first bytes are read."""
+PROGRAM_BYTES_MIN = 256 << 10
+"""Go's runtime alone takes more."""
 LOCK_LIMIT = 16 << 20
 JSON_LIMIT = 1 << 20
+
+NO_PROGRAMS = frozenset(
+    {
+        *("a", "bz2", "c", "class", "conf", "cpp", "css", "csv", "d", "db", "deb", "gif", "go"),
+        *("gz", "h", "html", "ico", "jar", "jpg", "js", "json", "log", "md", "mo", "o", "pdf"),
+        *("php", "pl", "png", "po", "ps1", "py", "pyc", "rb", "rpm", "rst", "sh", "so", "sql"),
+        *("svg", "tar", "tgz", "ts", "ttf", "txt", "war", "woff", "woff2", "xml", "xz", "yaml"),
+        *("yml", "zip", "zst"),
+    }
+)
+"""Endings of files that are not looked into."""
 
 _LOCK = ".package-lock.json"
 _NODE_NAME = re.compile(r"(?:@[A-Za-z0-9._~-]{1,100}/)?[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,213}")
@@ -38,61 +55,141 @@ _GEM = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{0,127}?)-(?P<version>[0-9][A-Za-z0-9]*(?:\.[A-Za-z0-9]+)*)"
     r"(?:-[a-z][a-z0-9_.-]{0,63})?\.gemspec"
 )
-_RUBY = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){1,2}")
-_SNAP = re.compile(r"([a-z0-9][a-z0-9_-]{0,63})_x?([0-9]{1,9})\.snap")
-_FLATPAK = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){1,30}")
+_DISTRIBUTION = re.compile(
+    r"([A-Za-z0-9][A-Za-z0-9._]{0,127})-([A-Za-z0-9][A-Za-z0-9.!+_]{0,63}?)"
+    r"(?:\.dist-info|(?:-py[0-9.]{1,8})?(?:-[a-z0-9_-]{1,60})?\.egg-info)"
+)
 
 
 def read_languages(evidence: Evidence, known: Findings) -> Findings:
-    """Packages of npm and gem, and applications of snap and flatpak."""
-    unknowns: list[Unknown] = []
-    packages: list[Package] = []
-    applications: list[Application] = []
+    """Packages of types pypi, npm, gem, maven and golang."""
+    found = _Found(evidence)
     # The folders of /opt that are nobody's were found before, as applications.
-    folders = [f"{OPT}/{one.where.split('/')[2]}" for one in known.applications]
-    trees = (NODE, *(f"{folder}/node_modules" for folder in folders))
-    found: list[tuple[str, Callable[[Evidence, str], Iterator[Package]]]] = [
-        *((path, _node) for path in trees),
-        *((path, _gems) for path in GEMS),
+    unowned = [
+        f"{OPT}/{one.where.split('/')[2]}"
+        for one in known.applications
+        if one.where.startswith(f"{OPT}/")
     ]
-    for path, read in found:
-        try:
-            packages.extend(islice(read(evidence, path), PACKAGES_LIMIT + 1 - len(packages)))
-            if len(packages) > PACKAGES_LIMIT:
-                raise TooLarge(where=path, why=f"there are more than {PACKAGES_LIMIT} packages")
-        except Unreadable as error:
-            unknowns.append(unknown(error, path))
-    for path, list_ in ((SNAPS, _snaps), *((path, _flatpaks) for path in FLATPAKS)):
-        try:
-            applications.extend(list_(evidence, path))
-        except Unreadable as error:
-            unknowns.append(unknown(error, path))
-    return Findings(
-        packages=tuple(dict.fromkeys(packages)),
-        applications=tuple(applications),
-        unknowns=tuple(unknowns),
-    )
+    for folder in walk(evidence, unowned, found.unknowns):
+        found.look(folder)
+        if len(found.packages) > PACKAGES_LIMIT:
+            why = f"there are more than {PACKAGES_LIMIT} packages; others are not known"
+            found.unknowns.append(Unknown(folder.path, why))
+            break
+    return Findings(packages=tuple(found.packages), unknowns=tuple(found.unknowns))
 
 
-def _node(evidence: Evidence, folder: str) -> Iterator[Package]:
-    """What npm put into a folder: by its lockfile, else package by package."""
-    names = evidence.names(folder)
-    if _LOCK in names:
-        yield from _locked(evidence, folder)
-        return
-    files = 0
-    for name in names:
+class _Found:
+    """What the walk came upon so far."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._jars = self._programs = 0
+        self.packages: dict[Package, None] = {}
+        self.unknowns: list[Unknown] = []
+
+    def look(self, folder: Folder) -> None:
+        """Let every reader see a folder."""
+        names = (*folder.folders, *folder.files)
+        if any(_DISTRIBUTION.fullmatch(name) for name in names):
+            self._take(folder.path, lambda: _distributions(self._evidence, folder.path))
+        if folder.name in ("specifications", "default") and any(map(_GEM.fullmatch, folder.files)):
+            self._take(folder.path, lambda: _gems(self._evidence, folder.path))
+        if folder.name == NODE:
+            self._take(folder.path, lambda: self._node(folder.path))
+        elif NODE in folder.folders:
+            inner = f"{folder.path}/{NODE}"
+            self._take(inner, lambda: self._node(inner))
+        for name in folder.files:
+            path = f"{folder.path}/{name}"
+            if name.endswith(ENDINGS):
+                self._take(path, partial(self._jar, path))
+            elif name.rpartition(".")[2].lower() not in NO_PROGRAMS:
+                self._take(path, partial(self._program, path))
+
+    def _take(self, path: str, read: Callable[[], Iterable[Package]]) -> None:
+        """Keep what a reader finds; from what it cannot read on, it is unknown."""
+        try:
+            for package in read():
+                self.packages.setdefault(package)
+        except Unreadable as error:
+            self.unknowns.append(unknown(error, path))
+
+    def _jar(self, path: str) -> Iterator[Package]:
+        node = self._evidence.find(path)
+        if node is None or not node.bytes:
+            return
+        self._jars += 1
+        if self._jars > JARS_LIMIT:
+            raise TooLarge(where=path, why=f"there are more than {JARS_LIMIT} archives")
+        part = self._evidence.part
+        file = as_file(lambda offset, count: part(path, offset, count), node.bytes)
+        yield from read_jar(file, node.bytes, path)
+
+    def _program(self, path: str) -> Iterator[Package]:
+        self._programs += 1
+        if self._programs == PROGRAMS_LIMIT + 1:
+            raise TooLarge(where=path, why=f"it is one of more than {PROGRAMS_LIMIT} programs")
+        if self._programs > PROGRAMS_LIMIT:
+            return
+        node = self._evidence.find(path)
+        if node is not None and node.bytes >= PROGRAM_BYTES_MIN and node.mode & 0o111:
+            yield from read_go(lambda at, count: self._evidence.part(path, at, count), path)
+
+    def _node(self, folder: str, depth: int = 0) -> Iterator[Package]:
+        """What npm put into a folder: by its lockfile, else package by package."""
+        if _LOCK in self._evidence.names(folder):
+            yield from _locked(self._evidence, folder)
+            return
+        for path in _node_folders(self._evidence, folder):
+            try:
+                content = self._evidence.find_bytes(f"{path}/package.json", JSON_LIMIT)
+                if content is None:
+                    continue
+                stated = _object(content, f"{path}/package.json")
+                yield _node_package(stated.get("name"), stated.get("version"), path)
+                inner = f"{path}/{NODE}"
+                if depth < NESTED_LIMIT and self._evidence.find(inner) is not None:
+                    yield from self._node(inner, depth + 1)
+            except Unreadable as error:
+                self.unknowns.append(unknown(error, path))
+
+
+def _distributions(evidence: Evidence, folder: str) -> Iterator[Package]:
+    """Python distributions (core metadata specifications, "Recording installed projects"); name
+    and version stand in the folder's name, so the listing is the witness."""
+    for entry in evidence.names(folder):
+        match = _DISTRIBUTION.fullmatch(entry)
+        if match:
+            name = re.sub(r"[-_.]+", "-", match[1]).lower()
+            url = package_url("pypi", name, match[2])
+            yield _package("pypi", name, match[2], url, f"{folder}/{entry}")
+
+
+def _gems(evidence: Evidence, folder: str) -> Iterator[Package]:
+    """Gems; name and version stand in the file's name."""
+    for name in evidence.names(folder):
+        gem = _GEM.fullmatch(name)
+        if gem:
+            url = package_url("gem", gem["name"], gem["version"])
+            yield _package("gem", gem["name"], gem["version"], url, f"{folder}/{name}")
+
+
+def _node_folders(evidence: Evidence, folder: str) -> Iterator[str]:
+    """The folders of packages; those with a scope stand in a folder of it.
+
+    Raises: TooLarge.
+    """
+    count = 0
+    for name in evidence.names(folder):
         if name.startswith("."):
             continue
         scope = evidence.names(f"{folder}/{name}") if name.startswith("@") else ("",)
-        for path in (f"{folder}/{name}/{part}".rstrip("/") for part in scope):
-            files += 1
-            if files > FILES_LIMIT:
+        for part in scope:
+            count += 1
+            if count > FILES_LIMIT:
                 raise TooLarge(where=folder, why=f"it holds more than {FILES_LIMIT} packages")
-            content = evidence.find_bytes(f"{path}/package.json", JSON_LIMIT)
-            if content is not None:
-                stated = _object(content, f"{path}/package.json")
-                yield _node_package(stated.get("name"), stated.get("version"), path)
+            yield f"{folder}/{name}/{part}".rstrip("/")
 
 
 def _locked(evidence: Evidence, folder: str) -> Iterator[Package]:
@@ -127,19 +224,6 @@ def _node_package(name: object, version: object, where: str) -> Package:
     return _package("npm", name, version, url.replace("/@", "/%40"), where)
 
 
-def _gems(evidence: Evidence, folder: str) -> Iterator[Package]:
-    """The gems of every Ruby below a folder; name and version stand in the file's name."""
-    for ruby in evidence.names(folder):
-        if not _RUBY.fullmatch(ruby):
-            continue
-        for name in evidence.names(f"{folder}/{ruby}/specifications"):
-            gem = _GEM.fullmatch(name)
-            if gem:
-                where = f"{folder}/{ruby}/specifications/{name}"
-                url = package_url("gem", gem["name"], gem["version"])
-                yield _package("gem", gem["name"], gem["version"], url, where)
-
-
 def _package(type: str, name: str, version: str, url: str, where: str) -> Package:
     return Package(
         type=type,
@@ -150,20 +234,3 @@ def _package(type: str, name: str, version: str, url: str, where: str) -> Packag
         purl=url,
         where=where,
     )
-
-
-def _snaps(evidence: Evidence, folder: str) -> Iterator[Application]:
-    """Each snap once; its file says a revision and no version."""
-    newest: dict[str, tuple[int, str]] = {}
-    for name in evidence.names(folder):
-        snap = _SNAP.fullmatch(name)
-        if snap:
-            newest[snap[1]] = max(newest.get(snap[1], (-1, "")), (int(snap[2]), name))
-    for name, (_, file) in newest.items():
-        yield Application(name=name, version="", where=f"{folder}/{file}")
-
-
-def _flatpaks(evidence: Evidence, folder: str) -> Iterator[Application]:
-    for name in evidence.names(folder):
-        if _FLATPAK.fullmatch(name):
-            yield Application(name=name, version="", where=f"{folder}/{name}")

@@ -27,6 +27,7 @@ from regild.describe.pacman import read_pacman
 from regild.describe.rpm import read_rpm
 from regild.describe.rpm_settings import read_rpm_settings
 from regild.describe.rpm_sources import read_rpm_sources
+from regild.describe.stores import read_stores
 from regild.describe.windows import read_windows
 from regild.errors import NoPackageDatabase, NothingRead
 from regild.model.content import Content, Unknown
@@ -61,19 +62,21 @@ READERS: tuple[Reader, ...] = (
     read_rpm_sources,
     read_kernels,
     read_applications,
+    read_stores,
     read_languages,
 )
 """In order: each may build on what stands above it."""
 
 
-def describe_guest(guest: Guest) -> Content:
-    """Everything that a guest's files say about its software, the same for the same files.
+def describe_guest(guest: Guest, languages: bool = True) -> Content:
+    """Everything that a guest's files say about its software, the same for the same files; without
+    `languages` the packages of programming languages are left out.
 
     Raises: NothingRead when there is neither an os-release nor a package database.
     """
     evidence = Evidence(guest)
     found = Findings(unknowns=tuple(guest.unknowns))
-    for reader in READERS:
+    for reader in READERS if languages else [one for one in READERS if one is not read_languages]:
         found = found.merged(reader(evidence, found))
     if found.platform is None and not found.databases:
         raise NothingRead(where="the guest", why=_why_nothing(found))

@@ -177,6 +177,14 @@ class Filesystem:
         """
         return tuple(sorted(self._children(folder)))
 
+    def kinds(self, folder: Item) -> Iterator[tuple[str, NodeKind]]:
+        """The names in a directory with what they are, as the directory itself says.
+
+        Raises: Malformed, TooLarge.
+        """
+        for name, item in self._children(folder).items():
+            yield name, KINDS.get(item.type, "other")
+
     def node(self, item: Item) -> Node:
         """What an entry is.
 
@@ -235,16 +243,22 @@ class Filesystem:
                 raise Malformed(where=path, why=f"{len(content)} of {size} bytes can be read")
             return bytes(content)
 
-    def head(self, item: Item, count: int) -> bytes:
-        """The first bytes of a file, however large it is.
+    def part(self, item: Item, offset: int, count: int) -> bytes:
+        """Up to `count` bytes of a file from `offset` on, however large it is.
 
         Raises: Malformed, UnsupportedFilesystem.
         """
         with self._within(LOOK_BUDGET_BYTES):
-            source = self._reader.open_file(self._reader.stat(item))
+            item = self._reader.stat(item)
+            if item.type != EntryType.FILE:
+                raise Malformed(where=self.volume.name, why=f"{item.name!r} is no file")
+            self._access.allow(LOOK_BUDGET_BYTES + (item.size or 0) // 32)
+            source = self._reader.open_file(item)
+            self._access.allow(LOOK_BUDGET_BYTES + 8 * count)
             if isinstance(source, RandomAccess):
-                return bytes(source.read_at(0, count))
+                return bytes(source.read_at(offset, count))
             with source.open() as stream:
+                stream.seek(offset)
                 return bytes(stream.read(count))
 
     @property

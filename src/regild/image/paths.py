@@ -12,7 +12,7 @@ from fs_explorer.tree import Node as Item
 
 from regild.errors import Malformed, MissingFile
 from regild.image.filesystems import Filesystem
-from regild.image.tree import Node
+from regild.image.tree import Node, NodeKind
 
 MAX_LINKS = 40
 """MAXSYMLINKS of the Linux kernel."""
@@ -67,6 +67,28 @@ class MountedTree:
             raise MissingFile(where=path, why="it is not a directory")
         mounted = {parts[-1] for parts in self._mounts if parts and parts[:-1] == place.parts}
         return tuple(sorted({*place.filesystem.names(place.item), *mounted}))
+
+    def entries(self, path: str) -> tuple[tuple[str, NodeKind], ...]:
+        """The names in a directory with what they are (see `regild.image.tree.Tree.entries`).
+
+        Raises: MissingFile, TooLarge, Malformed.
+        """
+        place = self._existing(path)
+        if not place.filesystem.is_folder(place.item):
+            raise MissingFile(where=path, why="it is not a directory")
+        found = dict(place.filesystem.kinds(place.item))
+        for parts in self._mounts:
+            if parts and parts[:-1] == place.parts:
+                found[parts[-1]] = "directory"
+        return tuple(sorted(found.items()))
+
+    def part(self, path: str, offset: int, count: int) -> bytes:
+        """Some bytes of a file (see `regild.image.tree.Tree.part`).
+
+        Raises: MissingFile, Malformed.
+        """
+        place = self._existing(path)
+        return place.filesystem.part(place.item, offset, count)
 
     def find(self, path: str) -> Node | None:
         """What stands at a path, or None; a symlink at its end is not followed.

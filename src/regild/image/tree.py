@@ -54,6 +54,18 @@ class Tree(Protocol):
         Raises: Malformed.
         """
 
+    def entries(self, path: str) -> tuple[tuple[str, NodeKind], ...]:
+        """The names in a directory with what they are, sorted; only its own blocks are read.
+
+        Raises: as `names`.
+        """
+
+    def part(self, path: str, offset: int, count: int) -> bytes:
+        """Up to `count` bytes of a file from `offset` on; less only at its end.
+
+        Raises: as `read`.
+        """
+
 
 class Mount(Value, frozen=True):
     """A volume's place in the tree."""

@@ -74,7 +74,7 @@ def _ntfs(filesystem: Filesystem) -> tuple[str, ...]:
         whys.append("it is marked as dirty; chkdsk has to look at it")
     try:
         found = filesystem.child(filesystem.root, "hiberfil.sys")
-        head = filesystem.head(found, 4) if found is not None else b""
+        head = filesystem.part(found, 0, 4) if found is not None else b""
     except RegildError as error:
         return (*whys, f"whether Windows sleeps on it cannot be read: {error}")
     if head in _HIBERNATED:

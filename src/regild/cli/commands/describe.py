@@ -16,6 +16,7 @@ from regild.cli.options import (
     FromSbom,
     Json,
     KeyFile,
+    Languages,
     Sbom,
     SbomFormat,
     Strip,
@@ -56,6 +57,7 @@ def describe(
     from_sbom: FromSbom = None,
     strip: Strip = False,
     basis: BasisOption = "disk",
+    languages: Languages = True,
     force: Force = False,
     key_file: KeyFile = None,
     follow: Follow = None,
@@ -72,6 +74,8 @@ def describe(
     from regild.image.keys import read_keys
 
     _check_use(images, output, sbom, sbom_format, from_sbom, strip, basis)
+    if not languages and output is not None:
+        raise UsageError(what="a descriptor says everything: --no-languages does not go with -o")
     keys = read_keys(key_file or ())
     with open_progress(live=not debug) as progress:
         if output is not None and strip:
@@ -86,7 +90,7 @@ def describe(
 
             answer = inscribe(images[0], output, sbom, force, progress, sbom_format, keys)
             return _outcome([answer], ())
-        return _described(images, basis, progress, keys)
+        return _described(images, basis, progress, keys, languages)
 
 
 def _check_use(
@@ -128,7 +132,9 @@ def _stripped(image: Path, output: Path, force: bool, progress: Progress) -> Out
     return Outcome(answer=answer, text=lambda width: strip_text(answer, width))
 
 
-def _described(images: list[Path], basis: str, progress: Progress, keys: Keys) -> Outcome:
+def _described(
+    images: list[Path], basis: str, progress: Progress, keys: Keys, languages: bool
+) -> Outcome:
     """Describe each image; one that cannot be read does not keep the others from it."""
     from regild.agent.claim import describe_claims
     from regild.agent.many import describe_many, spread
@@ -142,7 +148,7 @@ def _described(images: list[Path], basis: str, progress: Progress, keys: Keys) -
             except RegildError as error:
                 found[image] = error
     rest = tuple(image for image in paths if not found.get(image))
-    found.update(zip(rest, describe_many(rest, progress, keys), strict=True))
+    found.update(zip(rest, describe_many(rest, progress, keys, languages), strict=True))
     answers: list[DescribeAnswer | RegildError] = []
     for image in paths:
         answer = found[image]
