@@ -9,9 +9,12 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from regild.feeds.advisories.read import Known, read_advisories
+from regild.feeds.advisories.words import read_severity
 from regild.feeds.archives import fetch_archives
 from regild.feeds.changelog import find_changelog, read_cves
+from regild.feeds.feed import Offers
 from regild.feeds.policy import SitePolicy
+from regild.model.advisory import gravest
 from regild.model.content import Content
 from regild.model.plan import Plan, Step
 from regild.model.progress import Progress
@@ -43,10 +46,34 @@ def with_evidence(
     Raises: as `fetch_archives`.
     """
     plan = advised(plan, content, known)
-    if plan.steps and not is_covered(content, known):
+    # Of the families only Debian's packages hold their changelogs as files.
+    if plan.steps and content.planning.type == "deb" and not is_covered(content, known):
         progress.step("Looking into the changelogs")
         plan = with_mentions(plan, content, policy, cache, progress)
     return with_exploited(plan, known)
+
+
+def with_notices(plan: Plan, available: Offers) -> Plan:
+    """The plan with the advisories that its repositories themselves hold."""
+    return replace(plan, steps=tuple(_noticed(step, available) for step in plan.steps))
+
+
+def _noticed(step: Step, available: Offers) -> Step:
+    """A step with every advisory between the version before and the one after."""
+    if step.action != "upgrade":
+        return step
+    told = [one for one in available.notices(step.name, step.was, step.becomes) if one.id]
+    grave = [one for one in told if one.type == "security" or one.cves]
+    if not grave:
+        return step
+    return replace(
+        step,
+        security=True,
+        fixes=tuple(dict.fromkeys(cve for one in grave for cve in one.cves)),
+        advisories=tuple(dict.fromkeys(one.id for one in grave)),
+        severity=gravest(tuple(read_severity(one.severity) for one in grave)),
+        evidence=grave[0].id,
+    )
 
 
 def with_mentions(

@@ -16,16 +16,14 @@ from regild.agent.intake import open_image
 from regild.agent.site import Site, policy_of
 from regild.errors import SourceRefused
 from regild.feeds.advisories.read import last_fetched
-from regild.feeds.apt import refresh
 from regild.feeds.available import release_address
+from regild.feeds.feed import is_fed, refresh, statements_of
 from regild.feeds.policy import SitePolicy, decide, signers_of
 from regild.feeds.seen import Seen, all_seen, find_seen
 from regild.image.keys import NO_KEYS, Keys
 from regild.model.answers import AdvisoryRow, FeedRow, FeedsAnswer
 from regild.model.content import Content, Source
 from regild.model.progress import Progress
-
-FORMS = ("InRelease", "Release")
 
 
 def list_feeds(content: Content | None, image: str, site: Site, now: datetime) -> FeedsAnswer:
@@ -50,7 +48,7 @@ def refresh_feeds(
     Raises: the errors of `feeds`.
     """
     policy = policy_of(site)
-    if content is not None and any(one.type == "apt" and one.enabled for one in content.sources):
+    if content is not None and is_fed(content):
         refresh(content, policy, site.cache, now, progress)
     with open_known(policy, site.cache, now, progress, anew=True) as known:
         read = {one.place: one for one in known.feeds}
@@ -84,10 +82,10 @@ def _row(source: Source, image: str, policy: SitePolicy, cache: Path, now: datet
         enabled=source.enabled,
         signers=signers_of(source.uri, policy),
     )
-    top = release_address(source) if source.type == "apt" else source.uri
+    top = release_address(source) if source.type == "apt" else f"{source.uri.rstrip('/')}/"
     try:
         place = decide(top, policy)[0].url
-        readings = [one.url for name in FORMS for one in decide(top + name, policy)]
+        readings = [one.url for name in statements_of(source) for one in decide(top + name, policy)]
     except SourceRefused as error:
         return replace(told, why=error.why)
     seen = next(filter(None, (find_seen(cache, one) for one in readings)), None)

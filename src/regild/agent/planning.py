@@ -9,17 +9,16 @@ from pathlib import Path
 from msgspec.structs import asdict, replace
 
 from regild.agent.claim import read_claims
-from regild.agent.evidence import open_known, with_evidence
+from regild.agent.evidence import open_known, with_evidence, with_notices
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
 from regild.agent.site import Site, policy_of
 from regild.agent.verify import DOUBTED
 from regild.describe.reader import require_planning
 from regild.errors import IntegrityError, UnsupportedError
-from regild.feeds.apt import refresh
 from regild.feeds.archives import fetch_archives
-from regild.feeds.available import Available
 from regild.feeds.deb import read_control
+from regild.feeds.feed import Offers, refresh
 from regild.feeds.policy import SitePolicy
 from regild.host.remote import address_of
 from regild.image.keys import NO_KEYS, Keys
@@ -48,7 +47,7 @@ class Planned:
     """A plan and what it takes to carry it out."""
 
     plan: Plan
-    available: Available
+    available: Offers
     site: Site
     policy: SitePolicy
 
@@ -137,13 +136,14 @@ def plan_content(
     progress.step("Working out what changes")
     allowed = with_maintenance(site.policy, maintenance)
     plan = _solved(content, basis, available, site.plan, allowed)
+    plan = with_notices(plan, available)
     with open_known(policy, site.cache, now, progress) as known:
         plan = with_evidence(plan, content, known, policy, site.cache, progress)
     return Planned(plan, available, site, policy)
 
 
 def _solved(
-    content: Content, basis: Basis, available: Available, wishes: Wishes, policy: Policy
+    content: Content, basis: Basis, available: Offers, wishes: Wishes, policy: Policy
 ) -> Plan:
     """The plan for a content, by libsolv."""
     with open_libsolv() as solve:

@@ -39,6 +39,9 @@ from regild.prove.receipt import make_receipt
 from regild.prove.vex import write_vex
 from regild.publish.assemble import Published
 
+CHANGED = ("deb",)
+"""The families of packages that can be changed; others are planned for."""
+
 
 def update(
     path: Path,
@@ -87,7 +90,7 @@ def check_known(inspected: Inspected) -> None:
 
     Raises: NoPackageDatabase, UnsupportedError.
     """
-    require_planning(inspected.content)
+    require_planning(inspected.content, CHANGED)
     mounted = {mount.volume.name for mount in inspected.guest.mounts}
     for unknown in inspected.guest.unknowns:
         if unknown.where.startswith("/") or unknown.where in mounted:

@@ -86,7 +86,7 @@ def describe_guest(guest: Guest, languages: bool = True) -> Content:
     return _content(found, guest, evidence)
 
 
-PLANNED = ("deb",)
+PLANNED = ("deb", "rpm")
 """The families of packages that can be planned for."""
 
 

@@ -15,7 +15,7 @@ from regild.feeds.release import ReleaseFile
 from regild.model.content import Source
 from regild.model.digest import Digest
 from regild.model.plan import Archive, FeedState, Step
-from regild.model.release import IndexFile, Release
+from regild.model.release import IndexFile, Notice, Release
 from regild.model.versions import debian_key
 
 
@@ -85,6 +85,10 @@ class Available:
         versions = {offer.version for _, offer in self._fitting(name, arch)}
         newest = max(versions, key=debian_key, default="")
         return self.find_release(name, newest, arch) if newest else None
+
+    def notices(self, name: str, was: str, becomes: str) -> Iterator[Notice]:
+        """None: repositories of apt hold no advisories."""
+        yield from ()
 
     def stanzas(self, steps: Iterable[Step]) -> dict[Digest, str]:
         """The signed index's entry of each step's package file, by the file's digest."""

@@ -22,7 +22,7 @@ KERNEL_BOOT_BYTES = 96 << 20
 """Room in /boot for a kernel and its initial RAM disk, with drivers for any machine: 46 MB measured
 for Debian 12, twice as a new one is written before the old one goes."""
 
-KERNELS = ("linux-image-[0-9]*",)
+KERNELS = ("linux-image-[0-9]*", "kernel", "kernel-core", "kernel-default")
 FILE_KIB = 4
 """KiB of Installed-Size for one file or folder of a new package: three quarters of the packages of
 a Debian 12 machine have more (1,125 packages, median 10, mean 32)."""

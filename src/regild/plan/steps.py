@@ -8,13 +8,13 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from regild.errors import PlanError, Unsolvable
-from regild.model.content import Content, Package
+from regild.model.content import Content
 from regild.model.digest import Digest, canonical, sha256_of
 from regild.model.plan import Basis, FeedState, Plan, Skipped, Step
-from regild.model.purl import debian_url
 from regild.model.release import IndexFile, Release
 from regild.model.versions import is_newer
-from regild.plan.method import choose_method
+from regild.plan.expected import expected_packages
+from regild.plan.family import Family, family_of
 from regild.plan.permit import check_names, check_plan, check_room, expand, rooms
 from regild.plan.policy import ASKED_WHY, EXCLUDED_WHY, HELD_WHY, POLICY_WHY, why_kept
 from regild.plan.sizes import growths
@@ -56,7 +56,7 @@ def make_plan(
     PlanTooLarge, DiskTooSmall, PlanError when the solver wants what no feed offers.
     """
     check_names(wishes, content)
-    names = {one.name for one in content.packages if one.type == "deb"}
+    names = {one.name for one in content.packages if one.type == content.planning.type}
     reasons = _reasons_to_hold(wishes, policy, content, names)
     request = Request(
         content.planning,
@@ -67,12 +67,13 @@ def make_plan(
         wishes.autoremove,
         policy.phased,
     )
-    moves, kept, told = _solved(request, content, available, solve)
+    moves, kept, told = _solved(request, content, solve)
     reasons = {**told, **reasons}
     holds = request.holds
     releases = {move: _release(move, available) for move in moves}
     present = _names_after(content, moves)
-    steps = tuple(_step(move, releases, present, reasons) for move in moves)
+    type = content.planning.type
+    steps = tuple(_step(move, type, releases, present, reasons) for move in moves)
     held = {one.name for one in content.packages if one.hold}
     kept |= _held_back(content, {*holds, *held}, moves, available)
     skipped = tuple(_skipped(name, content, available, reasons) for name in sorted(kept))
@@ -106,7 +107,7 @@ def _reasons_to_hold(
 
 
 def _solved(
-    request: Request, content: Content, available: Available, solve: Solver
+    request: Request, content: Content, solve: Solver
 ) -> tuple[tuple[Move, ...], set[str], dict[str, str]]:
     """What changes, sorted, the names of what is kept back, and the solver's reasons.
 
@@ -114,13 +115,13 @@ def _solved(
 
     Raises: Unsolvable.
     """
+    family = family_of(content.planning.type)
     for _ in range(ROUNDS_LIMIT):
         transaction = solve(request)
         moves = tuple(_settled(move, content) for move in transaction.moves)
-        present = _names_after(content, moves)
-        unwanted = {move.name for move in moves if choose_method(move.name, present)[0] == "boot"}
+        unwanted = _unwanted(moves, content, family)
         if not unwanted:
-            order = sorted(moves, key=lambda one: (one.name, one.arch))
+            order = sorted(moves, key=lambda one: (one.name, one.arch, one.becomes, one.was))
             return tuple(order), {*transaction.kept}, transaction.reasons
         if unwanted <= {*request.forbidden, *request.holds}:
             break
@@ -133,16 +134,26 @@ def _solved(
     raise Unsolvable(where="the image", why=why)
 
 
+def _unwanted(moves: tuple[Move, ...], content: Content, family: Family) -> set[str]:
+    """Names of what takes the booted machine, where a plan leaves that out."""
+    if not family.leaves_boot:
+        return set()
+    present = _names_after(content, moves)
+    return {one.name for one in moves if family.choose_method(one.name, present)[0] == "boot"}
+
+
 def _booted_for(content: Content) -> tuple[str, ...]:
     """Names of the installed packages that can be changed on the booted machine only."""
-    names = _names_after(content, ())
-    return tuple(sorted(name for name in names if choose_method(name, names)[0] == "boot"))
+    family = family_of(content.planning.type)
+    names = _names_after(content, ()) if family.leaves_boot else frozenset()
+    return tuple(sorted(name for name in names if family.choose_method(name, names)[0] == "boot"))
 
 
 def _names_after(content: Content, moves: tuple[Move, ...]) -> frozenset[str]:
     """Names of the guest's packages once the moves are made."""
     gone = {move.name for move in moves if move.action == "remove"}
-    kept = {one.name for one in content.packages if one.type == "deb" and one.name not in gone}
+    mine = (one.name for one in content.packages if one.type == content.planning.type)
+    kept = {name for name in mine if name not in gone}
     return frozenset({*kept, *(move.name for move in moves if move.action != "remove")})
 
 
@@ -152,42 +163,13 @@ def _settled(move: Move, content: Content) -> Move:
     native = content.planning.architectures[:1]
     if move.action != "remove" or move.arch:
         return move
-    mine = [one.arch for one in content.packages if (one.type, one.name) == ("deb", move.name)]
-    arch = next((arch for arch in mine if arch in (*native, "all")), move.arch)
+    type = content.planning.type
+    mine = [one.arch for one in content.packages if (one.type, one.name) == (type, move.name)]
+    fitting = (*native, family_of(type).any_arch)
+    arch = next((arch for arch in mine if arch in fitting), move.arch)
     return replace(move, arch=arch)
 
 
-def expected_packages(content: Content, steps: tuple[Step, ...]) -> tuple[Package, ...]:
-    """The package list after the steps: what describing the result must show."""
-    packages = {(one.type, one.name, one.arch): one for one in content.packages}
-    native = content.planning.architectures[:1]
-    for step in steps:
-        # A package may become one for all architectures, or stop being one.
-        same = (step.arch, *native, "all") if step.arch in (*native, "all") else (step.arch,)
-        found = [packages.pop((step.type, step.name, arch), None) for arch in dict.fromkeys(same)]
-        if step.action != "remove":
-            before = next(filter(None, found), None)
-            packages[step.type, step.name, step.arch] = _installed(before, step, content)
-    return tuple(packages[key] for key in sorted(packages))
-
-
-def _installed(before: Package | None, step: Step, content: Content) -> Package:
-    """A package after its step; a new one is there for another's sake, as apt marks it."""
-    start = before or Package(
-        type=step.type, name=step.name, version="", auto=True, where=DPKG_STATUS
-    )
-    return replace(
-        start,
-        version=step.becomes,
-        arch=step.arch,
-        source=step.source,
-        source_version=step.source_version,
-        purl=debian_url(step.name, step.becomes, step.arch, content.platform),
-        state="installed",
-    )
-
-
-DPKG_STATUS = "/var/lib/dpkg/status"
 ROUNDS_LIMIT = 5
 
 
@@ -203,17 +185,19 @@ def _release(move: Move, available: Available) -> Release | None:
 
 def _step(
     move: Move,
+    type: str,
     releases: dict[Move, Release | None],
     present: frozenset[str],
     reasons: dict[str, str],
 ) -> Step:
     release = releases[move]
-    method, method_why = choose_method(move.name, present)
+    method, method_why = family_of(type).choose_method(move.name, present)
     if release is None:
         why = reasons.get(move.name, "it conflicts with an upgrade")
-        step = Step("remove", move.name, move.arch, move.was, why=why)
+        step = Step("remove", move.name, move.arch, move.was, type=type, why=why)
         return replace(step, method=method, method_why=method_why)
     return Step(
+        type=type,
         action=move.action,
         name=move.name,
         arch=move.arch,
@@ -250,10 +234,10 @@ def _held_back(
     moving = {move.name for move in moves}
     found = set()
     for one in content.packages:
-        if one.type != "deb" or one.name in moving or one.name not in holds:
+        if one.type != content.planning.type or one.name in moving or one.name not in holds:
             continue
         newest = available.find_newest(one.name, one.arch)
-        if newest is not None and is_newer("deb", newest.version, one.version):
+        if newest is not None and is_newer(one.type, newest.version, one.version):
             found.add(one.name)
     return found
 
@@ -262,8 +246,10 @@ def _skipped(name: str, content: Content, available: Available, reasons: dict[st
     installed = next((one for one in content.packages if one.name == name), None)
     arch = installed.arch if installed else ""
     newest = available.find_newest(name, arch)
-    method, why = choose_method(name, _names_after(content, ()))
-    kept = why_kept(name, reasons, why if method == "boot" else "")
+    family = family_of(content.planning.type)
+    method, why = family.choose_method(name, _names_after(content, ()))
+    booted = why if method == "boot" and family.leaves_boot else ""
+    kept = why_kept(name, reasons, booted)
     return Skipped(name, kept, arch, newest.version if newest else "")
 
 

@@ -1,0 +1,85 @@
+"""Which feed speaks for which family of packages, as one literal table."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from regild.errors import UnsupportedError
+from regild.feeds.policy import SitePolicy
+from regild.model.content import Content, Source
+from regild.model.plan import FeedState
+from regild.model.progress import Progress
+from regild.model.release import IndexFile, Notice, Release
+
+
+class Offers(Protocol):
+    """What an image's repositories offer at one moment, verified."""
+
+    @property
+    def feeds(self) -> tuple[FeedState, ...]:
+        """The repositories as they were believed."""
+
+    @property
+    def indexes(self) -> tuple[IndexFile, ...]:
+        """What each of them offers, as a solver reads it."""
+
+    def find_release(self, name: str, version: str, arch: str) -> Release | None:
+        """One version of a package."""
+
+    def find_newest(self, name: str, arch: str) -> Release | None:
+        """The newest version of a package that any feed offers."""
+
+    def notices(self, name: str, was: str, becomes: str) -> Iterator[Notice]:
+        """The repositories' own advisories that an update of a package brings."""
+
+
+class Feed(NamedTuple):
+    """One kind of repository."""
+
+    source: str
+    """What `Source.type` calls it."""
+    module: str
+    """The module whose `refresh` reads it."""
+    statements: tuple[str, ...]
+    """Where its signed statement lies below a source's own folder, by preference."""
+
+
+FEEDS: dict[str, Feed] = {
+    "deb": Feed("apt", "regild.feeds.apt", ("InRelease", "Release")),
+    "rpm": Feed("rpm-md", "regild.feeds.rpm", ("repodata/repomd.xml",)),
+}
+"""By the family of packages (`Planning.type`)."""
+
+
+def refresh(
+    content: Content, policy: SitePolicy, cache: Path, now: datetime, progress: Progress
+) -> Offers:
+    """What the image's own sources offer now, from whatever kind of repository they are.
+
+    Raises: UnsupportedError; as the `refresh` of each feed.
+    """
+    feed = FEEDS.get(content.planning.type)
+    if feed is None:
+        why = f"no feed is known for {content.planning.type or 'its'} packages"
+        raise UnsupportedError(where="the image", why=why)
+    found: Offers = importlib.import_module(feed.module).refresh(
+        content, policy, cache, now, progress
+    )
+    return found
+
+
+def is_fed(content: Content) -> bool:
+    """Whether an image names an enabled source that a feed here reads."""
+    feed = FEEDS.get(content.planning.type)
+    return feed is not None and any(
+        one.enabled and one.type == feed.source for one in content.sources
+    )
+
+
+def statements_of(source: Source) -> tuple[str, ...]:
+    """The places of a source's signed statement below its folder, by preference."""
+    return next((one.statements for one in FEEDS.values() if one.source == source.type), ("",))

@@ -1,0 +1,91 @@
+"""What differs between families of packages when a plan is written down, as one literal table;
+pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from regild.errors import UnsupportedError
+from regild.model.content import Platform
+from regild.model.plan import Method
+from regild.model.purl import debian_url, rpm_url
+from regild.plan.method import choose_method
+
+RPM_WHY = "packages of rpm are planned for, and not changed offline yet"
+
+Choose = Callable[[str, frozenset[str]], tuple[Method, str]]
+
+
+class Family(NamedTuple):
+    """One family of packages."""
+
+    database: str
+    """Where a new package will be listed, unless others of the guest are listed elsewhere."""
+    any_arch: str
+    """The architecture of packages that fit every one."""
+    url: Callable[[str, str, str, Platform], str]
+    """The package URL of a name, version and architecture."""
+    size_field: str
+    """The field of the planning state that holds a package's size, and the bytes of its unit."""
+    size_unit: int
+    choose_method: Choose
+    leaves_boot: bool = False
+    """What takes the booted machine is left out of a plan."""
+    several: bool = False
+    """Several versions of one package can be installed at once."""
+
+
+def _deb_method(name: str, present: frozenset[str]) -> tuple[Method, str]:
+    return choose_method(name, present)
+
+
+def _rpm_method(name: str, present: frozenset[str]) -> tuple[Method, str]:
+    return "boot", RPM_WHY
+
+
+def _rpm_url(name: str, version: str, arch: str, platform: Platform) -> str:
+    epoch, colon, release = version.rpartition(":")
+    return rpm_url(name, release, int(epoch) if colon else 0, arch, platform)
+
+
+FAMILIES: dict[str, Family] = {
+    "deb": Family(
+        "/var/lib/dpkg/status",
+        "all",
+        debian_url,
+        "Installed-Size",
+        1024,
+        _deb_method,
+        leaves_boot=True,
+    ),
+    "rpm": Family("/var/lib/rpm", "noarch", _rpm_url, "Size", 1, _rpm_method, several=True),
+}
+"""By purl type, which is also `Planning.type`."""
+
+
+def family_of(type: str) -> Family:
+    """What a family's plans are written with.
+
+    Raises: UnsupportedError.
+    """
+    if type not in FAMILIES:
+        raise UnsupportedError(where="the image", why=f"no plan is made for {type!r} packages")
+    return FAMILIES[type]
+
+
+def sizes_of(family: Family, status: str) -> Iterator[tuple[tuple[str, str, str], int]]:
+    """Installed size in bytes by package name, architecture and version, as a planning state has
+    it."""
+    names = {"Package": 0, "Architecture": 1, "Arch": 1, "Version": 2}
+    for paragraph in status.split("\n\n"):
+        key, size = ["", "", ""], 0
+        for line in paragraph.splitlines():
+            field, _, value = line.partition(": ")
+            if field in names:
+                key[names[field]] = value
+            elif field == family.size_field and value.strip().isdecimal():
+                size = int(value.strip()[:15]) * family.size_unit
+            elif family.several and field == "Provides":
+                break  # the relations come last, and there are many
+        yield (key[0], key[1], key[2]), size

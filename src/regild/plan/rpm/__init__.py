@@ -1,0 +1,1 @@
+"""libsolv asked as dnf asks it, for guests of rpm."""
