@@ -384,6 +384,31 @@ def run_rpm_file(content: bytes) -> None:
         raise AssertionError("nobody is trusted, and it was believed")
 
 
+def run_apk_index(content: bytes) -> None:
+    """Look for who signed an index of apk, and read it as if somebody had."""
+    from regild.feeds.apk import first_member, unpack_index, verify_index
+    from regild.model.apk_blocks import read_blocks, read_relations
+
+    with contextlib.suppress(RegildError):
+        verify_index(content, (), "the index")
+        raise AssertionError("nobody is trusted, and it was believed")
+    _, rest = first_member(content, 1 << 20, "the index")
+    text, _ = unpack_index(rest, "the index")
+    for block in read_blocks(text.decode(errors="replace"), "the index"):
+        list(read_relations(block.get("D", "")))
+
+
+def run_apk_settings(path: str, content: bytes) -> None:
+    """Describe a guest of apk that has these bytes in a place."""
+    from regild.describe.reader import describe_guest
+    from regild.model.digest import canonical
+    from tests.describe.guests import MemoryTree, guest
+    from tests.describe.test_apk_planning import FILES
+
+    tree = MemoryTree({**FILES, path: content})
+    assert canonical(describe_guest(guest(tree)))
+
+
 def run_bom(content: bytes) -> None:
     """Read a bill of materials of somebody else, and write ours of it."""
     from regild.describe.bom_reader import read_bom
@@ -642,6 +667,14 @@ def seeds_of_rpm(reader: str) -> Iterator[bytes]:
     for content in _shared("rpmdb/libuuid", "Packages", 1 << 26):
         yield from sorted((blob for _, blob in rpm_bdb.read_headers(content, "x")), key=len)[:2]
     yield bytes.fromhex("00000001 00000008 000003e8 00000006 00000000 00000001") + b"name\0\0\0\0"
+
+
+def seeds_of_apk_indexes() -> Iterator[bytes]:
+    """A signed index of two packages."""
+    from tests.feeds.apk_repositories import block, index, signature
+
+    packed = index([block("a", "1-r0", D="b>=1 !c"), block("b", "1_rc1-r0", p="so:x=1")])
+    yield signature(packed) + packed
 
 
 def seeds_of_rpm_files() -> Iterator[bytes]:
@@ -910,6 +943,17 @@ TARGETS: dict[str, Target] = {
     "updateinfo": Target(run_updateinfo, texts(UPDATEINFO)),
     "modules": Target(run_modules, texts(MODULES)),
     "rpm-file": Target(run_rpm_file, seeds_of_rpm_files),
+    "apk-index": Target(run_apk_index, seeds_of_apk_indexes),
+    "apk-repositories": Target(
+        functools.partial(run_apk_settings, "/etc/apk/repositories"),
+        texts(
+            "# a\n@edge http://a:b@mirror.example/x?y\n/media/x\nhttps://mirror.example/v3/main\n"
+        ),
+    ),
+    "apk-key": Target(
+        functools.partial(run_apk_settings, "/etc/apk/keys/a.rsa.pub"),
+        texts("-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n"),
+    ),
     "rpm-ndb": Target(functools.partial(run_rpm, "ndb"), functools.partial(seeds_of_rpm, "ndb")),
     "rpm-bdb": Target(functools.partial(run_rpm, "bdb"), functools.partial(seeds_of_rpm, "bdb")),
     "bom": Target(run_bom, seeds_of_boms),

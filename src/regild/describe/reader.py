@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec.structs import replace
 
 from regild.describe.apk import read_apk
+from regild.describe.apk_settings import read_apk_settings
 from regild.describe.applications import read_applications
 from regild.describe.apt_settings import read_apt_settings
 from regild.describe.apt_sources import read_apt_sources
@@ -60,6 +61,7 @@ READERS: tuple[Reader, ...] = (
     read_apt_settings,
     read_rpm_settings,
     read_rpm_sources,
+    read_apk_settings,
     read_kernels,
     read_applications,
     read_stores,
@@ -86,7 +88,7 @@ def describe_guest(guest: Guest, languages: bool = True) -> Content:
     return _content(found, guest, evidence)
 
 
-PLANNED = ("deb", "rpm")
+PLANNED = ("deb", "rpm", "apk")
 """The families of packages that can be planned for."""
 
 

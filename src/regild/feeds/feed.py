@@ -51,6 +51,7 @@ class Feed(NamedTuple):
 FEEDS: dict[str, Feed] = {
     "deb": Feed("apt", "regild.feeds.apt", ("InRelease", "Release")),
     "rpm": Feed("rpm-md", "regild.feeds.rpm", ("repodata/repomd.xml",)),
+    "apk": Feed("apk", "regild.feeds.apk", ("APKINDEX.tar.gz",)),
 }
 """By the family of packages (`Planning.type`)."""
 

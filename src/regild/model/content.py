@@ -97,7 +97,7 @@ class Source(Value, frozen=True):
     """Where the image itself takes updates from."""
 
     type: str
-    """`apt` or `rpm-md`."""
+    """`apt`, `rpm-md` or `apk`."""
     uri: str
     suite: str
     components: tuple[str, ...] = ()

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from regild.errors import UnsupportedError
 from regild.model.content import Platform
 from regild.model.plan import Method
-from regild.model.purl import debian_url, rpm_url
+from regild.model.purl import debian_url, package_url, rpm_url
 from regild.plan.method import choose_method
 
 RPM_WHY = "packages of rpm are planned for, and not changed offline yet"
+APK_WHY = "packages of apk are planned for, and not changed offline yet"
 
 Choose = Callable[[str, frozenset[str]], tuple[Method, str]]
 
@@ -44,6 +45,15 @@ def _rpm_method(name: str, present: frozenset[str]) -> tuple[Method, str]:
     return "boot", RPM_WHY
 
 
+def _apk_method(name: str, present: frozenset[str]) -> tuple[Method, str]:
+    return "boot", APK_WHY
+
+
+def _apk_url(name: str, version: str, arch: str, platform: Platform) -> str:
+    distro = f"{platform.id}-{platform.version}".strip("-")
+    return package_url("apk", name, version, namespace=platform.id, arch=arch, distro=distro)
+
+
 def _rpm_url(name: str, version: str, arch: str, platform: Platform) -> str:
     epoch, colon, release = version.rpartition(":")
     return rpm_url(name, release, int(epoch) if colon else 0, arch, platform)
@@ -60,6 +70,7 @@ FAMILIES: dict[str, Family] = {
         leaves_boot=True,
     ),
     "rpm": Family("/var/lib/rpm", "noarch", _rpm_url, "Size", 1, _rpm_method, several=True),
+    "apk": Family("/lib/apk/db/installed", "noarch", _apk_url, "I", 1, _apk_method),
 }
 """By purl type, which is also `Planning.type`."""
 
@@ -77,15 +88,15 @@ def family_of(type: str) -> Family:
 def sizes_of(family: Family, status: str) -> Iterator[tuple[tuple[str, str, str], int]]:
     """Installed size in bytes by package name, architecture and version, as a planning state has
     it."""
-    names = {"Package": 0, "Architecture": 1, "Arch": 1, "Version": 2}
+    names = {"Package": 0, "P": 0, "Architecture": 1, "Arch": 1, "A": 1, "Version": 2, "V": 2}
     for paragraph in status.split("\n\n"):
         key, size = ["", "", ""], 0
         for line in paragraph.splitlines():
-            field, _, value = line.partition(": ")
+            field, _, value = (part.strip() for part in line.partition(":"))
             if field in names:
                 key[names[field]] = value
-            elif field == family.size_field and value.strip().isdecimal():
-                size = int(value.strip()[:15]) * family.size_unit
+            elif field == family.size_field and value.isdecimal():
+                size = int(value[:15]) * family.size_unit
             elif family.several and field == "Provides":
                 break  # the relations come last, and there are many
         yield (key[0], key[1], key[2]), size

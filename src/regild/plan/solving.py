@@ -23,7 +23,11 @@ MEMORY_BYTES_MAX = 4 << 30
 """Address space; all of Debian for three architectures takes a tenth of it."""
 
 
-SOLVERS = {"deb": "regild.plan.debian.answer", "rpm": "regild.plan.rpm.answer"}
+SOLVERS = {
+    "deb": "regild.plan.debian.answer",
+    "rpm": "regild.plan.rpm.answer",
+    "apk": "regild.plan.apk.answer",
+}
 """For each family of packages (`Planning.type`) the module that answers: its `open_shelf` loads
 what a request offers, its `answer` decides with it."""
 

@@ -1,0 +1,1 @@
+"""libsolv asked as apk would decide, for guests of apk."""
