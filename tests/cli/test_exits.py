@@ -60,7 +60,7 @@ def test_every_error_is_an_object_in_json(
     assert failure["kind"] == kind.__name__
     assert failure["exit_code"] == kind.exit_code
     assert failure["sentence"] in said.err
-    assert set(failure) == {"kind", "sentence", "hint", "exit_code", "retryable", "facts"}
+    assert set(failure) == {"kind", "sentence", "hint", "exit_code", "retryable", "facts", "log"}
 
 
 def test_an_unforeseen_exception_is_70_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from regild.errors import Busy
+from regild.errors import Busy, MissingFile
 from regild.host.namespace import View, find_id_map, open_namespace
-from regild.host.scratch import Scratch, open_scratch
+from regild.host.scratch import Scratch, is_locked, open_scratch
 from tests.host.apart import ROOT, run_as, user_with_ids
 
 pytestmark = pytest.mark.timeout(120)
@@ -101,7 +101,7 @@ def test_many_processes_never_have_a_job_together(tmp_path: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from regild.errors import Busy
+from regild.errors import Busy, MissingFile
 from regild.host.namespace import find_id_map
 from regild.host.scratch import open_scratch
 ids, done = find_id_map(), 0
@@ -158,3 +158,43 @@ def test_an_ordinary_users_guest_leaves_nothing_either() -> None:
         """,
     )
     assert done.stdout == "True\n[]\n", done.stderr
+
+
+def test_a_job_that_can_go_on_keeps_its_work_and_loses_what_was_half_written(
+    tmp_path: Path,
+) -> None:
+    def went_on(job: Scratch) -> bool:
+        return (job.path / "job.json").exists()
+
+    with (
+        pytest.raises(ZeroDivisionError),
+        open_scratch(tmp_path, "job", find_id_map(), goes_on=went_on) as job,
+    ):
+        leave(job, f"echo changed > {job.make_guest()}/overlay; echo said > {job.guest}/guest.log")
+        job.folder("repository")
+        (job.path / "job.json").write_text("{}")
+        (job.path / "disk.qcow2").write_text("half")
+        _ = 1 // 0
+    with open_scratch(tmp_path, "job", find_id_map(), goes_on=went_on) as job:
+        assert (job.guest / "overlay").read_text() == "changed\n"
+        assert (job.path / "repository").is_dir()
+        assert not (job.path / "disk.qcow2").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_ours_knows_its_log(tmp_path: Path) -> None:
+    with (
+        pytest.raises(MissingFile) as caught,
+        open_scratch(tmp_path, "job", find_id_map()) as job,
+    ):
+        leave(job, f"echo said > {job.make_guest()}/guest.log")
+        raise MissingFile(where="x", why="y")
+    assert Path(caught.value.log).read_text() == "said\n"
+    assert caught.value.facts() == {"where": "x", "why": "y"}
+
+
+def test_whether_somebody_works_on_a_job_is_seen_from_its_lock(tmp_path: Path) -> None:
+    with open_scratch(tmp_path, "job", find_id_map(), keep=True) as job:
+        assert is_locked(job.path)
+    assert not is_locked(tmp_path / "job")
+    assert not is_locked(tmp_path / "other")

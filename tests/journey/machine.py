@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,16 +78,33 @@ def regild(*arguments: object, code: int = 0) -> dict[str, object]:
     return answer
 
 
-def killed_after(seconds: float, *arguments: object) -> int:
-    """Start regild, kill its whole process group after some time; its exit status."""
+def at_work(jobs: Path) -> str:
+    """What the one job in a folder is doing: `before`, `scripts`, `writing` or `changed`."""
+    if any('"phase":"changed"' in path.read_text() for path in jobs.glob("*/job.json")):
+        return "changed"
+    for guest in jobs.glob("*/guest"):
+        if (guest / "record.json").exists():
+            return "writing"
+        log = guest / "guest.log"
+        if log.exists() and "Unpacking" in log.read_text(errors="replace"):
+            return "scripts"
+    return "before"
+
+
+def killed_after(
+    seconds: float, *arguments: object, when: Callable[[], bool] = lambda: False
+) -> int:
+    """Start regild, kill its whole process group after some time or when something is so; its
+    exit status."""
     process = subprocess.Popen(
         command(*arguments),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
+    until = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < until and not when():
+        time.sleep(min(0.02, max(until - time.monotonic(), 0)))
+    if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     return process.wait()

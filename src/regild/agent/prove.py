@@ -14,9 +14,9 @@ from regild.errors import HostError, ProveError, UnsupportedError
 from regild.host.namespace import find_id_map
 from regild.host.scratch import default_folder, open_scratch
 from regild.image.keys import NO_KEYS, Keys
-from regild.model.answers import CheckAnswer, ProveAnswer, SystemProof
 from regild.model.plan import Difference
 from regild.model.progress import Progress
+from regild.model.proof import CheckAnswer, ProveAnswer, SystemProof
 from regild.prove.scene import Scene
 from regild.prove.static import CHECKS, Proof, prove_static
 

@@ -10,11 +10,11 @@ from regild.agent.inspect import descriptor_of
 from regild.agent.intake import Image, System
 from regild.errors import InputError, RegildError, SignatureRefused, UnsupportedError
 from regild.host.files import read_limited
-from regild.model.answers import ReceiptAnswer
 from regild.model.appliance import Descriptor
 from regild.model.digest import Digest
 from regild.model.dsse import check_signed
 from regild.model.plan import Difference
+from regild.model.proof import ReceiptAnswer
 from regild.prove.receipt import BYTES_MAX, ReadReceipt, read_receipt
 
 

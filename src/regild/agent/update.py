@@ -16,6 +16,7 @@ from regild.agent.deliver import Delivery, check_deliverable, deliver
 from regild.agent.inscribe import check_target, output_of
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
+from regild.agent.journal import Journal, done_before, forget, new_journal, note
 from regild.agent.planning import Planned, plan_system
 from regild.agent.proof import prove_result
 from regild.agent.site import Site
@@ -24,7 +25,7 @@ from regild.change.apply import Changed, DiskFile, apply_plan
 from regild.change.repository import write_repository
 from regild.change.tree import Part
 from regild.describe.reader import require_planning
-from regild.errors import UnsupportedError
+from regild.errors import ProveError, UnsupportedError
 from regild.host.namespace import find_id_map
 from regild.host.scratch import Scratch, default_folder, open_scratch
 from regild.image.overlay import Overlay
@@ -55,11 +56,14 @@ def update(
     force: bool = False,
     keep_job: bool = False,
     key: bytes | None = None,
+    argv: tuple[str, ...] = (),
 ) -> UpdateAnswer:
     """Bring an image up to date and write the result to `output`.
 
     `form` is `ova`, `ovf`, `vmdk`, `qcow2` or `raw`; without it the result has the image's own
     form. Where there is nothing to do nothing is written. `key` signs the receipt (PEM).
+    `argv` is noted for `regild jobs resume`. Where an earlier run had changed the disk by the same
+    plan before it was ended, no package script runs again.
 
     Raises: every error of the rooms; ProveError when the result is not what was promised.
     """
@@ -78,8 +82,10 @@ def update(
                 return _answer(planned.plan, inspected.content, None, None)
             folder = scratch or default_folder()
             with _open_job(folder, inspected, planned.plan, keep_job) as job:
+                journal = new_journal(inspected, planned.plan, output, argv)
+                changed = _change_once(inspected, planned, job, journal, timeout_seconds, progress)
                 return _carry_out(
-                    inspected, planned, job, output, form, timeout_seconds, force, key, progress
+                    inspected, planned, changed, job, output, form, force, key, progress
                 )
 
 
@@ -115,28 +121,55 @@ def parts_of(inspected: Inspected) -> tuple[Part, ...]:
 
 @contextmanager
 def _open_job(folder: Path, inspected: Inspected, plan: Plan, keep: bool) -> Iterator[Scratch]:
-    """The folder of this job: the same image and plan have the same one, so a rerun clears it."""
+    """The folder of this job: the same image and plan have the same one, so a rerun clears it, or
+    goes on."""
     name = f"{inspected.image.path.stem[:40]}-{hex_of(plan.id)[:16]}"
-    with open_scratch(folder, name, find_id_map(), keep=keep) as job:
+
+    def goes_on(job: Scratch) -> bool:
+        return done_before(job, inspected, plan) is not None
+
+    with open_scratch(folder, name, find_id_map(), keep=keep, goes_on=goes_on) as job:
         yield job
+
+
+def _change_once(
+    inspected: Inspected,
+    planned: Planned,
+    job: Scratch,
+    journal: Journal,
+    timeout_seconds: float,
+    progress: Progress,
+) -> Changed:
+    """The changed disk: made now, or by an earlier run that was ended afterwards."""
+    changed = done_before(job, inspected, planned.plan)
+    if changed is not None:
+        progress.note("the disk was changed by a run that was ended later; going on from there")
+    else:
+        note(job, journal, "planned")
+        changed = _change(inspected, planned, job, timeout_seconds, progress)
+    note(job, journal, "changed", changed)
+    return changed
 
 
 def _carry_out(
     inspected: Inspected,
     planned: Planned,
+    changed: Changed,
     job: Scratch,
     output: Path,
     form: str | None,
-    timeout_seconds: float,
     force: bool,
     key: bytes | None,
     progress: Progress,
 ) -> UpdateAnswer:
-    """Everything after the plan."""
+    """Everything after the change."""
     plan = planned.plan
-    changed = _change(inspected, planned, job, timeout_seconds, progress)
     with Overlay.open(Path(changed.overlay), inspected.boot.disk) as overlay:
-        proof = prove_result(overlay, inspected, plan, changed, job, progress)
+        try:
+            proof = prove_result(overlay, inspected, plan, changed, job, progress)
+        except ProveError:
+            forget(job)
+            raise
         receipt = make_receipt(
             plan,
             proof.observed,

@@ -134,6 +134,7 @@ def failure_of(error: RegildError) -> dict[str, Any]:
         "exit_code": error.exit_code,
         "retryable": error.retryable,
         "facts": error.facts(),
+        "log": error.log,
     }
 
 
@@ -146,6 +147,8 @@ def _complain(error: RegildError) -> None:
     print(f"regild: {plain(error)}", file=sys.stderr)
     if error.advice:
         print(f"  hint: {plain(error.advice)}", file=sys.stderr)
+    if error.log:
+        print(f"  log: {plain(error.log)}", file=sys.stderr)
 
 
 def _print_json(value: Any) -> None:

@@ -18,6 +18,7 @@ from regild.cli.commands.conformance import conformance
 from regild.cli.commands.describe import describe
 from regild.cli.commands.diff import diff
 from regild.cli.commands.feeds import feeds
+from regild.cli.commands.jobs import jobs
 from regild.cli.commands.lint import lint
 from regild.cli.commands.plan import plan
 from regild.cli.commands.prove import prove
@@ -25,6 +26,7 @@ from regild.cli.commands.sign import sign
 from regild.cli.commands.update import update
 from regild.cli.commands.verify import verify
 from regild.cli.exits import conclude, read_wishes
+from regild.cli.outcome import ASKED
 
 app = typer.Typer(
     name="regild",
@@ -55,11 +57,13 @@ def regild(
 for command in (describe, plan, update, prove, verify, diff, lint, sign, ls, cat, cp, conformance):
     app.command()(command)
 app.add_typer(feeds, name="feeds")
+app.add_typer(jobs, name="jobs")
 
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line and give its exit code; an empty one is a question for help."""
     args = list(argv) or ["--help"]
+    ASKED.set(tuple(args))
     return conclude(
         lambda: app(args=args, prog_name="regild", standalone_mode=False), read_wishes(args)
     )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 from regild.errors import RegildError
+
+ASKED: ContextVar[tuple[str, ...]] = ContextVar("asked", default=())
+"""The command line as it was given; a job notes it to be run again."""
 
 DONE = 0
 UNREAD = 3

@@ -20,7 +20,6 @@ from regild.model.answers import (
     DiskAnswer,
     LintAnswer,
     PlanAnswer,
-    ProveAnswer,
     SignAnswer,
     StripAnswer,
     UpdateAnswer,
@@ -28,7 +27,9 @@ from regild.model.answers import (
 )
 from regild.model.appliance import SignatureState
 from regild.model.content import Package, Platform, Source, Unknown
+from regild.model.job import JobsAnswer
 from regild.model.plan import Skipped, Step
+from regild.model.proof import ProveAnswer
 
 FIXES_SHOWN = 1
 NAMES_SHOWN = 4
@@ -169,6 +170,19 @@ def prove_text(answer: ProveAnswer, width: int) -> str:
             _unknowns(system.unknowns, width),
         ]
     return _blocks(*blocks)
+
+
+def jobs_text(answer: JobsAnswer, width: int, removed: bool = False) -> str:
+    """The jobs in a folder, or those that were removed from it."""
+    count = _many(len(answer.jobs), "job", "jobs")
+    head = f"{count} removed from {answer.folder}" if removed else f"{count} in {answer.folder}"
+    rows = [
+        (one.name, one.state, one.phase, bytes_text(one.bytes), one.image, one.log)
+        for one in answer.jobs
+    ]
+    return _blocks(
+        [plain(head)], table(["JOB", "STATE", "PHASE", "SIZE", "IMAGE", "LOG"], rows, width)
+    )
 
 
 def sign_text(answer: SignAnswer, width: int) -> str:

@@ -14,6 +14,8 @@ class RegildError(Exception):
     retryable: ClassVar[bool] = False
     sentence: ClassVar[str] = "regild stopped at something that it did not foresee"
     hint: ClassVar[str] = "run again with --debug and report what it prints"
+    log: ClassVar[str] = ""
+    """The file that tells more, where one was kept; see `keep_log`."""
 
     def __str__(self) -> str:
         return self.sentence.format(**self.facts())
@@ -25,7 +27,12 @@ class RegildError(Exception):
 
     def facts(self) -> dict[str, Any]:
         """The fields of this error by name, as they stand in `--json`."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    def keep_log(self, path: str) -> None:
+        """Say which file tells more; the first that is said stays."""
+        if path and not self.log:
+            self.__dict__["log"] = path
 
     def __reduce__(self) -> tuple[type[RegildError], tuple[Any, ...]]:
         return type(self), tuple(self.facts().values())

@@ -10,17 +10,21 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from regild.errors import Busy, HostError
+from regild.errors import Busy, HostError, RegildError
 from regild.host.files import translated
 from regild.host.namespace import IdMap, View, open_namespace
 
 LOG_BYTES_MAX = 64 << 20
 """More than a guest's commands may say (`regild.host.run`)."""
 LOCK = "job.lock"
+JOURNAL = "job.json"
+"""What a job notes of how far it has come (`regild.agent.journal`)."""
+HELD = (LOCK, JOURNAL, "guest", "repository")
+"""What is kept of a job that goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,16 @@ class Scratch:
             elif path.name != LOCK and (logs or path.suffix != ".log"):
                 path.unlink()
 
+    def tidy(self) -> None:
+        """Remove what a run that ended in the middle of writing left, and keep what it had made."""
+        for path in self.path.iterdir():
+            if path.name in HELD or path.suffix == ".log":
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
     def make_guest(self) -> Path:
         """The folder that the guest's root may write to."""
         self.guest.mkdir(mode=0o755)
@@ -60,23 +74,35 @@ class Scratch:
 
 
 @contextlib.contextmanager
-def open_scratch(folder: Path, name: str, ids: IdMap, keep: bool = False) -> Iterator[Scratch]:
-    """A job's folder below `folder`, for this process alone; what an earlier run left is removed.
+def open_scratch(
+    folder: Path,
+    name: str,
+    ids: IdMap,
+    keep: bool = False,
+    goes_on: Callable[[Scratch], bool] = lambda scratch: False,
+) -> Iterator[Scratch]:
+    """A job's folder below `folder`, for this process alone; what an earlier run left is removed,
+    unless `goes_on` says that the job can go on from there.
 
-    When the work ends well the folder is removed unless `keep`, and when it
-    was interrupted too; after an error its logs stay.
+    When the work ends well the folder is removed unless `keep`, and when it was interrupted too;
+    after an error its logs stay, and all of it where the job can go on. The error knows its log.
 
     Raises: Busy when another process has it, NotPermitted, DiskFull.
     """
     path = folder / name
     with _locked(path):
         scratch = Scratch(path, ids)
-        scratch.clear(logs=True)
+        if goes_on(scratch):
+            scratch.tidy()
+        else:
+            scratch.clear(logs=True)
         try:
             yield scratch
-        except Exception:
-            if not keep:
+        except Exception as error:
+            if not keep and not goes_on(scratch):
                 _keep_logs(scratch)
+            if isinstance(error, RegildError):
+                error.keep_log(_log_of(scratch))
             raise
         except BaseException:  # interrupted: there is nothing to look into
             if not keep:
@@ -84,6 +110,15 @@ def open_scratch(folder: Path, name: str, ids: IdMap, keep: bool = False) -> Ite
             raise
         if not keep:
             _remove(scratch)
+
+
+def _log_of(scratch: Scratch) -> str:
+    """The log that tells most of what went wrong: the guest's, else that of the stages."""
+    logs = (scratch.guest / "guest.log", scratch.path / "guest.log", scratch.path / "stages.log")
+    for path in logs:
+        if path.is_file() and path.stat().st_size:
+            return str(path)
+    return ""
 
 
 def _remove(scratch: Scratch) -> None:
@@ -134,6 +169,21 @@ def _try_lock(path: Path) -> int | None:
         os.close(lock)
         return None
     return lock
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody works in a job's folder right now."""
+    try:
+        lock = os.open(path / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def default_folder() -> Path:

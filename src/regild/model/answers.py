@@ -21,7 +21,9 @@ from regild.model.content import (
 )
 from regild.model.digest import Digest
 from regild.model.finding import Finding
+from regild.model.job import JobsAnswer
 from regild.model.plan import Difference, FeedState, Plan, Skipped, Step
+from regild.model.proof import ProveAnswer, ReceiptAnswer
 from regild.model.receipt import Receipt
 
 Form = Literal["ova", "folder", "disk"]
@@ -159,18 +161,6 @@ class SystemState(Value, frozen=True):
     """Digest of the virtual disk's bytes, where it was computed (`--deep`)."""
 
 
-class ReceiptAnswer(Value, frozen=True):
-    """The receipt that a descriptor names."""
-
-    system: str
-    name: str
-    state: Literal["absent", "broken", "unsigned", "unchecked", "untrusted", "valid"]
-    why: str
-    key: str = ""
-    """The id of the key that signed it, where one that is trusted did."""
-    differences: tuple[Difference, ...] = ()
-
-
 class VerifyAnswer(Value, frozen=True):
     """`regild verify`: the manifest's digests and the descriptor against the disk."""
 
@@ -183,33 +173,6 @@ class VerifyAnswer(Value, frozen=True):
     signature: SignatureState | None = None
     """None for a bare disk, which none can be written for."""
     receipts: tuple[ReceiptAnswer, ...] = ()
-
-
-class CheckAnswer(Value, frozen=True):
-    """One question of the static proof."""
-
-    check: str
-    says: str
-    """What is true when it holds."""
-    state: Literal["held", "broken", "left out"]
-    why: str = ""
-    """Why it was left out."""
-    differences: tuple[Difference, ...] = ()
-
-
-class SystemProof(Value, frozen=True):
-    """What was asked of one virtual system."""
-
-    system: str
-    checks: tuple[CheckAnswer, ...]
-    unknowns: tuple[Unknown, ...] = ()
-
-
-class ProveAnswer(Value, frozen=True):
-    """`regild prove`: whether what an image holds is whole."""
-
-    image: str
-    systems: tuple[SystemProof, ...]
 
 
 class StripAnswer(Value, frozen=True):
@@ -363,6 +326,8 @@ class Failure(Value, frozen=True):
     retryable: bool
     facts: dict[str, Any]
     """The error's typed fields by name; which there are depends on `kind`."""
+    log: str = ""
+    """The file that tells more, where one was kept."""
 
 
 class ErrorAnswer(Value, frozen=True):
@@ -378,6 +343,7 @@ ANSWERS: dict[str, type[Value]] = {
     "feeds": FeedsAnswer,
     "verify": VerifyAnswer,
     "prove": ProveAnswer,
+    "jobs": JobsAnswer,
     "diff": DiffAnswer,
     "conformance": ConformanceAnswer,
     "kit": Kit,

@@ -55,3 +55,29 @@ class Event(Value, frozen=True):
     kind: str
     subject: str
     facts: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+LeftState = Literal["running", "can go on", "starts again"]
+
+
+class JobAnswer(Value, frozen=True):
+    """A job that did not come to its end, or that is still at work."""
+
+    name: str
+    folder: str
+    state: LeftState
+    phase: str
+    """How far it came: `planned`, `changed`; empty where only logs are left."""
+    image: str = ""
+    output: str = ""
+    pid: int = 0
+    bytes: int = 0
+    """What its folder takes on this machine."""
+    log: str = ""
+
+
+class JobsAnswer(Value, frozen=True):
+    """`regild jobs list` and `regild jobs clean`: the jobs that there are, or that were removed."""
+
+    folder: str
+    jobs: tuple[JobAnswer, ...] = ()

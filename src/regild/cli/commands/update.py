@@ -29,7 +29,7 @@ from regild.cli.options import (
     Timeout,
     wanted_site,
 )
-from regild.cli.outcome import DONE, UNREAD, Outcome
+from regild.cli.outcome import ASKED, DONE, UNREAD, Outcome
 from regild.errors import UsageError
 
 TIMEOUT_SECONDS = 1800
@@ -89,6 +89,7 @@ def update(
             timeout_seconds=timeout_seconds,
             force=force,
             keep_job=keep_job,
+            argv=ASKED.get(),
             key=read_limited(sign_receipt, PEM_BYTES_MAX) if sign_receipt else None,
         )
     code = UNREAD if answer.unknowns else DONE
