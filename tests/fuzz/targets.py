@@ -21,6 +21,7 @@ from regild.image.disk import Disk
 from regild.image.window import Window
 
 if TYPE_CHECKING:
+    from regild.image.tree import Tree
     from tests.ovf.authorities import Holder
 
 READ_MAX = 1 << 20
@@ -221,25 +222,47 @@ def run_guest(content: bytes) -> None:
     walk_guest(_sparse_disk(content))
 
 
+def run_filesystem(content: bytes) -> None:
+    """Walk a filesystem that fills a disk, whether it holds a guest or not."""
+    walk_filesystem(_sparse_disk(content))
+
+
+def walk_filesystem(disk: Disk) -> None:
+    """Open the filesystems of a disk, look whether they are clean, and walk some of each."""
+    from regild.image.filesystems import open_filesystem
+    from regild.image.paths import MountedTree
+    from regild.image.unclean import whys_unclean
+    from regild.image.volumes import read_volumes
+
+    for volume in read_volumes(disk)[:4]:
+        filesystem = open_filesystem(disk, volume)
+        whys_unclean(disk, volume, filesystem)
+        _walk(MountedTree(filesystem))
+
+
 def walk_guest(disk: Disk) -> None:
     """Find the guest of a disk and walk some of its tree."""
     from regild.image.tree import open_guest
 
     with open_guest(disk) as guest:
-        waiting = ["/"]
-        for _ in range(40):
-            if not waiting:
-                break
-            folder = waiting.pop()
-            for name in guest.tree.names(folder)[:20]:
-                path = f"{folder.rstrip('/')}/{name}"
-                node = guest.tree.find(path)
-                assert node is not None
-                if node.kind == "directory":
-                    waiting.append(path)
-                elif node.kind == "file":
-                    with contextlib.suppress(RegildError):
-                        assert len(guest.tree.read(path, READ_MAX)) == node.bytes
+        _walk(guest.tree)
+
+
+def _walk(tree: Tree) -> None:
+    waiting = ["/"]
+    for _ in range(40):
+        if not waiting:
+            break
+        folder = waiting.pop()
+        for name in tree.names(folder)[:20]:
+            path = f"{folder.rstrip('/')}/{name}"
+            node = tree.find(path)
+            assert node is not None
+            if node.kind == "directory":
+                waiting.append(path)
+            elif node.kind == "file":
+                with contextlib.suppress(RegildError):
+                    assert len(tree.read(path, READ_MAX)) == node.bytes
 
 
 def run_luks(content: bytes) -> None:
@@ -273,6 +296,50 @@ def run_file(path: str, content: bytes) -> None:
     found = describe_guest(debian({path: content}))
     assert found.packages or found.unknowns
     assert canonical(found)
+
+
+def run_hive(content: bytes) -> None:
+    """Read some keys of a registry hive, as the process that is kept for it does."""
+    from regild.describe import hive_apart
+
+    wanted = [{"path": "Microsoft\\Windows NT\\CurrentVersion"}, {"path": "a", "subkeys": ""}]
+    with contextlib.suppress(Exception):  # there every error is an answer; memory and time are not
+        answer = hive_apart._read(str(_file_of(content)), wanted)
+        assert set(answer) == {"keys", "damage", "clean"}
+
+
+def run_property_list(content: bytes) -> None:
+    """Read a property list."""
+    from regild.describe.macos import parse
+
+    assert isinstance(parse(content, "the list"), dict)
+
+
+def run_jar(content: bytes) -> None:
+    """Read what a Java archive says of itself."""
+    from regild.describe.jars import read_jar
+
+    for package in itertools.islice(read_jar(io.BytesIO(content), len(content), "/a.jar"), 500):
+        assert package.purl.startswith("pkg:maven/")
+
+
+def run_go(content: bytes) -> None:
+    """Read the modules of a Go program."""
+    from regild.describe.go_programs import read_go
+
+    for package in read_go(lambda offset, count: content[offset : offset + count], "/a"):
+        assert package.name and package.version
+
+
+def run_unpack(content: bytes) -> None:
+    """Unpack a block; nothing comes out beyond its limit."""
+    from fs_explorer.errors import CorruptDataError
+
+    from regild.image.unpack import from_xz, from_zstd
+
+    for unpack in (from_xz, from_zstd):
+        with contextlib.suppress(CorruptDataError):
+            assert len(unpack(content, 10_000)) <= 10_000
 
 
 def run_copyright(content: bytes) -> None:
@@ -627,6 +694,73 @@ def seeds_of_guests() -> Iterator[bytes]:
         yield thin(image, walk_guest)
 
 
+def seeds_of_hives() -> Iterator[bytes]:
+    """An empty hive, and a small one of a server."""
+    from tests.describe.hives import SERVER_2022, empty, hive
+
+    yield empty(_folder() / "seed.hive").read_bytes()
+    yield hive(_folder() / "seed.hive", SERVER_2022)
+
+
+def seeds_of_property_lists() -> Iterator[bytes]:
+    """The same list in both forms."""
+    import plistlib
+
+    from tests.describe.test_macos import SYSTEM
+
+    for form in (plistlib.FMT_XML, plistlib.FMT_BINARY):
+        yield plistlib.dumps({**SYSTEM, "a": [1, 2.5, True, b"x"]}, fmt=form)
+
+
+def seeds_of_jars() -> Iterator[bytes]:
+    """With Maven's words, with a manifest, and with an archive inside."""
+    from tests.describe.test_jars import LOG4J, POM, jar
+
+    yield jar({POM: LOG4J})
+    yield jar({"META-INF/MANIFEST.MF": "Implementation-Version: 1\n", "lib/a-1.jar": jar({})})
+
+
+def seeds_of_go() -> Iterator[bytes]:
+    """A program with its modules behind the block."""
+    from tests.describe.test_go_programs import program
+
+    yield program()
+
+
+def seeds_of_blocks() -> Iterator[bytes]:
+    """One block in each way of packing."""
+    import lzma
+
+    from backports import zstd
+
+    content = bytes(range(256)) * 20
+    yield lzma.compress(content)
+    yield lzma.compress(content, lzma.FORMAT_ALONE)
+    yield zstd.compress(content)
+
+
+def seeds_of_trees(kind: str) -> Iterator[bytes]:
+    """A small guest on a filesystem that a tool makes out of a folder, thin."""
+    from tests.cli import golden
+    from tests.image.disks import blank, tool
+
+    with tempfile.TemporaryDirectory() as name:
+        folder, image = Path(name) / "tree", Path(name) / "disk"
+        for path, text in golden.GUEST.items():
+            place = folder / path.lstrip("/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text)
+        if kind == "squashfs":
+            tool("mksquashfs", folder, image, "-quiet", "-no-progress", "-b", "4096")
+        elif kind == "iso9660":
+            tool("xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "-o", image, folder)
+        else:
+            tool("mkntfs", "-q", "-F", blank(image, 4 << 20))
+            # ntfscp makes no folders, and a file in the root is enough to be walked.
+            tool("ntfscp", image, folder / "etc/os-release", "os-release")
+        yield thin(image, walk_filesystem)
+
+
 def seeds_of_luks() -> Iterator[bytes]:
     """Headers that cryptsetup made."""
     from tests.image.disks import blank, tool
@@ -883,6 +1017,10 @@ TARGETS: dict[str, Target] = {
     "vdi": Target(run_disk, lambda: seeds_of_disks(("vdi", ""))),
     "volumes": Target(run_volumes, seeds_of_volumes),
     "guest": Target(run_guest, seeds_of_guests),
+    "ntfs": Target(run_filesystem, functools.partial(seeds_of_trees, "ntfs")),
+    "iso9660": Target(run_filesystem, functools.partial(seeds_of_trees, "iso9660")),
+    "squashfs": Target(run_filesystem, functools.partial(seeds_of_trees, "squashfs")),
+    "block": Target(run_unpack, seeds_of_blocks),
     "luks": Target(run_luks, seeds_of_luks),
     "lvm": Target(run_lvm_text, texts(LVM)),
     "fstab": Target(run_fstab, texts("UUID=a / ext4 defaults 0 1\n#x\n/dev/sda /v\\040x auto\n")),
@@ -930,6 +1068,18 @@ TARGETS: dict[str, Target] = {
     "pacman": Target(
         functools.partial(run_file, "/var/lib/pacman/local/a-1/desc"),
         texts("%NAME%\na\n\n%VERSION%\n1:1-1\n\n%ARCH%\nx86_64\n\n%BASE%\nb\n"),
+    ),
+    "hive": Target(run_hive, seeds_of_hives),
+    "property-list": Target(run_property_list, seeds_of_property_lists),
+    "jar": Target(run_jar, seeds_of_jars),
+    "go": Target(run_go, seeds_of_go),
+    "npm": Target(
+        functools.partial(run_file, "/usr/local/lib/node_modules/a/package.json"),
+        texts('{"name": "@a/b", "version": "1.0.0-rc.1"}'),
+    ),
+    "npm-lock": Target(
+        functools.partial(run_file, "/srv/a/node_modules/.package-lock.json"),
+        texts('{"packages": {"node_modules/a": {"version": "1.0.0"}, "b": {"link": true}}}'),
     ),
     "boot": Target(
         run_boot, texts("menuentry 'a' {\nlinux /vmlinuz-6 root=UUID=1\ninitrd /i\n}\n", "linux /a")

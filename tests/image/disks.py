@@ -35,6 +35,7 @@ PACKAGES = {
     "dumpe2fs": "e2fsprogs",
     "mkntfs": "ntfs-3g",
     "ntfs-3g": "ntfs-3g",
+    "ntfscp": "ntfs-3g",
     "mksquashfs": "squashfs-tools",
     "unsquashfs": "squashfs-tools",
     "xorriso": "xorriso",
