@@ -5,6 +5,7 @@ As far as reading goes; what planning and changing refuse is tested with them.
 
 import gzip
 import os
+import random
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -172,6 +173,38 @@ def test_an_encrypted_partition(regild: Regild, tmp_path: Path) -> None:
 def test_an_empty_disk(regild: Regild, tmp_path: Path) -> None:
     path = golden.partitioned(tmp_path, bytes(golden.MIB))
     refused(regild, 3, "NothingRead", "describe", path)
+
+
+def test_noise(regild: Regild, tmp_path: Path) -> None:
+    path = tmp_path / "noise.raw"
+    for seed in range(4):
+        path.write_bytes(random.Random(seed).randbytes(3 * golden.MIB))
+        refused(regild, 4, "NotAnArchive", "describe", path)
+
+
+@pytest.mark.parametrize("form", ["raw", "ova"])
+def test_an_image_cut_off_at_fifty_places(
+    regild: Regild, tmp_path: Path, raw: Path, ova: Path, form: str
+) -> None:
+    """Nowhere does it end with 0, unless the whole list was read in spite of it."""
+    whole = raw if form == "raw" else ova
+    content = whole.read_bytes()
+    packages = regild("describe", whole, "--json").json["packages"]
+    path = tmp_path / f"cut.{form}"
+    for cut in random.Random(17).sample(range(len(content)), 50):
+        path.write_bytes(content[:cut])
+        said = regild("describe", path, "--json")
+        assert said.code in (3, 4, 5, 6) or said.json["packages"] == packages, cut
+        assert said.code != 0 or form == "raw" or not content[cut:].strip(b"\0"), cut
+
+
+def test_a_database_on_a_volume_that_is_missing(regild: Regild, tmp_path: Path) -> None:
+    fstab = "UUID=0f0f0f0f-0000-4000-8000-00000000abcd /var ext4 defaults 0 2\n"
+    files = {"/etc/os-release": golden.OS_RELEASE, "/etc/fstab": fstab}
+    said = regild("describe", golden.filesystem(tmp_path, files), "--json")
+    assert said.code == 3
+    unknowns = valid("describe", said.json)["unknowns"]
+    assert ("/var", True) in [(one["where"], "not on this disk" in one["why"]) for one in unknowns]
 
 
 def test_a_filesystem_without_a_guest(regild: Regild, tmp_path: Path) -> None:
