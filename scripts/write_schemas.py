@@ -8,13 +8,17 @@ from typing import Any
 
 from regild.model.answers import ANSWERS
 from regild.model.json import schema_of
+from regild.model.store_answers import STORE_ANSWERS
 
 FOLDER = Path(__file__).parent.parent / "docs" / "spec" / "schemas"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
     """The schema of every answer, by file name."""
-    return {f"{command}.schema.json": schema_of(kind) for command, kind in ANSWERS.items()}
+    return {
+        f"{command}.schema.json": schema_of(kind)
+        for command, kind in {**ANSWERS, **STORE_ANSWERS}.items()
+    }
 
 
 def text_of(schema: dict[str, Any]) -> str:

@@ -38,7 +38,7 @@ from regild.plan.wishes import Policy, Wishes
 FILE = "regild.toml"
 MAX_BYTES = 1 << 20
 MODES: tuple[str, ...] = get_args(Mode)
-PARTS = ("cache", "plan", "policy", "feeds")
+PARTS = ("cache", "plan", "policy", "feeds", "store")
 
 
 class Site(msgspec.Struct, frozen=True):

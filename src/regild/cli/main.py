@@ -18,11 +18,25 @@ from regild.cli.commands.conformance import conformance
 from regild.cli.commands.describe import describe
 from regild.cli.commands.diff import diff
 from regild.cli.commands.feeds import feeds
+from regild.cli.commands.image import app as image_app
+from regild.cli.commands.image import generation_app
 from regild.cli.commands.jobs import jobs
 from regild.cli.commands.lint import lint
 from regild.cli.commands.plan import plan
 from regild.cli.commands.prove import prove
+from regild.cli.commands.publish import (
+    export,
+    pin,
+    promote,
+    publish,
+    restore,
+    revoke,
+    rollback,
+)
+from regild.cli.commands.query import query
 from regild.cli.commands.sign import sign
+from regild.cli.commands.store import app as store_app
+from regild.cli.commands.store import events
 from regild.cli.commands.update import update
 from regild.cli.commands.verify import verify
 from regild.cli.exits import conclude, read_wishes
@@ -58,6 +72,10 @@ for command in (describe, plan, update, prove, verify, diff, lint, sign, ls, cat
     app.command()(command)
 app.add_typer(feeds, name="feeds")
 app.add_typer(jobs, name="jobs")
+for kept in (publish, promote, rollback, pin, revoke, restore, export, query, events):
+    app.command()(kept)
+for name, group in (("image", image_app), ("generation", generation_app), ("store", store_app)):
+    app.add_typer(group, name=name)
 
 
 def run(argv: Sequence[str]) -> int:

@@ -28,7 +28,7 @@ from regild.errors import (
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-HEAD = "0001"
+HEAD = "0002"
 """The step of `migrations/versions` that this version's tables stand at."""
 WAIT_SECONDS = 60
 """How long a writer waits for another: far longer than any transaction of regild takes."""

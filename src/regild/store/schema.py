@@ -281,6 +281,17 @@ platforms = Table(
     Column("unknowns", Integer, nullable=False),
 )
 
+feed_uses = Table(
+    "feed_uses",
+    tables,
+    Column("generation_id", ForeignKey("generations.id"), primary_key=True),
+    Column("uri", String(500), primary_key=True),
+    Column("suite", String(200), primary_key=True),
+    Column("digest", String(80), nullable=False),
+    Index(None, "uri", "suite"),
+)
+"""The release files that each generation's newest plan was made from."""
+
 packs = Table(
     "packs",
     tables,

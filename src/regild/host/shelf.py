@@ -1,0 +1,240 @@
+"""Where a store's files lie: a folder of this machine, a bucket of S3, or a web server to read.
+
+A file on a shelf appears whole under its name or not at all, is never changed, and is read in
+ranges. Names are `folder/name` in letters that every place takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from regild.errors import MissingFile, NotPermitted, ToolMissing, Truncated, Unreachable, UsageError
+from regild.host.files import open_new, sync_folder, translated
+from regild.host.patience import Again, patiently
+from regild.host.remote import FOREIGN, open_remote
+
+T = TypeVar("T")
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
+
+
+class Shelf(Protocol):
+    """A place for files that are written once."""
+
+    where: str
+    """As it is shown; without credentials."""
+
+    def put(self, name: str, content: bytes) -> None:
+        """Put a file on the shelf, durably; one of this name is replaced by it.
+
+        Raises: NotPermitted, DiskFull, Unreachable.
+        """
+
+    def read(self, name: str, begin: int, length: int) -> bytes:
+        """A range of a file, fewer bytes where the file ends before.
+
+        Raises: MissingFile, NotPermitted, Unreachable.
+        """
+
+    def size(self, name: str) -> int | None:
+        """The bytes of a file; None where there is none of this name."""
+
+    def names(self) -> Iterator[str]:
+        """Every file on the shelf."""
+
+    def remove(self, name: str) -> None:
+        """Take a file off the shelf; one that is gone already is fine."""
+
+
+def open_shelf(place: str | Path) -> Shelf:
+    """The shelf of a folder's path, `file://`, `s3://BUCKET/PREFIX` or `https://HOST/PATH`.
+
+    Raises: UsageError, ToolMissing where S3 needs a library that is not installed.
+    """
+    text = str(place)
+    scheme, sign, rest = text.partition("://")
+    if not sign:
+        return FolderShelf(Path(text))
+    if scheme == "file":
+        return FolderShelf(Path("/" + rest.lstrip("/")))
+    if scheme == "s3":
+        return BucketShelf(text)
+    if scheme in ("http", "https"):
+        return WebShelf(text)
+    raise UsageError(what=f"a store is a folder, s3:// or https://, not {scheme}://")
+
+
+def check_file_name(name: str) -> str:
+    """A name on a shelf leads nowhere else.
+
+    Raises: UsageError.
+    """
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise UsageError(what=f"{name!r} is no name on a shelf")
+    return name
+
+
+class FolderShelf:
+    """A folder; files appear by fsync and link, folders below it as they are needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.where = str(folder)
+
+    def put(self, name: str, content: bytes) -> None:
+        """Put a file into the folder."""
+        path = self._path(name)
+        with translated(path):
+            _make_folders(path.parent)
+        with open_new(path) as file:
+            file.write(content)
+
+    def read(self, name: str, begin: int, length: int) -> bytes:
+        """A range of a file."""
+        path = self._path(name)
+        with translated(path), path.open("rb", buffering=0) as file:
+            file.seek(begin)
+            parts = []
+            while length and (part := file.read(length)):
+                parts.append(part)
+                length -= len(part)
+        return b"".join(parts)
+
+    def size(self, name: str) -> int | None:
+        """The bytes of a file."""
+        path = self._path(name)
+        with contextlib.suppress(FileNotFoundError), translated(path):
+            return path.stat().st_size if path.is_file() else None
+        return None
+
+    def names(self) -> Iterator[str]:
+        """Every file below the folder, but those that are being written."""
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                yield path.relative_to(self.folder).as_posix()
+
+    def remove(self, name: str) -> None:
+        """Remove a file, durably."""
+        path = self._path(name)
+        with translated(path):
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir():
+                sync_folder(path.parent)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / check_file_name(name)
+
+
+def _make_folders(folder: Path) -> None:
+    """Make a folder and those above it, each durably, so that a file in it cannot vanish."""
+    if folder.is_dir():
+        return
+    _make_folders(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+class BucketShelf:
+    """A prefix of a bucket of S3; credentials come from where its clients keep them."""
+
+    def __init__(self, address: str) -> None:
+        try:
+            import fsspec
+            import s3fs  # noqa: F401 - fsspec asks for it only when the first byte is read
+        except ImportError as error:
+            package = "regild[remote] with pip"
+            raise ToolMissing(where="s3fs", why=f"for {address}", package=package) from error
+        self.where = address.rstrip("/")
+        self._system: Any
+        self._system, root = fsspec.core.url_to_fs(self.where, use_listings_cache=False)
+        self._root = str(root)
+
+    def put(self, name: str, content: bytes) -> None:
+        """Put an object; S3 shows it only when all of it has come."""
+        self._ask(lambda: self._system.pipe_file(self._path(name), content))
+
+    def read(self, name: str, begin: int, length: int) -> bytes:
+        """A range of an object."""
+        if not length:
+            return b""
+        path = self._path(name)
+        return bytes(
+            self._ask(lambda: self._system.cat_file(path, start=begin, end=begin + length))
+        )
+
+    def size(self, name: str) -> int | None:
+        """The bytes of an object."""
+        with contextlib.suppress(MissingFile):
+            return int(self._ask(lambda: self._system.info(self._path(name)))["size"])
+        return None
+
+    def names(self) -> Iterator[str]:
+        """Every object below the prefix."""
+        with contextlib.suppress(MissingFile):
+            for path in self._ask(lambda: self._system.find(self._root)):
+                yield str(path).removeprefix(self._root).lstrip("/")
+
+    def remove(self, name: str) -> None:
+        """Remove an object."""
+        with contextlib.suppress(MissingFile):
+            self._ask(lambda: self._system.rm_file(self._path(name)))
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{check_file_name(name)}"
+
+    def _ask(self, ask: Callable[[], T]) -> T:
+        return patiently(self.where, lambda: self._asked(ask))
+
+    def _asked(self, ask: Callable[[], T]) -> T:
+        try:
+            return ask()
+        except FileNotFoundError as error:
+            raise MissingFile(where=self.where, why="there is no such object") from error
+        except PermissionError as error:
+            raise NotPermitted(where=f"access to {self.where}", why=str(error)) from error
+        except OSError as error:
+            raise Again(str(error)) from error
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in FOREIGN:
+                raise
+            raise Unreachable(where=self.where, why=str(error)) from error
+
+
+class WebShelf:
+    """A store that somebody else fills, read through a web server that answers ranges."""
+
+    def __init__(self, address: str) -> None:
+        self.where = address.rstrip("/")
+
+    def put(self, name: str, content: bytes) -> None:
+        """Nothing is written through the web.
+
+        Raises: NotPermitted.
+        """
+        raise NotPermitted(where=f"writing to {self.where}", why="a web server is only read from")
+
+    def read(self, name: str, begin: int, length: int) -> bytes:
+        """A range of a file."""
+        file = open_remote(f"{self.where}/{check_file_name(name)}")
+        return file.read(begin, max(0, min(length, file.size - begin)))
+
+    def size(self, name: str) -> int | None:
+        """The bytes of a file."""
+        with contextlib.suppress(MissingFile, Truncated):
+            return open_remote(f"{self.where}/{check_file_name(name)}").size
+        return None
+
+    def names(self) -> Iterator[str]:
+        """The web shows no list: nothing is found beyond what the catalogue knows."""
+        return iter(())
+
+    def remove(self, name: str) -> None:
+        """Nothing is removed through the web.
+
+        Raises: NotPermitted.
+        """
+        raise NotPermitted(where=f"writing to {self.where}", why="a web server is only read from")

@@ -1,0 +1,50 @@
+"""Which release files plans were made from, so that only what changed is planned again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import and_, delete, insert, or_, select
+
+from regild.model.generation import Reference
+from regild.model.plan import FeedState
+from regild.store.catalogue import Reading, Writing
+from regild.store.generations import id_of, names_of, resolve
+from regild.store.lineage import in_parts
+from regild.store.schema import feed_uses
+
+
+def keep_feeds(change: Writing, reference: Reference, feeds: Iterable[FeedState]) -> None:
+    """Remember what a generation's newest plan was made from, in place of what was.
+
+    Raises: NotListed.
+    """
+    found = id_of(change, resolve(change, reference))
+    change.connection.execute(delete(feed_uses).where(feed_uses.c.generation_id == found))
+    rows = {(one.uri, one.suite): one.digest for one in feeds}
+    values = [
+        {"generation_id": found, "uri": uri, "suite": suite, "digest": digest}
+        for (uri, suite), digest in rows.items()
+    ]
+    if values:
+        change.connection.execute(insert(feed_uses), values)
+
+
+def outdated(view: Reading, feeds: Iterable[FeedState]) -> tuple[str, ...]:
+    """The generations whose plan was made from another state of one of some feeds.
+
+    What uses none of the feeds that changed is not among them, and need not be planned again.
+    """
+    changed = [
+        and_(
+            feed_uses.c.uri == one.uri,
+            feed_uses.c.suite == one.suite,
+            feed_uses.c.digest != one.digest,
+        )
+        for one in feeds
+    ]
+    found: set[int] = set()
+    for part in in_parts(changed):
+        rows = view.connection.execute(select(feed_uses.c.generation_id).where(or_(*part)))
+        found |= {row.generation_id for row in rows}
+    return tuple(sorted(names_of(view, sorted(found)).values()))
