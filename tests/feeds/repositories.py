@@ -8,7 +8,7 @@ import hashlib
 import io
 import lzma
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -23,7 +23,7 @@ from regild.model.content import Content, Keyring, Package, Planning, Platform, 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 KEYRING = "/etc/apt/trusted.gpg.d/test.gpg"
 
-PACKERS = {
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
     ".xz": lzma.compress,
     ".gz": lambda content: gzip.compress(content, mtime=0),

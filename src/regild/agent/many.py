@@ -1,15 +1,19 @@
-"""Describing many images at once: folders and patterns are spread out, each image is read in a
-process of its own, and one that cannot be read does not keep the others from it."""
+"""One piece of work for many images: folders and patterns are spread out, a few processes share the
+images, and one that cannot be read does not keep the others from it."""
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
+from multiprocessing.util import Finalize
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from regild.agent.describe import describe
 from regild.agent.intake import open_image
@@ -27,6 +31,15 @@ POOL_FROM = 4
 WORKERS_LIMIT = 8
 
 Answers = tuple[DescribeAnswer, ...] | RegildError
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Work(Protocol[T_co]):
+    """What is done with each of many images; it is sent to other processes, so it is a value."""
+
+    def open(self, progress: Progress) -> AbstractContextManager[Callable[[Path], T_co]]:
+        """What answers for one image at a time, with all that serves the next one too."""
 
 
 def spread(paths: Iterable[Path]) -> tuple[Path, ...]:
@@ -56,38 +69,93 @@ def spread(paths: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def describe_many(
-    images: tuple[Path, ...], progress: Progress, keys: Keys = NO_KEYS, languages: bool = True
-) -> Iterator[Answers]:
-    """What each image holds, or why it cannot be said, in the order of the images."""
+def each(work: Work[T], images: tuple[Path, ...], progress: Progress) -> Iterator[T | RegildError]:
+    """What a piece of work answers for each image, or why it cannot, in the order of the images.
+
+    Several processes share the images; each opens the work once.
+    """
     workers = min(os.cpu_count() or 1, len(images), WORKERS_LIMIT)
     if len(images) < POOL_FROM or workers < 2:
-        for image in images:
-            try:
-                yield describe(image, progress, keys, languages)
-            except RegildError as error:
-                yield error
+        with work.open(progress) as desk:
+            for image in images:
+                yield _answered(desk, image)
         return
     # Not forked: the thread that draws progress would be copied in the middle of its work.
     method = multiprocessing.get_context("spawn")
-    progress.step(f"Reading {len(images)} images")
-    with ProcessPoolExecutor(workers, mp_context=method) as pool:
-        hosts = approved_hosts()
-        futures = [pool.submit(_described, image, keys, languages, hosts) for image in images]
+    progress.step(f"Reading {len(images)} images", len(images))
+    begin = (work, approved_hosts())
+    with ProcessPoolExecutor(workers, method, initializer=_begin, initargs=begin) as pool:
+        futures = [pool.submit(_in_process, image) for image in images]
         try:
             for image, future in zip(images, futures, strict=True):
                 try:
                     yield future.result()
                 except BrokenProcessPool:
                     yield HostError(where=f"the reading of {image}", why="its process died")
+                progress.advance(1)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _described(image: Path, keys: Keys, languages: bool, hosts: tuple[str, ...]) -> Answers:
+def describe_many(
+    images: tuple[Path, ...], progress: Progress, keys: Keys = NO_KEYS, languages: bool = True
+) -> Iterator[Answers]:
+    """What each image holds, or why it cannot be said, in the order of the images."""
+    return each(DescribeWork(keys, languages), images, progress)
+
+
+class DescribeWork:
+    """Describes images."""
+
+    def __init__(self, keys: Keys, languages: bool) -> None:
+        self._keys, self._languages = keys, languages
+
+    @contextlib.contextmanager
+    def open(self, progress: Progress) -> Iterator[Callable[[Path], tuple[DescribeAnswer, ...]]]:
+        """Describing needs nothing that would serve the next image too."""
+        yield lambda image: describe(image, progress, self._keys, self._languages)
+
+
+class _Process:
+    """What one process of several has open: it ends with the process."""
+
+    def __init__(self, work: Work[Any]) -> None:
+        self._stack = contextlib.ExitStack()
+        self._work = work
+        self._desk: Callable[[Path], Any] | None = None
+
+    def close(self) -> None:
+        """Close what the work has open."""
+        self._stack.close()
+
+    def answer(self, image: Path) -> Any:
+        """The answer for an image, or the error; so is what opening the work fails with."""
+        try:
+            if self._desk is None:
+                self._desk = self._stack.enter_context(self._work.open(Silent()))
+        except RegildError as error:
+            return error
+        return _answered(self._desk, image)
+
+
+_process: list[_Process] = []
+
+
+def _begin(work: Work[Any], hosts: tuple[str, ...]) -> None:
     approve(hosts)
+    process = _Process(work)
+    _process[:] = [process]
+    # A process of a pool runs these at its end, and nothing else.
+    Finalize(None, process.close, exitpriority=10)
+
+
+def _in_process(image: Path) -> Any:
+    return _process[0].answer(image)
+
+
+def _answered(desk: Callable[[Path], T], image: Path) -> T | RegildError:
     try:
-        return describe(image, Silent(), keys, languages)
+        return desk(image)
     except RegildError as error:
         return error
 

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec.structs import asdict, replace
 
 from regild.agent.claim import read_claims
-from regild.agent.evidence import open_known, with_evidence, with_notices
+from regild.agent.inscribe import created_of
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
-from regild.agent.site import Site, policy_of
+from regild.agent.plan_file import check_given
+from regild.agent.planner import Planner, open_planner, with_maintenance
+from regild.agent.site import Site
 from regild.agent.verify import DOUBTED
-from regild.describe.reader import require_planning
-from regild.errors import IntegrityError, UnsupportedError
+from regild.errors import IntegrityError, PlanMoved, UnsupportedError
 from regild.feeds.archives import fetch_archives
 from regild.feeds.deb import read_control
-from regild.feeds.feed import Offers, refresh
+from regild.feeds.feed import Offers
 from regild.feeds.policy import SitePolicy
 from regild.host.remote import address_of
 from regild.image.keys import NO_KEYS, Keys
 from regild.model.answers import PlanAnswer
-from regild.model.appliance import DescriptorState, Maintenance
+from regild.model.appliance import Descriptor, DescriptorState, Maintenance
 from regild.model.content import Content
 from regild.model.digest import Digest
-from regild.model.plan import Basis, Plan
+from regild.model.plan import Plan
 from regild.model.progress import Progress
 from regild.ovf.archive import find_form
-from regild.plan.libsolv import open_libsolv
-from regild.plan.steps import make_plan
-from regild.plan.wishes import Policy, Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +68,30 @@ def plan_image(
     `descriptor` its claim alone, with no byte of a disk read. `auto` is the disk where the image
     is a local file, and what a package on a server claims where it claims anything.
 
-    Raises: as `open_image`, `open_system`, `read_claims` and `plan_content`; IntegrityError when
+    Raises: as `open_image`, `open_system`, `read_claims` and `plan_system`; IntegrityError when
     the descriptor is to be planned on and cannot be believed.
     """
+    with open_planner(site, progress) as planner:
+        return plan_with(planner, path, progress, basis, keys)
+
+
+def plan_with(
+    planner: Planner, path: Path, progress: Progress, basis: str = "auto", keys: Keys = NO_KEYS
+) -> PlanAnswer:
+    """The same with a planner that serves more than one image.
+
+    Raises: as `plan_image`.
+    """
     if basis == "descriptor" or (basis == "auto" and address_of(path) and _claims(path)):
-        return _plan_claim(path, site, progress)
+        return _plan_claim(planner, path)
     with open_image(path, keys) as image:
         progress.step(f"Reading {path.name}")
         with open_system(image, image.only_system) as inspected:
-            planned = plan_system(inspected, site, progress)
-            answer = _answer(planned.plan, inspected.content, path, inspected.state)
-            return replace(answer, system=inspected.system.id)
+            found = inspected.descriptor
+            plan = planner.make(inspected.content, "disk", _maker(found)).plan
+            answer = _answer(plan, inspected.content, path, inspected.state)
+            created = (found.created if found else "") or created_of(path)
+            return replace(answer, system=inspected.system.id, created=created)
 
 
 def _claims(path: Path) -> bool:
@@ -89,7 +99,7 @@ def _claims(path: Path) -> bool:
     return find_form(path) is not None and any(one.descriptor for one in read_claims(path))
 
 
-def _plan_claim(path: Path, site: Site, progress: Progress) -> PlanAnswer:
+def _plan_claim(planner: Planner, path: Path) -> PlanAnswer:
     """The plan for what an image says of itself."""
     claims = read_claims(path)
     if len(claims) != 1:
@@ -98,10 +108,14 @@ def _plan_claim(path: Path, site: Site, progress: Progress) -> PlanAnswer:
     (claim,) = claims
     if claim.state.state in DOUBTED:
         raise IntegrityError(where=str(path), why=f"{claim.state.state}: {claim.state.why}")
-    maker = claim.descriptor.maintenance if claim.descriptor else Maintenance()
-    planned = plan_content(claim.content, "descriptor", site, progress, maker)
-    answer = _answer(planned.plan, claim.content, path, claim.state)
-    return replace(answer, system=claim.system)
+    plan = planner.make(claim.content, "descriptor", _maker(claim.descriptor)).plan
+    answer = _answer(plan, claim.content, path, claim.state)
+    created = claim.descriptor.created if claim.descriptor else ""
+    return replace(answer, system=claim.system, created=created)
+
+
+def _maker(descriptor: Descriptor | None) -> Maintenance:
+    return descriptor.maintenance if descriptor else Maintenance()
 
 
 def _answer(plan: Plan, content: Content, path: Path, state: DescriptorState) -> PlanAnswer:
@@ -109,52 +123,22 @@ def _answer(plan: Plan, content: Content, path: Path, state: DescriptorState) ->
     return PlanAnswer(**facts, image=str(path), unknowns=content.unknowns, descriptor=state)
 
 
-def plan_system(inspected: Inspected, site: Site, progress: Progress) -> Planned:
-    """Read the repositories that an inspected system names, and work out its plan.
-
-    Raises: as `plan_content`.
-    """
-    maker = inspected.descriptor.maintenance if inspected.descriptor else Maintenance()
-    return plan_content(inspected.content, "disk", site, progress, maker)
-
-
-def plan_content(
-    content: Content,
-    basis: Basis,
-    site: Site,
-    progress: Progress,
-    maintenance: Maintenance = Maintenance(),  # noqa: B008 - a frozen value
+def plan_system(
+    inspected: Inspected, site: Site, progress: Progress, given: Plan | None = None
 ) -> Planned:
-    """Read the repositories that a content names, and work out what it needs.
+    """Read the repositories that an inspected system names, and work out its plan; one that is
+    `given` is only held against them.
 
-    Raises: NoPackageDatabase, and the errors of `feeds` and `plan`.
+    Raises: NoPackageDatabase, and the errors of `feeds` and `plan`; PlanMoved, Malformed when a
+    given plan is not for this image and these feeds.
     """
-    require_planning(content)
-    policy = policy_of(site)
-    now = datetime.now(UTC)
-    available = refresh(content, policy, site.cache, now, progress)
-    progress.step("Working out what changes")
-    allowed = with_maintenance(site.policy, maintenance)
-    plan = _solved(content, basis, available, site.plan, allowed)
-    plan = with_notices(plan, available)
-    with open_known(policy, site.cache, now, progress) as known:
-        plan = with_evidence(plan, content, known, policy, site.cache, progress)
-    return Planned(plan, available, site, policy)
-
-
-def _solved(
-    content: Content, basis: Basis, available: Offers, wishes: Wishes, policy: Policy
-) -> Plan:
-    """The plan for a content, by libsolv."""
-    with open_libsolv() as solve:
-        return make_plan(content, basis, available, wishes, solve, policy)
-
-
-def with_maintenance(policy: Policy, maintenance: Maintenance) -> Policy:
-    """The site's policy with what the image's maker asks for besides: both must be kept."""
-    stated = maintenance.methods or policy.methods
-    return replace(
-        policy,
-        holds=(*policy.holds, *maintenance.holds),
-        methods=tuple(method for method in policy.methods if method in stated),
-    )
+    content, maker = inspected.content, _maker(inspected.descriptor)
+    with open_planner(site, progress) as planner:
+        if given is None:
+            made = planner.make(content, "disk", maker)
+            return Planned(made.plan, made.available, site, planner.feeds)
+        if given.base != content.state:  # said before any network is asked
+            raise PlanMoved(where="the image", why=f"it is {content.state}, not {given.base}")
+        available = planner.available(content)
+        check_given(given, content, available, with_maintenance(site.policy, maker))
+        return Planned(given, available, site, planner.feeds)

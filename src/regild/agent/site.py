@@ -49,6 +49,9 @@ class Site(msgspec.Struct, frozen=True):
     kept: Path | None = None
     """The `cache` that it names."""
     policy: Policy = Policy()
+    plan_trust: Path | None = None
+    """Keys or certificates in PEM (`trust` under [plan]); then `update --plan` takes only what one
+    of them signed."""
 
     @property
     def cache(self) -> Path:
@@ -72,17 +75,21 @@ def read_site(path: Path | None = None) -> Site:
         return Site()
     try:
         told = tomllib.loads(read_limited(file, MAX_BYTES).decode())
-        plan = msgspec.convert(told.get("plan", {}), Wishes)
+        table = told.get("plan", {})
+        trust = msgspec.convert(table.pop("trust", None), str | None)
+        plan = msgspec.convert(table, Wishes)
         allowed = msgspec.convert(told.get("policy", {}), Policy)
         cache = msgspec.convert(told.get("cache"), str | None)
-    except (ValueError, RecursionError) as error:  # of TOML, UTF-8 and msgspec
+    # Of TOML, UTF-8 and msgspec; and where [plan] is no table at all.
+    except (ValueError, RecursionError, AttributeError) as error:
         raise UsageError(what=f"{file}: {error}") from error
     unknown = sorted(set(told) - set(PARTS))
     if unknown:
         raise UsageError(
             what=f"{file}: {unknown[0]} is not a setting; there are {', '.join(PARTS)}"
         )
-    return Site(plan, read_policy(file), file.parent / cache if cache else None, allowed)
+    kept, trusted = (file.parent / one if one else None for one in (cache, trust))
+    return Site(plan, read_policy(file), kept, allowed, trusted)
 
 
 def with_options(
@@ -120,7 +127,7 @@ def with_options(
     feeds = msgspec.structs.replace(
         feeds, accept_older=accept_older, as_of=moment_of(as_of) if as_of else feeds.as_of
     )
-    return Site(plan, feeds, cache or site.kept, site.policy)
+    return msgspec.structs.replace(site, plan=plan, feeds=feeds, kept=cache or site.kept)
 
 
 def moment_of(text: str) -> str:

@@ -57,8 +57,10 @@ def update(
     keep_job: bool = False,
     key: bytes | None = None,
     argv: tuple[str, ...] = (),
+    plan: Plan | None = None,
 ) -> UpdateAnswer:
-    """Bring an image up to date and write the result to `output`.
+    """Bring an image up to date and write the result to `output`; with a `plan` exactly so, or not
+    at all.
 
     `form` is `ova`, `ovf`, `vmdk`, `qcow2` or `raw`; without it the result has the image's own
     form. Where there is nothing to do nothing is written. `key` signs the receipt (PEM).
@@ -77,7 +79,7 @@ def update(
             inspected.boot.stored.whole()
             check_deliverable(inspected, output, form, force)
             check_known(inspected)
-            planned = plan_system(inspected, site, progress)
+            planned = plan_system(inspected, site, progress, plan)
             if not planned.plan.steps:
                 return _answer(planned.plan, inspected.content, None, None)
             folder = scratch or default_folder()

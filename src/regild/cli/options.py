@@ -179,6 +179,43 @@ Follow = Annotated[
 ]
 """Acts while it is parsed; commands only declare it."""
 
+PlanOut = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FILE", help="Write the plan, for update --plan."),
+]
+PlanKey = Annotated[
+    Path | None,
+    typer.Option("--key", metavar="KEY", help="Sign what --out writes; a private key in PEM."),
+]
+TableForm = Annotated[
+    str,
+    typer.Option(
+        "--format", metavar="table|csv|markdown", help="How the table of many images looks."
+    ),
+]
+GivenPlan = Annotated[
+    Path | None,
+    typer.Option(
+        "--plan",
+        metavar="FILE",
+        help="Make exactly the changes of a plan that plan --out wrote, or none.",
+    ),
+]
+PlanTrust = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust", metavar="KEY.pem", help="Take the plan only if one of these keys signed it."
+    ),
+]
+Images = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IMAGE...",
+        help="An .ova, an .ovf, a folder with one .ovf, a bare disk; or a folder of such.",
+        show_default=False,
+    ),
+]
+
 FORMATS = ("ova", "ovf", "vmdk", "qcow2", "raw")
 
 Out = Annotated[

@@ -14,6 +14,8 @@ ASKED: ContextVar[tuple[str, ...]] = ContextVar("asked", default=())
 
 DONE = 0
 UNREAD = 3
+CHANGES = 10
+LEFT_OUT = 11
 FOUND = 12
 
 

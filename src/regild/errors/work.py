@@ -56,6 +56,13 @@ class AccessDenied(FeedUnreachable):
     hint = "name a login, a client certificate or a proxy under [feeds] in regild.toml; docs/guide"
 
 
+class PlanMoved(PlanError):
+    """What a plan was made for is not what is there now."""
+
+    sentence = "{where} is not as it was when the plan was made: {why}"
+    hint = "make the plan anew with regild plan --out FILE"
+
+
 class Unsolvable(PlanError):
     """The package manager's rules leave no consistent set of packages."""
 

@@ -80,6 +80,8 @@ class PlanAnswer(Plan, frozen=True):
     system: str = ""
     unknowns: tuple[Unknown, ...] = ()
     descriptor: DescriptorState | None = None
+    created: str = ""
+    """When the image was made, by its descriptor, else its file (RFC 3339, UTC)."""
 
 
 class UpdateAnswer(Value, frozen=True):

@@ -111,6 +111,9 @@ class Plan(Value, frozen=True):
     """Growth of the installed size, as the packages state it; may be negative."""
     room: tuple[Room, ...] = ()
     """For each volume that grows, what it needs and has."""
+    asked: Digest | None = None
+    """Digest of what the solver was asked beside the image and the feeds: holds, mode, and so
+    on."""
     advisories: tuple[AdvisoryFeed, ...] = ()
     """The feeds of advisories that were read, in the site's order."""
     unfixed: tuple[Weakness, ...] = ()

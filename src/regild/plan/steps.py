@@ -79,7 +79,7 @@ def make_plan(
     skipped = tuple(_skipped(name, content, available, reasons) for name in sorted(kept))
     sizes = growths(content, zip(steps, releases.values(), strict=True))
     plan = Plan(
-        id=_identity(content.state, request, available.feeds, steps),
+        id=content.state,
         base=content.state,
         basis=basis,
         mode=wishes.mode,
@@ -90,10 +90,11 @@ def make_plan(
         download_bytes=sum(step.archive.bytes for step in steps if step.archive),
         disk_bytes=sum(sizes.values()),
         room=rooms(content, steps, sizes),
+        asked=_asked(request),
     )
     check_plan(plan, policy)
     check_room(plan.room)
-    return plan
+    return replace(plan, id=identity_of(plan))
 
 
 def _reasons_to_hold(
@@ -253,16 +254,20 @@ def _skipped(name: str, content: Content, available: Available, reasons: dict[st
     return Skipped(name, kept, arch, newest.version if newest else "")
 
 
-def _identity(
-    base: Digest, request: Request, feeds: tuple[FeedState, ...], steps: tuple[Step, ...]
-) -> Digest:
+def _asked(request: Request) -> Digest:
+    """The digest of what a solver was asked beside the image and the feeds."""
+    asked = (request.mode, request.holds, request.only, request.autoremove, request.phased)
+    return sha256_of(canonical(asked))
+
+
+def identity_of(plan: Plan) -> Digest:
     """The digest of everything that decides what the plan does; not of what it tells about it."""
     moves: list[Any] = [
         (step.action, step.name, step.arch, step.was, step.becomes, step.method, _archive(step))
-        for step in steps
+        for step in plan.steps
     ]
-    asked = (request.mode, request.holds, request.only, request.autoremove, request.phased)
-    return sha256_of(canonical((base, asked, [feed.digest for feed in feeds], moves)))
+    feeds = [feed.digest for feed in plan.feeds]
+    return sha256_of(canonical((plan.base, plan.mode, plan.asked, feeds, moves)))
 
 
 def _archive(step: Step) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from regild.cli.options import (
     PLAN_BASES,
     AcceptOlder,
@@ -14,8 +17,9 @@ from regild.cli.options import (
     Debug,
     Exclude,
     Follow,
+    Force,
     Hold,
-    Image,
+    Images,
     Json,
     KeyFile,
     Mirror,
@@ -23,14 +27,23 @@ from regild.cli.options import (
     Offline,
     Only,
     PlanBasisOption,
+    PlanKey,
+    PlanOut,
+    TableForm,
     wanted_site,
 )
-from regild.cli.outcome import Outcome
-from regild.errors import UsageError
+from regild.cli.outcome import CHANGES, DONE, LEFT_OUT, UNREAD, Outcome
+from regild.errors import RegildError, UsageError
+
+if TYPE_CHECKING:
+    from regild.agent.site import Site
+    from regild.image.keys import Keys
+    from regild.model.answers import PlanAnswer
+    from regild.model.progress import Progress
 
 
 def plan(
-    image: Image,
+    images: Images,
     mode: ModeOption = None,
     mirror: Mirror = None,
     offline: Offline = None,
@@ -45,6 +58,10 @@ def plan(
     advisories: Advisories = None,
     accept_older: AcceptOlder = False,
     basis: PlanBasisOption = "auto",
+    output: PlanOut = None,
+    key: PlanKey = None,
+    force: Force = False,
+    form: TableForm = "table",
     key_file: KeyFile = None,
     follow: Follow = None,
     json: Json = False,
@@ -52,23 +69,79 @@ def plan(
 ) -> Outcome:
     """Say what needs updating, from the image's own repositories. Nothing is changed.
 
+    Several images, or a folder or pattern of them, stand in one table.
+
     Ends with 10 when there is something to do, 0 when not, 11 when only skipped or held changes
     remain, or when the plan is from an unsigned claim alone.
     """
-    from regild.agent.planning import plan_image
+    from regild.agent.many import spread
+    from regild.cli.fleet_text import FORMS
     from regild.cli.progress import open_progress
-    from regild.cli.render import plan_text
     from regild.image.keys import read_keys
-    from regild.plan.steps import verdict
 
     if basis not in PLAN_BASES:
         raise UsageError(what=f"--basis is {', '.join(PLAN_BASES)}, not {basis}")
+    if form not in FORMS:
+        raise UsageError(what=f"--format is {', '.join(FORMS)}, not {form}")
+    if key is not None and output is None:
+        raise UsageError(what="--key signs what is written: say where with --out FILE")
     site = wanted_site(
         config, mode, mirror, offline, allow, hold, cache, advisories, accept_older,
         only=only, exclude=exclude, autoremove=autoremove, as_of=as_of,
     )  # fmt: skip
     keys = read_keys(key_file or ())
+    paths = spread(images)
+    if output is not None and len(paths) != 1:
+        raise UsageError(what=f"--out takes the plan of one image, not of {len(paths)}")
     with open_progress(live=not debug) as progress:
-        answer = plan_image(image, site, progress, basis, keys)
+        if len(paths) == 1 and form == "table":
+            answer = _planned(paths[0], site, progress, basis, keys)
+            if output is not None:
+                from regild.agent.plan_file import write_plan
+
+                write_plan(answer, output, key, force)
+            return _whole(answer)
+        return _table(paths, site, progress, basis, keys, form)
+
+
+def _planned(image: Path, site: Site, progress: Progress, basis: str, keys: Keys) -> PlanAnswer:
+    from regild.agent.planning import plan_image
+
+    return plan_image(image, site, progress, basis, keys)
+
+
+def _whole(answer: PlanAnswer) -> Outcome:
+    """The plan of one image."""
+    from regild.cli.render import plan_text
+    from regild.plan.steps import verdict
+
     code = verdict(answer, bool(answer.unknowns))
     return Outcome(answer=answer, text=lambda width: plan_text(answer, width), code=code)
+
+
+def _table(
+    paths: tuple[Path, ...], site: Site, progress: Progress, basis: str, keys: Keys, form: str
+) -> Outcome:
+    """The plans of many images in one table; in JSON each as whole as alone."""
+    from datetime import UTC, datetime
+
+    from regild.agent.fleet import plan_many
+    from regild.cli.exits import failure_of
+    from regild.cli.fleet_text import fleet_text
+    from regild.plan.steps import verdict
+
+    now = datetime.now(UTC)
+    answers = list(zip(paths, plan_many(paths, site, progress, basis, keys), strict=True))
+    codes = {
+        verdict(one, bool(one.unknowns)) for _, one in answers if not isinstance(one, RegildError)
+    }
+    return Outcome(
+        answer=[
+            {"error": failure_of(one)} if isinstance(one, RegildError) else one
+            for _, one in answers
+        ],
+        text=lambda width: fleet_text(answers, form, width, now),
+        # What was not read beats changes, and changes beat what was only left out.
+        code=next((code for code in (UNREAD, CHANGES, LEFT_OUT) if code in codes), DONE),
+        complaints=tuple(one for _, one in answers if isinstance(one, RegildError)),
+    )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from regild.cli.options import (
     FORMATS,
     AcceptOlder,
@@ -15,6 +18,7 @@ from regild.cli.options import (
     Exclude,
     Force,
     FormatOption,
+    GivenPlan,
     Hold,
     Image,
     Json,
@@ -24,13 +28,19 @@ from regild.cli.options import (
     Offline,
     Only,
     Out,
+    PlanTrust,
     Scratch,
     SignReceipt,
     Timeout,
     wanted_site,
 )
-from regild.cli.outcome import ASKED, DONE, UNREAD, Outcome
+from regild.cli.outcome import ASKED, DONE, LEFT_OUT, UNREAD, Outcome
 from regild.errors import UsageError
+
+if TYPE_CHECKING:
+    from regild.agent.site import Site
+    from regild.model.answers import UpdateAnswer
+    from regild.model.plan import Plan
 
 TIMEOUT_SECONDS = 1800
 """Half an hour for all package scripts together: far more than any healthy set needs."""
@@ -52,6 +62,8 @@ def update(
     cache: Cache = None,
     advisories: Advisories = None,
     accept_older: AcceptOlder = False,
+    plan: GivenPlan = None,
+    trust: PlanTrust = None,
     form: FormatOption = None,
     scratch: Scratch = None,
     timeout_seconds: Timeout = TIMEOUT_SECONDS,
@@ -69,11 +81,8 @@ def update(
     from regild.agent.update import update as update_image
     from regild.cli.progress import open_progress
     from regild.cli.render import update_text
-    from regild.host.files import read_limited
-    from regild.model.dsse import PEM_BYTES_MAX
 
-    if form is not None and form not in FORMATS:
-        raise UsageError(what=f"--format is {', '.join(FORMATS)}, not {form}")
+    _check_use(form, plan, trust, bool(mode or hold or only or exclude or autoremove or as_of))
     site = wanted_site(
         config, mode, mirror, offline, allow, hold, cache, advisories, accept_older,
         only=only, exclude=exclude, autoremove=autoremove, as_of=as_of,
@@ -90,7 +99,50 @@ def update(
             force=force,
             keep_job=keep_job,
             argv=ASKED.get(),
-            key=read_limited(sign_receipt, PEM_BYTES_MAX) if sign_receipt else None,
+            key=_key(sign_receipt),
+            plan=_given(plan, trust, site),
         )
-    code = UNREAD if answer.unknowns else DONE
+    code = _code(answer)
     return Outcome(answer=answer, text=lambda width: update_text(answer, width), code=code)
+
+
+def _code(answer: UpdateAnswer) -> int:
+    """The exit code: 3 unread, 11 nothing done but left out, 0 done or nothing to do."""
+    if answer.unknowns:
+        return UNREAD
+    return LEFT_OUT if answer.output is None and answer.skipped else DONE
+
+
+def _check_use(form: str | None, plan: Path | None, trust: Path | None, has_wishes: bool) -> None:
+    """The options fit together.
+
+    Raises: UsageError.
+    """
+    if form is not None and form not in FORMATS:
+        raise UsageError(what=f"--format is {', '.join(FORMATS)}, not {form}")
+    if plan is not None and has_wishes:
+        raise UsageError(what="--plan says already what changes: leave out --mode, --hold and such")
+    if trust is not None and plan is None:
+        raise UsageError(what="--trust is for the plan that --plan names")
+
+
+def _given(path: Path | None, trust: Path | None, site: Site) -> Plan | None:
+    """The plan that was given, if its signer is one whom the site or the command line trusts.
+
+    Raises: UsageError, SignatureRefused; as `read_plan`.
+    """
+    from regild.agent.plan_file import read_plan
+    from regild.agent.signature import read_trusted
+
+    if path is None:
+        return None
+    named = trust or site.plan_trust
+    return read_plan(path, read_trusted(named) if named else None)
+
+
+def _key(path: Path | None) -> bytes | None:
+    """The private key that signs the receipt."""
+    from regild.host.files import read_limited
+    from regild.model.dsse import PEM_BYTES_MAX
+
+    return read_limited(path, PEM_BYTES_MAX) if path else None

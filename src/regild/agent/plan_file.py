@@ -1,0 +1,106 @@
+"""Plans as files: written, signed, read again, and held against the image and the feeds that they
+were made for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from regild.errors import (
+    InputError,
+    Malformed,
+    PlanMoved,
+    SignatureRefused,
+    TargetExists,
+    UsageError,
+)
+from regild.feeds.feed import Offers
+from regild.host.files import read_limited, write_whole
+from regild.model.answers import PlanAnswer
+from regild.model.content import Content
+from regild.model.digest import canonical
+from regild.model.dsse import PEM_BYTES_MAX, check_signed, read_signed, sign_bytes
+from regild.model.json import from_json, to_json
+from regild.model.plan import Plan
+from regild.plan.expected import expected_packages
+from regild.plan.permit import check_plan, check_room
+from regild.plan.steps import identity_of
+from regild.plan.wishes import Policy
+
+KIND = "application/vnd.regild.plan+json"
+FILE_BYTES_MAX = 64 << 20
+
+
+def write_plan(answer: PlanAnswer, out: Path, key: Path | None, force: bool) -> None:
+    """Write a plan as `--json` shows it, or, with a key, the same signed (DSSE).
+
+    Raises: TargetExists, UsageError for a key that cannot sign, MissingFile, DiskFull,
+    NotPermitted.
+    """
+    if out.exists() and not force:
+        raise TargetExists(where=str(out), why="a plan would replace it")
+    if key is None:
+        write_whole(out, to_json(answer).encode() + b"\n")
+    else:
+        secret = read_limited(key, PEM_BYTES_MAX)
+        write_whole(out, sign_bytes(canonical(answer), KIND, secret))
+
+
+def read_plan(path: Path, trusted: bytes | None) -> Plan:
+    """A plan that was written before; `trusted` are keys or certificates in PEM, of which one must
+    have signed it.
+
+    Raises: MissingFile, TooLarge, Malformed; SignatureRefused where none did; UsageError for a
+    signed plan when nobody was said to be trusted.
+    """
+    content = read_limited(path, FILE_BYTES_MAX)
+    where = str(path)
+    if not _is_signed(content, where):
+        if trusted is not None:
+            raise SignatureRefused(where=where, why="nobody signed it", state="absent")
+        plan = from_json(Plan, content, where)
+    else:
+        signed = read_signed(content, where)
+        if trusted is None:
+            raise UsageError(what=f"{where} is signed: say with --trust who may have signed it")
+        check_signed(signed, trusted, where)
+        if signed.kind != KIND:
+            raise InputError(where=where, why=f"what is signed is no plan but {signed.kind[:80]}")
+        plan = from_json(Plan, signed.payload, where)
+    if identity_of(plan) != plan.id:
+        raise Malformed(where=where, why="its id is not that of its steps")
+    return plan
+
+
+def check_given(plan: Plan, content: Content, available: Offers, policy: Policy) -> None:
+    """The feeds are still what a plan for an image was made from, and the plan says what follows
+    from them and is allowed.
+
+    Raises: PlanMoved, Malformed when it expects something else than its steps bring; as
+    `check_plan` and `check_room` of `plan`.
+    """
+    now = {(feed.uri, feed.suite): feed.digest for feed in available.feeds}
+    then = {(feed.uri, feed.suite): feed.digest for feed in plan.feeds}
+    for uri, suite in sorted({*now, *then}):
+        if now.get((uri, suite)) != then.get((uri, suite)):
+            raise PlanMoved(where=f"the repository {uri} {suite}", why="it is of another state")
+    for step in plan.steps:
+        if step.action == "remove":
+            continue
+        offered = available.find_release(step.name, step.becomes, step.arch)
+        if offered is None or offered.archive != step.archive:
+            why = f"no repository offers the file of {step.name} {step.becomes}"
+            raise Malformed(where="the plan", why=why)
+    if plan.expected != expected_packages(content, plan.steps):
+        raise Malformed(where="the plan", why="it expects other packages than its steps bring")
+    check_plan(plan, policy)
+    check_room(plan.room)
+
+
+def _is_signed(content: bytes, where: str) -> bool:
+    """Whether a file holds signed bytes and not a plan itself."""
+    try:
+        return "payloadType" in msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError as error:
+        raise Malformed(where=where, why="it is neither a plan nor a signed one") from error
