@@ -18,6 +18,7 @@ from regild.errors import UsageError
 from regild.image.convert import write_raw, write_through_qemu
 from regild.image.merkle import virtual_digest
 from regild.image.overlay import Overlay
+from regild.image.qcow2_write import write_qcow2
 from regild.image.vmdk_stream import plan_stream
 from regild.model.appliance import Descriptor
 from regild.model.content import Content
@@ -43,6 +44,8 @@ from regild.publish.stored import Copied, Stored
 
 DISK_FORMATS = {"vmdk": "vmdk-stream", "qcow2": "qcow2", "raw": "raw"}
 """What `--format` means for a bare disk."""
+WRITERS = {"raw": write_raw, "qcow2": write_qcow2}
+"""The formats that are written by our own hand; qemu-img writes the others."""
 PACKAGES = {"ova": "ova", "ovf": "folder"}
 PACKAGE_NAMES = {form: name for name, form in PACKAGES.items()}
 FORMAT_SUFFIXES = {
@@ -177,9 +180,9 @@ def _new_disk(
             plan_stream(overlay.base, overlay, progress=progress, scratch=scratch, name=name)
         )
     packed = scratch / f"disk.{form}"
-    if form == "raw":
+    if form in WRITERS:
         with packed.open("xb") as file:
-            write_raw(overlay, file, progress)
+            WRITERS[form](overlay, file, progress)
     else:
         write_through_qemu(overlay, packed, form, scratch, progress)
     stack.callback(packed.unlink)

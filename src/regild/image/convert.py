@@ -1,4 +1,4 @@
-"""A virtual disk written in another format: raw by our own hand, the rest through qemu-img."""
+"""A virtual disk written as raw by our own hand, or in another format through qemu-img."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from regild.model.progress import Progress, Silent
 PIECE_BYTES = 1 << 20
 
 QEMU_OPTIONS: dict[str, tuple[str, ...]] = {
-    "qcow2": ("-O", "qcow2", "-c", "-o", "compression_type=zstd"),
     "vmdk-sparse": ("-O", "vmdk", "-o", "subformat=monolithicSparse"),
 }
 """What qemu-img is asked for, by the format's name."""
@@ -57,7 +56,7 @@ def _write_data(file: IO[bytes], offset: int, content: bytes) -> None:
 def write_through_qemu(
     disk: Disk, path: Path, form: str, scratch: Path, progress: Progress | None = None
 ) -> None:
-    """Write a disk as `qcow2` or `vmdk-sparse`, from a raw file in `scratch` that is removed again.
+    """Write a disk as `vmdk-sparse`, from a raw file in `scratch` that is removed again.
 
     Raises: ToolMissing, CommandFailed, Truncated, Malformed, DiskFull.
     """

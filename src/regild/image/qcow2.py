@@ -125,6 +125,38 @@ class Qcow2Disk:
         self._recent = RecentGrains()
 
     @property
+    def cluster_bits(self) -> int:
+        """Clusters have 2 to this power bytes."""
+        return self._bits
+
+    @property
+    def is_zstd(self) -> bool:
+        """Clusters are packed by Zstandard, not by deflate."""
+        return self._zstd
+
+    @property
+    def is_plain(self) -> bool:
+        """It stands alone, without a backing file and without subclusters."""
+        return self._backing is None and self._words == 1
+
+    def packed_at(self, number: int) -> tuple[int, int] | None:
+        """Where a packed cluster lies in the file, and its length up to its last sector's end;
+        None for other clusters.
+
+        Raises: Truncated.
+        """
+        index, entry = divmod(number, self._entries)
+        word = self._table(index)[entry * self._words] if self._l1[index] else 0
+        return self._packed_place(number, word) if word & COMPRESSED else None
+
+    def read_packed(self, at: int, length: int) -> bytes:
+        """Bytes of the file.
+
+        Raises: Truncated.
+        """
+        return self._window.read(at, length)
+
+    @property
     def bytes_read(self) -> int:
         """Bytes read from the file so far."""
         below = self._backing.bytes_read if self._backing else 0
@@ -220,8 +252,8 @@ class Qcow2Disk:
 
         return read_by_grain(start, count, unit, piece)
 
-    def _unpacked(self, number: int, word: int) -> bytes:
-        """A compressed cluster: the place in the low bits, above them the further sectors."""
+    def _packed_place(self, number: int, word: int) -> tuple[int, int]:
+        """Of a compressed cluster: the place is in the low bits, above them the further sectors."""
         split = 62 - (self._bits - 8)
         at = word & ((1 << split) - 1)
         sectors = (word & (COMPRESSED - 1)) >> split
@@ -230,6 +262,10 @@ class Qcow2Disk:
         length = min(length, self._window.size - at)
         if length <= 0:
             raise Truncated(where=self._window.where, why=f"cluster {number} lies behind its end")
+        return at, length
+
+    def _unpacked(self, number: int, word: int) -> bytes:
+        at, length = self._packed_place(number, word)
         packed = self._window.read(at, length)
         unpack = _from_zstd if self._zstd else _from_deflate
         content = unpack(packed, self._cluster, self._window.where)
