@@ -40,6 +40,7 @@ def read_notices(file: IO[bytes], where: str) -> Iterator[Notice]:
             packages=tuple(dict.fromkeys(map(_package, packages))),
             reboot=any(_is_true(one.findtext("reboot_suggested")) for one in packages)
             or _is_true(update.findtext("reboot_suggested")),
+            date=_date(update),
         )
 
 
@@ -57,6 +58,14 @@ def keep_notices(path: Path, kept: Path, where: str) -> tuple[Notice, ...]:
             notices = tuple(read_notices(file, where))
         write_whole(kept, msgspec.msgpack.encode(notices))
         return notices
+
+
+def _date(update: Element) -> str:
+    """When an update was last changed, in RFC 3339 where it is a date and a time."""
+    told = (update.find(name) for name in ("updated", "issued"))
+    dates = (_word(one.get("date", "")) for one in told if one is not None)
+    day, _, time = next(filter(None, dates), "").partition(" ")
+    return f"{day}T{time}Z" if len(time) == len("00:00:00") else day
 
 
 def _named(package: Element) -> bool:

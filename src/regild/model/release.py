@@ -71,6 +71,8 @@ class Notice(Value, frozen=True):
     """Name, version and architecture of each release that it names."""
     reboot: bool = False
     """Instances should be rebooted after it."""
+    date: str = ""
+    """When it was last changed (RFC 3339)."""
 
 
 class ModuleBuild(Value, frozen=True):
