@@ -10,7 +10,7 @@ from regild.model.advisory import Advisory, AdvisoryFeed, Affected, Match
 from regild.model.content import Content, Package, Planning, Platform
 from regild.model.digest import Digest
 from regild.model.plan import Plan, Skipped, Step
-from regild.plan.advice import advised, is_covered, with_exploited
+from regild.plan.advice import advised, is_covered, watched, with_exploited
 
 ID = Digest("sha256:" + "0" * 64)
 FEED = AdvisoryFeed("/feed", ("osv",), ID)
@@ -149,3 +149,21 @@ def test_mentions_in_changelogs_are_marked_as_exploited_too() -> None:
 def test_coverage_is_of_the_images_own_release() -> None:
     assert is_covered(CONTENT, Feeds(FIX))
     assert not is_covered(CONTENT, Feeds(advisory("X", replace(SOURCE, ecosystem="debian-11"))))
+
+
+def windows(version: str) -> Content:
+    return Content(Platform("windows", "windows-server", version, arch="amd64"))
+
+
+def test_a_build_of_windows_is_held_against_the_newest_of_its_own() -> None:
+    row = Affected("windows", "", "10.0.20348", fixed="10.0.20348.2900", note="KB5050001")
+    other = replace(row, name="10.0.17763", fixed="10.0.17763.9999")
+    feeds = Feeds(advisory("CVE-2026-1111", row, other), exploited=["CVE-2026-1111"])
+    plan = watched(windows("10.0.20348.2849"), "disk", "upgrade", feeds)
+    (left,) = plan.unfixed
+    assert (left.fixed, left.why, left.exploited) == ("10.0.20348.2900", "KB5050001", True)
+    (skipped,) = plan.skipped
+    assert (skipped.name, skipped.available) == ("Windows", "10.0.20348.2900")
+    for version in ("10.0.20348.2900", "10.0.20348.10000", "10.0.26100.1", "", "10.0"):
+        current = watched(windows(version), "disk", "upgrade", feeds)
+        assert not current.unfixed and not current.skipped

@@ -26,6 +26,7 @@ from regild.model.content import Content
 from regild.model.digest import Digest, canonical, hex_of, sha256_of
 from regild.model.plan import Basis, FeedState, Plan
 from regild.model.progress import Progress
+from regild.plan.advice import watched
 from regild.plan.libsolv import open_libsolv
 from regild.plan.solver import Solver
 from regild.plan.steps import make_plan
@@ -69,6 +70,15 @@ class Planner:
                 content, self.feeds, self.site.cache, self._now, self._progress
             )
         return self._offers[key]
+
+    def plan(self, content: Content, basis: Basis, maintenance: Maintenance) -> Plan:
+        """The plan for a content; for Windows, with feeds of advisories, what it lacks.
+
+        Raises: as `make`.
+        """
+        if content.platform.family == "windows" and self.feeds.advisories:
+            return watched(content, basis, self.site.plan.mode, self._advisories())
+        return self.make(content, basis, maintenance).plan
 
     def make(self, content: Content, basis: Basis, maintenance: Maintenance) -> Made:
         """The plan for a content, from the cache where nothing that it depends on has changed.

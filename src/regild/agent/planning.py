@@ -88,7 +88,7 @@ def plan_with(
         progress.step(f"Reading {path.name}")
         with open_system(image, image.only_system) as inspected:
             found = inspected.descriptor
-            plan = planner.make(inspected.content, "disk", _maker(found)).plan
+            plan = planner.plan(inspected.content, "disk", _maker(found))
             answer = _answer(plan, inspected.content, path, inspected.state)
             created = (found.created if found else "") or created_of(path)
             return replace(answer, system=inspected.system.id, created=created)
@@ -108,7 +108,7 @@ def _plan_claim(planner: Planner, path: Path) -> PlanAnswer:
     (claim,) = claims
     if claim.state.state in DOUBTED:
         raise IntegrityError(where=str(path), why=f"{claim.state.state}: {claim.state.why}")
-    plan = planner.make(claim.content, "descriptor", _maker(claim.descriptor)).plan
+    plan = planner.plan(claim.content, "descriptor", _maker(claim.descriptor))
     answer = _answer(plan, claim.content, path, claim.state)
     created = claim.descriptor.created if claim.descriptor else ""
     return replace(answer, system=claim.system, created=created)

@@ -21,12 +21,14 @@ from regild.model.advisory import (
     source_of,
 )
 from regild.model.content import Content, Package
-from regild.model.plan import Plan, Step
+from regild.model.digest import canonical, sha256_of
+from regild.model.plan import Basis, Mode, Plan, Skipped, Step
 from regild.model.versions import ORDERS, is_newer
 
 NO_FIX_WHY = "no fix is known"
 INVESTIGATED_WHY = "its publisher still looks into it"
 NOT_OFFERED_WHY = "the image's sources do not offer the fix in this mode"
+WINDOWS_WHY = "updates of Windows are listed and not installed"
 LISTED_LIMIT = 20_000
 """Weaknesses that a plan lists; more than any image has."""
 
@@ -66,6 +68,36 @@ def advised(plan: Plan, content: Content, known: Known) -> Plan:
         advisories=known.feeds,
         unfixed=tuple(desk.weaknesses(plan.expected, skipped))[:LISTED_LIMIT],
     )
+
+
+def watched(content: Content, basis: Basis, mode: Mode, known: Known) -> Plan:
+    """A plan without steps for a build of Windows: which weaknesses it has, and which build of the
+    newest update takes them away.
+
+    Updates of Windows are not installed here, so the newest one stands among what is skipped.
+    """
+    build = _build_of(content)
+    desk = _Desk(content, known)
+    unfixed = tuple(desk.weaknesses((build,) if build else (), {}))
+    newest = max((one.fixed for one in unfixed), key=ORDERS["windows"], default="")
+    skipped = (Skipped("Windows", WINDOWS_WHY, content.platform.arch, newest),) if newest else ()
+    return Plan(
+        id=sha256_of(canonical((content.state, mode))),
+        base=content.state,
+        basis=basis,
+        mode=mode,
+        skipped=skipped,
+        expected=content.packages,
+        advisories=known.feeds,
+        unfixed=unfixed[:LISTED_LIMIT],
+    )
+
+
+def _build_of(content: Content) -> Package | None:
+    """The installed build of Windows as a package, whose version ends with its revision."""
+    version = content.platform.version
+    name, _, revision = version.rpartition(".")
+    return Package("windows", name, version) if name.count(".") == 2 and revision else None
 
 
 def with_exploited(plan: Plan, known: Known) -> Plan:
@@ -165,7 +197,7 @@ class _Desk:
         advisory, affected = match.advisory, match.affected
         if affected.status == "under investigation":
             why = INVESTIGATED_WHY
-        elif not affected.fixed:
+        elif not affected.fixed or affected.type == "windows":
             why = affected.note or NO_FIX_WHY
         else:
             why = skipped.get(package.name, NOT_OFFERED_WHY)
