@@ -117,7 +117,7 @@ class World:
         self.now += timedelta(minutes=1)
         return take_turn(self.means(), "web")
 
-    def turns(self, count: int = 40) -> Turn:
+    def turns(self, count: int = 14) -> Turn:
         return [self.turn() for _ in range(count)][-1]
 
     def publish(self, number: int) -> None:

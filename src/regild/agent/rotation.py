@@ -130,10 +130,10 @@ class _GroupTurn:
 
     def __init__(self, means: Means, lease: Lease, group: Group, driver: Driver) -> None:
         self._means, self._lease, self._group, self._driver = means, lease, group, driver
-        with self._noting() as change:
-            rotation = rotation_of(change, group.name)
-            self._line, self._calendar = line_of(change, group), calendar_of(change, group)
-            self._rows = {one.name: one for one in list_instances(change, group.name)}
+        with means.catalogue.reading(means.now()) as view:
+            rotation = rotation_of(view, group.name)
+            self._line, self._calendar = line_of(view, group), calendar_of(view, group)
+            self._rows = {one.name: one for one in list_instances(view, group.name)}
         self._turn = Turn(group, rotation)
         self._tried: set[str] = set()
 
@@ -189,12 +189,16 @@ class _GroupTurn:
         return Seen(name, before.generation if before else 0, running=begun, healthy=False)
 
     def _note_states(self, found: list[Instance]) -> None:
-        with self._noting() as change:
-            for one in found:
-                row = row_of_instance(self._group, one, self._intent(one.name))
-                held = self._rows.get(one.name)
-                if held is None or replace(held, changed=None, desired="") != row:
+        rows = [row_of_instance(self._group, one, self._intent(one.name)) for one in found]
+        changed = [row for row in rows if self._differs(row)]
+        if changed:
+            with self._noting() as change:
+                for row in changed:
                     self._keep(change, row)
+
+    def _differs(self, row: KnownInstance) -> bool:
+        held = self._rows.get(row.name)
+        return held is None or replace(held, changed=None, desired="") != row
 
     def _intent(self, name: str) -> str:
         row = self._rows.get(name)
