@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from regild.model.answers import ANSWERS
+from regild.model.group_answers import GROUP_ANSWERS
 from regild.model.json import schema_of
 from regild.model.store_answers import STORE_ANSWERS
 
@@ -17,7 +18,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     """The schema of every answer, by file name."""
     return {
         f"{command}.schema.json": schema_of(kind)
-        for command, kind in {**ANSWERS, **STORE_ANSWERS}.items()
+        for command, kind in {**ANSWERS, **STORE_ANSWERS, **GROUP_ANSWERS}.items()
     }
 
 

@@ -8,6 +8,7 @@ group's lease takes a turn, so that each effect is there once.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from regild.agent.groups import (
     rotation_of,
     row_of_instance,
 )
-from regild.errors import Busy, DriverFailed, RegildError
+from regild.errors import Busy, DriverFailed, NotListed, RegildError, Revoked, UsageError
 from regild.model.group import KnownInstance
 from regild.model.job import Lease
 from regild.model.rotation import (
@@ -56,6 +57,8 @@ LEASE_SECONDS = 900
 """Longer than a turn takes; a driver that ends guests politely may need minutes."""
 ROUNDS = 50
 STARTING, STOPPING = "start", "stop"
+USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+"""A user's name also names the file of their own disk."""
 
 
 class Disk(NamedTuple):
@@ -101,11 +104,38 @@ def take_turn(means: Means, name: str) -> Turn:
     Raises: NotListed, GroupRefused, Busy where another holds the group; DriverFailed where
     nothing can be seen.
     """
+    with _open_turn(means, name) as turn:
+        return turn.take()
+
+
+def request_instance(means: Means, name: str, user: str) -> Instance:
+    """An instance for one user, made of the group's settled generation; who has one gets that.
+
+    Raises: UsageError for what is no user's name, Revoked where no generation may be used,
+    DriverFailed; as `take_turn`.
+    """
+    if not USER.fullmatch(user):
+        raise UsageError(what=f"{user!r} is no user: letters, digits, dots, hyphens, at most 63")
+    with _open_turn(means, name) as turn:
+        return turn.request(user)
+
+
+def release_instance(means: Means, name: str, instance: str) -> Instance:
+    """Give an instance back; the next turn ends it, its owner's own disk stays.
+
+    Raises: NotListed, UsageError for one that nobody requested; as `take_turn`.
+    """
+    with _open_turn(means, name) as turn:
+        return turn.release(instance)
+
+
+@contextlib.contextmanager
+def _open_turn(means: Means, name: str) -> Iterator[_GroupTurn]:
     with _alone(means, name) as lease, contextlib.ExitStack() as stack:
         with means.catalogue.reading() as view:
             group = group_of(view, name)
         driver = stack.enter_context(means.driver_of(group))
-        return _GroupTurn(means, lease, group, driver).take()
+        yield _GroupTurn(means, lease, group, driver)
 
 
 @contextlib.contextmanager
@@ -152,6 +182,35 @@ class _GroupTurn:
         self._turn.waits, self._turn.again = decision.waits, decision.again
         self._ask(decision)
         return self._turn
+
+    def request(self, user: str) -> Instance:
+        """Their instance, made now if there is none."""
+        self._finish_what_was_begun()
+        for one in self._look():
+            if one.owner == user and one.state in ("starting", "ready") and not one.released:
+                return one
+        now, rotation = self._means.now(), self._turn.rotation
+        chosen = (rotation.current, self._line.wanted)
+        generation = next((one for one in chosen if self._line.is_usable(one, now)), 0)
+        if not generation:
+            raise Revoked(where=f"group {self._group.name}", why="it has no generation to use")
+        self._carry_out(Start(generation, f"requested for {user}", user))
+        for failure in self._turn.failures:
+            raise failure
+        return next(one for one in self._look() if one.owner == user and not one.released)
+
+    def release(self, name: str) -> Instance:
+        """Note that an instance was given back."""
+        row = self._rows.get(name)
+        if row is None or row.state == GONE:
+            why = "the group has no such instance"
+            raise NotListed(where=f"instance {self._group.name}/{name}", why=why)
+        if not row.user:
+            raise UsageError(what=f"{name} is one of the group's own; nobody requested it")
+        with self._noting() as change:
+            self._keep(change, replace(row, facts={**row.facts, "released": "true"}))
+            tell(change, "instance.release", f"{self._group.name}/{name}", {"user": row.user})
+        return instance_of_row(self._rows[name])
 
     def _decide(self, instances: tuple[Instance, ...]) -> Decision:
         now = self._means.now()
@@ -233,7 +292,7 @@ class _GroupTurn:
             elif isinstance(action, Stage):
                 self._mark_staged(change, action)
             keep_rotation(change, self._group.name, rotation)
-            tell(change, f"rotate.{_kind(action)}", self._group.name, to_builtins(action))
+            tell(change, f"rotate.{kind_of(action)}", self._group.name, to_builtins(action))
         self._turn.rotation = rotation
         self._turn.done.append(action)
         if made is not None:
@@ -303,5 +362,6 @@ def question_of(group: Group, rotation: Rotation) -> str:
     return f"{group.name}: wave {rotation.wave + 1} of {group.image}@{rotation.target}"
 
 
-def _kind(action: Action) -> str:
+def kind_of(action: Action) -> str:
+    """An action's word, as it stands in events and JSON."""
     return str(action.__struct_config__.tag)

@@ -18,8 +18,11 @@ from regild.cli.commands.conformance import conformance
 from regild.cli.commands.describe import describe
 from regild.cli.commands.diff import diff
 from regild.cli.commands.feeds import feeds
+from regild.cli.commands.group import app as group_app
+from regild.cli.commands.group import freeze_app
 from regild.cli.commands.image import app as image_app
 from regild.cli.commands.image import generation_app
+from regild.cli.commands.instance import app as instance_app
 from regild.cli.commands.jobs import jobs
 from regild.cli.commands.lint import lint
 from regild.cli.commands.plan import plan
@@ -74,7 +77,14 @@ app.add_typer(feeds, name="feeds")
 app.add_typer(jobs, name="jobs")
 for kept in (publish, promote, rollback, pin, revoke, restore, export, query, events):
     app.command()(kept)
-for name, group in (("image", image_app), ("generation", generation_app), ("store", store_app)):
+for name, group in (
+    ("image", image_app),
+    ("generation", generation_app),
+    ("store", store_app),
+    ("group", group_app),
+    ("instance", instance_app),
+    ("freeze", freeze_app),
+):
     app.add_typer(group, name=name)
 
 

@@ -95,8 +95,6 @@ class Group(Value, frozen=True):
     """iCalendar text of times in which nothing is rotated, whatever the windows say."""
     options: dict[str, str] = msgspec.field(default_factory=dict)
     """What the driver needs to know, by its own names."""
-    late_patch: bool = False
-    """A requested instance gets today's plan before it is handed out."""
 
 
 class Instance(Value, frozen=True):

@@ -50,7 +50,6 @@ class _GroupTable(msgspec.Struct, forbid_unknown_fields=True):
     channel: str
     driver: str
     size: int
-    late_patch: bool = False
 
 
 class _RolloutTable(msgspec.Struct, forbid_unknown_fields=True):
@@ -121,7 +120,6 @@ def read_group(text: str, where: str, read: Callable[[str], str]) -> Group:
         windows=read(calendar.windows) if calendar.windows else "",
         freezes=read(calendar.freezes) if calendar.freezes else "",
         options=_options(source, told.get("options", {})),
-        late_patch=group.late_patch,
     )
     for setting, why in check_group(found):
         table, _, name = setting.partition(".")

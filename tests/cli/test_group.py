@@ -1,0 +1,177 @@
+"""Groups and instances by the commands that a person types, over a real store and real disks."""
+
+import json
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Said
+from tests.cli.schemas import valid
+
+Regild = Callable[..., Said]
+
+FILE = """\
+[group]
+name = "web"
+image = "web"
+channel = "production"
+driver = "folder"
+size = {size}
+[rollout]
+{rollout}
+[health]
+within = "1m"
+[options]
+folder = "{folder}"
+"""
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of this test's own, with one generation in production."""
+    monkeypatch.setenv("REGILD_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("REGILD_ACTOR", "anna")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def publish(regild: Regild, tmp_path: Path) -> Callable[[str], None]:
+    """Publishes a disk that begins with a text, and promotes it."""
+    regild("image", "add", "web")
+
+    def make(says: str) -> None:
+        raw, disk = tmp_path / "disk.raw", tmp_path / f"{says}.qcow2"
+        raw.write_bytes(says.encode().ljust(1 << 20, b"\0"))
+        subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, disk], check=True)
+        said = regild("publish", disk, "--image", "web", "--channel", "production")
+        assert said.code == 0, said.err
+
+    return make
+
+
+def write(tmp_path: Path, rollout: str = "", size: int = 2) -> Path:
+    path = tmp_path / "web.toml"
+    path.write_text(FILE.format(size=size, rollout=rollout, folder=tmp_path / "instances"))
+    return path
+
+
+def running(tmp_path: Path) -> list[bytes]:
+    """The first bytes of each instance's disk, by following its link."""
+    links = sorted((tmp_path / "instances").glob("*.disk"))
+    return [link.read_bytes()[:8].rstrip(b"\0") for link in links]
+
+
+def test_a_group_is_filled_rotated_and_shown(
+    regild: Regild, publish: Callable[[str], None], tmp_path: Path
+) -> None:
+    publish("one")
+    valid("group", regild("group", "apply", write(tmp_path), "--json").json)
+    turn = valid("group-rotate", regild("group", "rotate", "web", "--wait", 60, "--json").json)
+    assert turn["group"]["rotation"]["current"] == 1
+    assert running(tmp_path) == [b"one", b"one"]
+    publish("two")
+    assert regild("group", "rotate", "web", "--wait", 60).code == 0
+    assert running(tmp_path) == [b"two", b"two"]
+    shown = regild("group", "show", "web")
+    assert "settled on 2" in shown.out
+    assert "web@production, which is 2" in shown.out
+    listed = valid("groups", regild("group", "list", "--json").json)
+    assert len(listed["groups"][0]["instances"]) == 2
+    assert "2 on 2" in regild("group", "list").out
+    rows = valid("instances", regild("instance", "list", "web", "--json").json)
+    assert {one["generation"] for one in rows["groups"]["web"]} == {2}
+    events = regild("events", "web").out
+    assert "rotate.settle" in events
+
+
+def test_bases_are_read_only_and_go_when_nothing_stands_on_them(
+    regild: Regild, publish: Callable[[str], None], kept: Path, tmp_path: Path
+) -> None:
+    publish("one")
+    regild("group", "apply", write(tmp_path))
+    regild("group", "rotate", "web", "--wait", 60)
+    for says in ("two", "three"):
+        publish(says)
+        regild("group", "rotate", "web", "--wait", 60)
+    bases = sorted((kept / "groups" / "bases").iterdir())
+    assert [path.name.split("-")[1] for path in bases] == ["2", "3"], "the way back stays"
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o444 for path in bases)
+
+
+def test_a_request_is_answered_by_one_instance_each_and_given_back(
+    regild: Regild, publish: Callable[[str], None], tmp_path: Path
+) -> None:
+    publish("one")
+    regild("group", "apply", write(tmp_path, size=0))
+    asked = ("instance", "request", "web", "--user", "anna", "--wait", 30, "--json")
+    first = valid("instance", regild(*asked).json)
+    assert regild(*asked).json["instance"]["name"] == first["instance"]["name"]
+    name = first["instance"]["name"]
+    assert first["instance"]["owner"] == "anna"
+    assert len(running(tmp_path)) == 1
+    assert regild("instance", "release", "web", name).code == 0
+    regild("group", "rotate", "web")
+    assert running(tmp_path) == []
+    wrong = regild("instance", "request", "web", "--user", "../anna")
+    assert (wrong.code, "is no user" in wrong.err) == (2, True)
+    gone = regild("instance", "release", "web", name)
+    assert "no such instance" in gone.err
+
+
+def test_a_wave_is_approved_and_what_was_given_up_is_tried_again(
+    regild: Regild, publish: Callable[[str], None], tmp_path: Path
+) -> None:
+    publish("one")
+    regild("group", "apply", write(tmp_path, 'approval = "canary"'))
+    regild("group", "rotate", "web", "--wait", 60)
+    refused = regild("group", "approve", "web")
+    assert "nobody waits" in refused.err
+    publish("two")
+    # The canary is ready at once here, so one wait brings the group to the question.
+    for _ in range(4):
+        waits = regild("group", "rotate", "web").out
+    assert "regild group approve web" in waits
+    assert "wave 2 of web@2" in regild("group", "show", "web").out
+    assert regild("group", "approve", "web", "--why", "looks good").code == 0
+    regild("group", "rotate", "web", "--wait", 60)
+    assert running(tmp_path) == [b"two", b"two"]
+    again = regild("group", "resume", "web")
+    assert (again.code, "was not given up" in again.err) == (2, True)
+
+
+def test_scaling_and_what_cannot_be(
+    regild: Regild, publish: Callable[[str], None], tmp_path: Path
+) -> None:
+    publish("one")
+    regild("group", "apply", write(tmp_path))
+    assert regild("group", "scale", "web", 3).code == 0
+    regild("group", "rotate", "web", "--wait", 60)
+    assert len(running(tmp_path)) == 3
+    wrong = regild("group", "apply", write(tmp_path, "max_surge = 0"))
+    assert wrong.code == 14
+    assert "line 8, " not in wrong.err and "line 8" in wrong.err and "both 0" in wrong.err
+    unknown = regild("group", "show", "other")
+    assert "no group has this name" in unknown.err
+
+
+def test_a_freeze_of_the_site_holds_every_group(
+    regild: Regild, publish: Callable[[str], None], tmp_path: Path
+) -> None:
+    publish("one")
+    regild("group", "apply", write(tmp_path))
+    regild("group", "rotate", "web", "--wait", 60)
+    event = "BEGIN:VEVENT\r\nUID:1\r\nDTSTART:20200101T000000Z\r\nDTEND:20990101T000000Z\r\n"
+    told = f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\n{event}END:VEVENT\r\nEND:VCALENDAR\r\n"
+    (tmp_path / "sale.ics").write_text(told)
+    valid("freezes", regild("freeze", "add", "sale", tmp_path / "sale.ics", "--json").json)
+    publish("two")
+    waits = regild("group", "rotate", "web")
+    assert "in a window; the next one: none is known" in waits.out
+    assert running(tmp_path) == [b"one", b"one"]
+    assert "sale" in regild("freeze", "list").out
+    assert regild("group", "rotate", "web", "--force", "--wait", 60).code == 0
+    assert running(tmp_path) == [b"two", b"two"]
+    assert json.loads(regild("freeze", "remove", "sale", "--json").out)["freezes"] == []
