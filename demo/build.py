@@ -1,6 +1,6 @@
 """Builds an outdated appliance from Debian's archive, once per recipe.
 
-    python -m demo.build demo|small [OUTPUT.ova]
+    python -m demo.build demo|small|worker [OUTPUT.ova]
 
 The mirror is the one that this machine's own apt is configured with. As root or as an ordinary user
 with subordinate ids: the result is the same. What was built is kept under the user's cache folder
@@ -138,6 +138,7 @@ def _bootstrap(recipe: Recipe, sources: dict[str, str], tree: Path, epoch: int) 
     env = {
         "SOURCE_DATE_EPOCH": str(epoch),
         "NAME": recipe.name,
+        "SERVICES": " ".join(recipe.services),
         "SOURCES": "\n".join(lines),
         "OUTDATED": " ".join(recipe.outdated),
         "ROOT_UUID": str(recipe.uuid("root")),

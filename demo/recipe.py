@@ -29,6 +29,8 @@ class Recipe:
     """The suites that the packages come from; the image itself always names all of SUITES."""
     outdated: tuple[str, ...] = field(default=())
     """Packages that are taken from `bookworm` even where another suite has a newer one."""
+    services: tuple[str, ...] = ()
+    """What runs in it besides its packages' own: `keys` for ssh, `health` on the console."""
 
     def uuid(self, what: str) -> uuid.UUID:
         """The same UUID in every build, for a partition, a filesystem or the disk."""
@@ -60,6 +62,7 @@ DEMO = Recipe(
     ),
     disk_bytes=4096 * MIB,
     bootable=True,
+    services=("keys",),
 )
 
 SMALL = Recipe(
@@ -72,7 +75,28 @@ SMALL = Recipe(
     outdated=("unzip", "xz-utils", "zip"),
 )
 
-RECIPES = {recipe.name: recipe for recipe in (DEMO, SMALL)}
+WORKER = Recipe(
+    name="worker",
+    title="The smallest Debian 12 that boots and says how it is, with an old OpenSSL",
+    variant="minbase",
+    packages=(
+        "dbus",
+        "grub-efi-amd64-bin",
+        "grub-pc-bin",
+        "grub2-common",
+        "linux-image-cloud-amd64",
+        "openssl",
+        "systemd-sysv",
+        "udev",
+    ),
+    disk_bytes=1024 * MIB,
+    bootable=True,
+    suites=SUITES,
+    outdated=("libssl3", "openssl"),
+    services=("health",),
+)
+
+RECIPES = {recipe.name: recipe for recipe in (DEMO, SMALL, WORKER)}
 
 
 def digest_of(recipe: Recipe, sources: list[str], releases: list[bytes]) -> str:

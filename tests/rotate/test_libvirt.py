@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from regild.errors import DriverFailed
 from regild.model.rotation import Group, Health, Seen, StartOrder
+from regild.rotate.driver import open_driver
 from regild.rotate.libvirt import LibvirtDriver
 from tests.rotate.daemon import URI, readable_folder, remove_domains, running_daemon
 from tests.rotate.tiny import Tiny, make_disk, make_tiny
@@ -136,4 +137,23 @@ def test_a_base_that_is_not_there(folder: Path, tiny: Tiny) -> None:
     driver = LibvirtDriver(group(tiny, folder), folder)
     with pytest.raises(DriverFailed):
         driver.start(StartOrder(f"{NAME}-5", 1, "sha256:00", "/no/such/disk", "qcow2"))
+    assert driver.look() == ()
+
+
+def test_the_worked_example_of_the_exec_driver_runs_a_guest(folder: Path, tiny: Tiny) -> None:
+    script = Path(__file__).parents[2] / "docs/guide/examples/exec-driver"
+    told = f"-kernel {tiny.kernel} -initrd {tiny.initrd} -append console=ttyS0"
+    place = {"QEMU_OPTIONS": told, "READY": "TINY: ready", "MEMORY": "256"}
+    words = " ".join(f"'{name}={value}'" for name, value in place.items())
+    options = {verb: f"env {words} {script} {verb}" for verb in ("look", "start", "drain", "stop")}
+    driver = open_driver(Group(NAME, "web", "production", "exec", 1, options=options), folder)
+    disk = make_disk(folder / "web-2.qcow2", "generation 2")
+    driver.start(StartOrder(f"{NAME}-6", 2, "sha256:00", str(disk), "qcow2", "anna"))
+    try:
+        assert until(lambda: driver.look()[0].healthy is True)
+        driver.drain(f"{NAME}-6")
+        (seen,) = driver.look()
+        assert (seen.generation, seen.owner, seen.draining) == (2, "anna", True)
+    finally:
+        driver.stop(f"{NAME}-6")
     assert driver.look() == ()

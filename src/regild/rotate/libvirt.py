@@ -39,6 +39,8 @@ BOOTED = "login:"
 CONSOLE_BYTES = 8 << 20
 KEPT_CONSOLES = 50
 POLL_SECONDS = 0.25
+ASK_SECONDS = 10.0
+"""A guest that is still starting hears no power button; it is asked again after so long."""
 COMMAND_SECONDS = 30
 AGENT_SECONDS = 5
 
@@ -228,10 +230,12 @@ class LibvirtDriver:
         """Ask a guest to end, wait, and then pull the plug."""
         if not domain.isActive():
             return
-        until = time.monotonic() + int(self._options["shutdown"])
-        with contextlib.suppress(self._api.libvirtError):
-            domain.shutdown()
+        until, asked = time.monotonic() + int(self._options["shutdown"]), 0.0
         while domain.isActive() and time.monotonic() < until:
+            if time.monotonic() - asked >= ASK_SECONDS:
+                asked = time.monotonic()
+                with contextlib.suppress(self._api.libvirtError):
+                    domain.shutdown()
             time.sleep(POLL_SECONDS)
         if domain.isActive():
             # It may end between the question and the order.
