@@ -87,7 +87,7 @@ def test_a_group_is_filled_rotated_and_shown(
     assert "rotate.settle" in events
 
 
-def test_bases_are_read_only_and_go_when_nothing_stands_on_them(
+def test_backing_disks_are_read_only_and_go_when_nothing_stands_on_them(
     regild: Regild, publish: Callable[[str], None], kept: Path, tmp_path: Path
 ) -> None:
     publish("one")
@@ -96,9 +96,9 @@ def test_bases_are_read_only_and_go_when_nothing_stands_on_them(
     for says in ("two", "three"):
         publish(says)
         regild("group", "rotate", "web", "--wait", 60)
-    bases = sorted((kept / "groups" / "bases").iterdir())
-    assert [path.name.split("-")[1] for path in bases] == ["2", "3"], "the way back stays"
-    assert all(stat.S_IMODE(path.stat().st_mode) == 0o444 for path in bases)
+    backing = sorted((kept / "groups" / "backing").iterdir())
+    assert [path.name.split("-")[1] for path in backing] == ["2", "3"], "the way back stays"
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o444 for path in backing)
 
 
 def test_a_request_is_answered_by_one_instance_each_and_given_back(

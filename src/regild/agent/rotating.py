@@ -1,4 +1,4 @@
-"""Groups and instances for the commands: the store, the drivers and the bases brought together."""
+"""Groups and instances for the commands: store, drivers and backing disks brought together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from regild.agent import bases
+from regild.agent import backing
 from regild.agent.groups import (
     GONE,
     apply_group,
@@ -56,13 +56,13 @@ from regild.store.groups import list_groups, list_windows, read_group, remove_wi
 from regild.store.instances import decide_approval, list_approvals, list_instances
 
 PAUSE_SECONDS = 1.0
-BASES = "bases"
+BACKING = "backing"
 OF_INSTANCES = (Drain, Stage, Stop)
 
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """Where groups run from here: the store, and a folder for what drivers and bases keep."""
+    """Where groups run from here: the store, and a folder for drivers and backing disks."""
 
     store: Store
     folder: Path
@@ -89,8 +89,8 @@ class Floor:
                 close()
 
     def disk_of(self, image: str, number: int) -> Disk:
-        """A generation's base."""
-        return bases.base_of(self.store, self.folder / BASES, image, number, self.progress)
+        """A generation's backing disk."""
+        return backing.backing_of(self.store, self.folder / BACKING, image, number, self.progress)
 
 
 # --- groups
@@ -186,7 +186,7 @@ def rotate(floor: Floor, name: str, *, force: bool = False, wait_seconds: float 
 
 
 def tidy(floor: Floor) -> list[str]:
-    """Remove the bases that no instance and no rotation needs."""
+    """Remove the backing disks that no instance and no rotation needs."""
     needed = set()
     with floor.store.catalogue.reading() as view:
         for version in list_groups(view):
@@ -196,8 +196,8 @@ def tidy(floor: Floor) -> list[str]:
                 numbers.add(instance_of_row(row).generation)
             for number in numbers:
                 with contextlib.suppress(NotListed):
-                    needed.add(bases.name_of(find_generation(view, version.image, number)))
-    return bases.prune(floor.folder / BASES, needed)
+                    needed.add(backing.name_of(find_generation(view, version.image, number)))
+    return backing.prune(floor.folder / BACKING, needed)
 
 
 # --- instances

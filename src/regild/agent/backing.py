@@ -2,7 +2,7 @@
 
     FOLDER/IMAGE-NUMBER-DIGEST.raw     sparse, read-only, under its name only when it is whole
 
-A published base is never modified: what stands above it would be lost. It goes when no instance
+A backing disk is never modified: what stands above it would be lost. It goes when no instance
 and no rotation needs it any more.
 """
 
@@ -30,7 +30,7 @@ READ_ONLY = 0o444
 DIGITS = 16
 
 
-def base_of(store: Store, folder: Path, image: str, number: int, progress: Progress) -> Disk:
+def backing_of(store: Store, folder: Path, image: str, number: int, progress: Progress) -> Disk:
     """A generation's boot disk in a folder, brought there if it is not.
 
     Raises: NotListed, PublishError where its bytes were given up, IntegrityError, DiskFull.
@@ -44,12 +44,12 @@ def base_of(store: Store, folder: Path, image: str, number: int, progress: Progr
 
 
 def name_of(generation: Generation) -> str:
-    """The name of a generation's base."""
+    """The name of a generation's backing disk."""
     return f"{generation.image}-{generation.number}-{hex_of(generation.digest)[:DIGITS]}.raw"
 
 
 def prune(folder: Path, needed: Collection[str]) -> list[str]:
-    """Remove the bases that nothing stands on any more; the names of those that went."""
+    """Remove the backing disks that nothing stands on any more; the names of those that went."""
     gone = [path for path in sorted(folder.glob("*.raw")) if path.name not in needed]
     for path in gone:
         path.unlink(missing_ok=True)
@@ -59,12 +59,12 @@ def prune(folder: Path, needed: Collection[str]) -> list[str]:
 def _write(store: Store, generation: Generation, path: Path, progress: Progress) -> None:
     with translated(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".base-", dir=path.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix=".backing-", dir=path.parent) as folder:
             main = generation.files[0].name if generation.form != "folder" else "appliance"
             reference = Reference(generation.image, str(generation.number))
             export(store, reference, Path(folder) / main, progress)
             with open_image(Path(folder) / main) as image, _boot_disk(image) as disk:
-                progress.step(f"Writing the base {path.name}", disk.size)
+                progress.step(f"Writing the backing disk {path.name}", disk.size)
                 with open_new(path) as file:
                     write_raw(disk, file, progress)
         path.chmod(READ_ONLY)
