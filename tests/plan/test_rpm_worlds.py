@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from pathlib import Path
 
 import pytest
 
+from regild.model.plan import Mode
 from tests.feeds.rpm_repositories import Rpm, advisory, needs_createrepo, updateinfo
 from tests.plan.rpm_worlds import Repo, World, make, needs_dnf, of_dnf, of_ours
 
@@ -144,6 +146,17 @@ WORLDS = {
     "a supplement": World(
         [A1], one(A2, Rpm("s", lines=("Supplements: a",)))
     ),
+    "security by obsoletes": World(
+        [A1],
+        one(
+            next_a := Rpm("next", "1", lines=("Obsoletes: a < 2",)),
+            updateinfo=updateinfo(advisory("S", [next_a])),
+        ),
+        mode="security",
+    ),
+    "obsoletes of what is excluded": World(
+        [A1, B1], one(Rpm("next", "1", lines=("Obsoletes: a < 2",)), B2), conf="exclude=a\n"
+    ),
     "a rich dependency": World(
         [A1, B1], one(Rpm("a", "2", lines=("Requires: (x if b)",)), Rpm("x"), Rpm("y"))
     ),
@@ -264,3 +277,54 @@ def test_the_transaction_is_that_of_dnf(name: str, tmp_path: Path) -> None:
     root = make(tmp_path, world)
     theirs = of_dnf(root, world.mode)
     assert of_ours(root, world.mode) == theirs
+
+
+NAMES = "abcdefgh"
+
+
+def random_world(chance: random.Random) -> World:
+    """A guest of some of eight packages, and newer ones with relations at random."""
+
+    def relations() -> tuple[str, ...]:
+        lines = []
+        for _ in range(chance.choice((0, 0, 1, 1, 2))):
+            kind = chance.choice(("Requires", "Requires", "Recommends", "Conflicts", "Supplements"))
+            bound = chance.choice(("", " >= 2", " < 3", " <= 1", " = 2"))
+            lines.append(f"{kind}: {chance.choice(NAMES)}{bound}")
+        if chance.random() < 0.15:
+            lines.append(f"Obsoletes: {chance.choice(NAMES)} < 2")
+        if chance.random() < 0.2:
+            lines.append(f"Provides: {chance.choice(NAMES)} = {chance.randint(1, 3)}")
+        return tuple(lines)
+
+    installed = [Rpm(name) for name in chance.sample(NAMES, chance.randint(3, 7))]
+    offers = [
+        Rpm(name, str(version), lines=relations())
+        for name in NAMES
+        for version in (2, 3)
+        if chance.random() < 0.7
+    ]
+    named = chance.sample(offers, min(3, len(offers)))
+    notices = updateinfo(
+        *(advisory(f"A{place}", [one], chance.choice(("security", "security", "bugfix")))
+          for place, one in enumerate(named))
+    )  # fmt: skip
+    conf = chance.choice(("", "", "best=1\n", "install_weak_deps=0\n", "exclude=a\n"))
+    mode: Mode = chance.choice(("upgrade", "upgrade", "security", "full"))
+    return World(installed, one(*offers, updateinfo=notices), conf=conf, mode=mode)
+
+
+WORLDS_AT_RANDOM, ALIKE = 100, 95
+"""These worlds are full of packages that exclude each other. Where several outcomes are as good,
+the order in which libsolv tries them decides, and its versions differ in that."""
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+def test_the_transactions_of_random_worlds_are_nearly_all_those_of_dnf(tmp_path: Path) -> None:
+    alike = 0
+    for seed in range(WORLDS_AT_RANDOM):
+        world = random_world(random.Random(seed))
+        root = make(tmp_path / str(seed), world)
+        alike += of_ours(root, world.mode) == of_dnf(root, world.mode)
+    assert alike >= ALIKE

@@ -35,10 +35,13 @@ def answer(shelf: Shelf, request: Request) -> Transaction:
     Raises: Unsolvable, Malformed.
     """
     settings = read_settings(request.planning)
-    with shelf.seated(request.planning.status) as installed:
-        asked = left_out(shelf, settings, request.forbidden)
-        shelf.pool.set_disabled_list(sorted(asked))
-        return _Question(shelf, request, settings, installed, asked).transaction()
+    installed = shelf.seat(request.planning.status)
+    asked = left_out(shelf, settings, request.forbidden)
+    # dnf's own excludes hide what is installed too: nothing takes its place.
+    hidden = Matcher(settings.excludes)
+    away = [one.id for one in installed.solvables if settings.excludes and hidden.fits(one)]
+    shelf.pool.set_disabled_list(sorted([*asked, *away]))
+    return _Question(shelf, request, settings, installed, asked).transaction()
 
 
 class _Question:
@@ -115,7 +118,9 @@ class _Question:
             if notice.type != SECURITY:
                 continue
             for name, evr, arch in notice.packages:
-                if name in newest and rpm_key(newest[name].evr) < rpm_key(evr):
+                mine = newest.get(name)
+                # What is not installed counts where it takes the place of what is.
+                if mine is None or rpm_key(mine.evr) < rpm_key(evr):
                     key = name, arch
                     if key not in least or rpm_key(evr) < least[key]:
                         least[key] = rpm_key(evr)

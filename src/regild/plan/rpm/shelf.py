@@ -7,7 +7,6 @@ once.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,30 +37,47 @@ FIELDS = (
 
 
 class Shelf:
-    """The repositories of some indexes in one pool."""
+    """What a request offers; its repositories lie in a new pool for each question."""
 
     def __init__(self, request: Request) -> None:
-        import solv
-
-        self.pool = solv.Pool()
-        self.pool.setarch((request.planning.architectures or ("noarch",))[0])
-        self.pool.set_flag(solv.Pool.POOL_FLAG_ADDFILEPROVIDESFILTERED, 1)
-        # A package of one architecture does not take the place of its namesake of another.
-        self.pool.set_flag(solv.Pool.POOL_FLAG_IMPLICITOBSOLETEUSESCOLORS, 1)
+        self._indexes = [one for one in request.indexes if one.form == PRIMARY]
+        self._arch = (request.planning.architectures or ("noarch",))[0]
+        self.pool: Any = None
         self.options: dict[int, dict[str, str]] = {}
         """Of each repository, by its id."""
         self.titles: dict[int, str] = {}
         self.notices: list[Notice] = []
         self.modules: list[Modules] = []
         for index in request.indexes:
-            if index.form == PRIMARY:
-                self._add_repository(index)
-            elif index.form == NOTICES:
+            if index.form == NOTICES:
                 told = Path(index.path).read_bytes()
                 self.notices += msgspec.msgpack.decode(told, type=tuple[Notice, ...])
             elif index.form == MODULES:
                 told = Path(index.path).read_bytes()
                 self.modules.append(msgspec.msgpack.decode(told, type=Modules))
+
+    def seat(self, status: str) -> Any:
+        """The guest's packages in a pool, with the repositories behind them: where libsolv has a
+        choice among equals, the order of its packages decides, and dnf has them in this one.
+
+        Raises: Malformed.
+        """
+        import solv
+
+        self.pool = solv.Pool()
+        self.pool.setarch(self._arch)
+        self.pool.set_flag(solv.Pool.POOL_FLAG_ADDFILEPROVIDESFILTERED, 1)
+        # A package of one architecture does not take the place of its namesake of another.
+        self.pool.set_flag(solv.Pool.POOL_FLAG_IMPLICITOBSOLETEUSESCOLORS, 1)
+        installed = self.pool.add_repo("@System")
+        self.pool.installed = installed
+        add_installed(self.pool, installed, status)
+        self.options.clear()
+        for index in self._indexes:
+            self._add_repository(index)
+        self.pool.addfileprovides()
+        self.pool.createwhatprovides()
+        return installed
 
     def _add_repository(self, index: IndexFile) -> None:
         repo = _load(self.pool, index)
@@ -70,24 +86,6 @@ class Shelf:
         repo.subpriority = -_number(options, "cost", DEFAULT_COST)
         self.options[repo.id] = options
         self.titles[repo.id] = index.where
-
-    @contextlib.contextmanager
-    def seated(self, status: str) -> Iterator[Any]:
-        """The guest's packages in the pool, for one question.
-
-        Raises: Malformed.
-        """
-        installed = self.pool.add_repo("@System")
-        self.pool.installed = installed
-        try:
-            add_installed(self.pool, installed, status)
-            self.pool.addfileprovides()
-            self.pool.createwhatprovides()
-            yield installed
-        finally:
-            self.pool.set_disabled_list([])
-            self.pool.installed = None
-            installed.free(True)
 
 
 def add_installed(pool: Any, repo: Any, status: str) -> None:
