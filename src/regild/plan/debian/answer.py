@@ -37,7 +37,7 @@ def answer(shelf: Shelf, request: Request) -> Transaction:
 def _decided(guest: Guest, request: Request) -> Transaction:
     locked = frozenset(_locked(guest, request.holds))
     wishes = tuple(_wishes(guest, request, locked))
-    decision = Decision(guest, Aim(request.mode == "full", wishes, locked))
+    decision = Decision(guest, Aim(request.mode == "full", wishes, locked, request.planning.auto))
     if broken := decision.broken():
         raise Unsolvable(where="the image", why="; ".join(_told_broken(decision.relations, broken)))
     ids = decision.reach()

@@ -61,7 +61,7 @@ class Relations:
         """The candidates that satisfy a relation, in the order in which apt tries them: upgrades
         of what is installed before new packages, and both in the order of the alternatives."""
         fresh = []
-        for alternative in self._alternatives(relation):
+        for alternative in self.alternatives(relation):
             first = self.names(alternative)[0]
             providers = [one for one in self.providers(alternative) if not one.isinstalled()]
             for one in sorted(providers, key=lambda one: self._rank(one, first)):
@@ -91,7 +91,7 @@ class Relations:
             -one.id,
         )
 
-    def _alternatives(self, relation: int) -> Iterator[int]:
+    def alternatives(self, relation: int) -> Iterator[int]:
         """The alternatives of a relation; a name and its `virt` count as one."""
         parts = self._parts(relation)
         place = 0
@@ -103,6 +103,14 @@ class Relations:
                 yield self._named(text, with_virtual=True)
             else:
                 yield self._named(text, with_virtual=False)
+
+    def named(self, alternative: int) -> int:
+        """The id of the name that one alternative asks for."""
+        return int(self.pool.str2id(self._parts(alternative)[0].partition(" ")[0]))
+
+    def is_versioned(self, alternative: int) -> bool:
+        """Whether one alternative asks for some versions only."""
+        return " " in self._parts(alternative)[0]
 
     def names(self, relation: int) -> list[str]:
         """The names that a relation asks for, in their order."""

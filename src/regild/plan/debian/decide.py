@@ -14,6 +14,7 @@ from typing import Any
 
 from regild.plan.debian.choice import CONFLICTS, REQUIRES, Relations
 from regild.plan.debian.guest import Guest, Installed
+from regild.plan.debian.sweep import unneeded
 from regild.plan.debian.weight import weights
 
 ROUNDS_LIMIT = 50
@@ -29,6 +30,8 @@ class Aim:
     """The packages to bring to their candidate."""
     locked: frozenset[int]
     """The titles of installed packages that stay as they are."""
+    auto: tuple[str, ...] = ()
+    """`name:arch` of what was installed for others only."""
 
 
 class Decision:
@@ -61,9 +64,10 @@ class Decision:
             if not bad:
                 break
             self._banned |= bad
-            self._extra.clear()
-            tried.clear()
-        return ids
+            # What came for an upgrade that is given up stays where something else leads to it.
+            beside = map(self.pool.id2solvable, sorted(ids - self.now - bad))
+            self._extra |= {one.id: one for one in beside if one.nameid not in self.guest.packages}
+        return ids - (unneeded(self.guest, self.relations, ids, self.aim.auto) - self.now)
 
     def _settle(self) -> frozenset[int]:
         """One round: everything at once, else one after another by weight."""
@@ -78,8 +82,32 @@ class Decision:
             removing = self.aim.may_remove
             install = self._by_weight(wishes)
         granted = self._granted(base, install, removing)
+        ids = self._ask(granted, removing) or self.now
+        taken = [one for one in wishes if one.candidate and one.candidate.id in ids]
+        picks = [one.id for one in self._favoured(taken)]
+        granted = self._granted(granted, [self._job("INSTALL", one) for one in picks], removing)
         granted = self._granted(granted, extra, removing)
-        return self._ask(granted, removing) or self.now
+        ids = self._ask(granted, removing) or self.now
+        known = {*picks, *self._extra}
+        if removing and (strangers := self._strangers(ids, known)):
+            self._banned |= strangers
+            return self._settle()
+        return ids
+
+    def _strangers(self, ids: frozenset[int], known: set[int]) -> set[int]:
+        """New packages that would save one which lost what it needs: apt rather lets that go, but
+        where it names the new one as an alternative."""
+        found = set()
+        named: set[int] = set()
+        for one in map(self.pool.id2solvable, sorted(ids)):
+            for relation in self.relations.of(one, REQUIRES):
+                alternatives = list(self.relations.alternatives(relation))
+                if len(alternatives) > 1:
+                    named.update(map(self.relations.named, alternatives))
+        for one in map(self.pool.id2solvable, sorted(ids - self.now - known)):
+            if one.nameid not in self.guest.packages and one.nameid not in named:
+                found.add(one.id)
+        return found
 
     def _unopposed(self, wishes: Iterable[Installed]) -> list[Installed]:
         """The wishes without those whose candidate another wish's candidate excludes; without
@@ -189,22 +217,25 @@ class Decision:
         goal = {one.now.solvable.nameid: one.now.id for one in self.guest.packages.values()}
         goal |= {one.now.solvable.nameid: one.candidate.id for one in wishes if one.candidate}
         ids, found = set(goal.values()), []
-        waiting = [one.candidate.solvable for one in wishes if one.candidate]
-        waiting += self._extra.values()
-        while waiting:
-            solvable = waiting.pop(0)
-            for relation in self.relations.of(solvable, REQUIRES):
-                if self.relations.is_met(relation, ids):
-                    continue
-                chosen = next(
-                    (one for one in self.relations.choices(relation) if one.id not in self._banned),
-                    None,
-                )
-                if chosen is not None and chosen.id not in ids:
-                    ids.add(chosen.id)
-                    found.append(chosen)
-                    waiting.append(chosen)
+        for first in [
+            *(one.candidate.solvable for one in wishes if one.candidate),
+            *self._extra.values(),
+        ]:
+            waiting = [iter(self.relations.of(first, REQUIRES))]
+            while waiting:
+                relation = next(waiting[-1], None)
+                if relation is None:
+                    waiting.pop()
+                elif not self.relations.is_met(relation, ids) and (one := self._choice(relation)):
+                    ids.add(one.id)
+                    found.append(one)
+                    waiting.append(iter(self.relations.of(one, REQUIRES)))
         return found
+
+    def _choice(self, relation: int) -> Any:
+        """What apt would take for a relation; None where there is nothing."""
+        choices = self.relations.choices(relation)
+        return next((one for one in choices if one.id not in self._banned), None)
 
     def _recommended(self, ids: frozenset[int], tried: set[tuple[int, int]]) -> list[Any]:
         """The packages to bring in for recommendations that are new or were satisfied before."""

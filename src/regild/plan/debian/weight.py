@@ -6,7 +6,7 @@ that others of weight need weighs as much more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from regild.plan.debian.choice import CONFLICTS, RECOMMENDS, REQUIRES, Relations
 from regild.plan.debian.guest import Guest, Version
@@ -22,19 +22,22 @@ def weights(guest: Guest, relations: Relations, goal: Mapping[int, Version]) -> 
     """The weight of each package of a goal, by title."""
     base = {nameid: _own(guest, nameid, one) for nameid, one in goal.items()}
     ids = {one.id: nameid for nameid, one in goal.items()}
-    needed: dict[int, list[int]] = {}
+    heirs: dict[int, int] = {}
+    settled: list[tuple[int, int]] = []
     for nameid, one in goal.items():
         for kind, points in ((REQUIRES, 1), (RECOMMENDS, 1), (CONFLICTS, -1)):
             for relation in relations.of(one.solvable, kind):
-                for other in _met_by(relations, relation, ids):
-                    if other == nameid:
-                        continue
-                    base[other] += points
-                    if points > 0:
-                        needed.setdefault(other, []).append(nameid)
+                for named, met in _met_by(relations, relation, ids):
+                    for other in met - {nameid}:
+                        base[other] += points
+                    if points > 0 and named in goal:
+                        settled.append((named, nameid))
+    for named, nameid in settled:
+        heirs[named] = heirs.get(named, 0) + max(0, base[nameid])
     whole = dict(base)
-    for nameid, others in needed.items():
-        whole[nameid] += sum(max(0, base[other]) for other in others)
+    for named, points in heirs.items():
+        for other in {named, *_standing_for(relations, named, ids)}:
+            whole[other] += points
     for nameid, one in goal.items():
         if one.facts.essential != "-":
             whole[nameid] += ESSENTIAL
@@ -50,5 +53,21 @@ def _own(guest: Guest, nameid: int, one: Version) -> int:
     return points + (100 if one.facts.essential != "-" else 0)
 
 
-def _met_by(relations: Relations, relation: int, ids: Mapping[int, int]) -> set[int]:
-    return {ids[one.id] for one in relations.providers(relation) if one.id in ids}
+def _met_by(
+    relations: Relations, relation: int, ids: Mapping[int, int]
+) -> Iterator[tuple[int, set[int]]]:
+    """For each alternative of a relation the name that it asks for, and the packages that meet it;
+    those that only stand for a name count where no version of it is asked for."""
+    for alternative in relations.alternatives(relation):
+        named = relations.named(alternative)
+        met = {ids[one.id] for one in relations.providers(alternative) if one.id in ids}
+        if relations.is_versioned(alternative) and named not in met:
+            continue
+        yield named, met
+
+
+def _standing_for(relations: Relations, named: int, ids: Mapping[int, int]) -> Iterator[int]:
+    """The packages that provide the name of another one that is there."""
+    for one in relations.providers(named):
+        if one.id in ids:
+            yield ids[one.id]

@@ -1,0 +1,475 @@
+# ruff: noqa: E501
+"""Randomly aged Debian images: package databases drawn from the real indexes of a suite, and apt
+itself, asked about each with the image's own status."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from regild.host.run import run
+from regild.model.content import Planning, TextFile
+from regild.model.digest import sha256_of
+from regild.model.plan import Mode
+from regild.model.release import IndexFile
+from regild.model.versions import debian_key
+from regild.plan.debian.relations import read_clauses
+from regild.plan.debian.shelf import Shelf
+from regild.plan.solver import Move, Request
+
+SITE = "mirror.example"
+VENDOR = "vendor.example"
+RELATIONS = ("Pre-Depends", "Depends", "Recommends", "Suggests", "Breaks", "Conflicts", "Provides")
+AGED = "~aged1"
+FILE = {"Filename": "pool/x.deb", "Size": "1000", "SHA256": "0" * 64}
+
+Stanza = dict[str, str]
+"""The fields of one paragraph."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One index of a suite: where it lies, and what its release says of itself."""
+
+    path: Path
+    area: str
+    """`debian` or `debian-security`."""
+    suite: str
+    arch: str
+    release: str
+    """The text of its release file."""
+
+    @property
+    def index(self) -> IndexFile:
+        said = dict(
+            re.findall(r"^(Suite|Codename|Version|Origin|Label): (.*)$", self.release, re.M)
+        )
+        return IndexFile(
+            path=str(self.path), digest=sha256_of(str(self.path).encode()), where=self.suite,
+            arch=self.arch, component="main", suite=said.get("Suite", ""),
+            codename=said.get("Codename", ""), version=said.get("Version", ""),
+            origin=said.get("Origin", ""), label=said.get("Label", ""), site=SITE,
+            security=self.suite.endswith("-security"),
+        )  # fmt: skip
+
+
+@dataclass
+class Release:
+    """The parts of one release of Debian for some architectures, and its packages."""
+
+    parts: Sequence[Part]
+    stanzas: dict[tuple[str, str], dict[str, Stanza]] = field(default_factory=dict)
+    """By name and architecture (`all` is amd64), by version."""
+    shelves: dict[tuple[str, ...], Shelf] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for part in self.parts:
+            for text in part.path.read_text().split("\n\n"):
+                if text.strip():
+                    one = fields_of(text)
+                    arch = one["Architecture"].replace("all", "amd64")
+                    self.stanzas.setdefault((one["Package"], arch), {})[one["Version"]] = one
+
+    def shelf(self, architectures: tuple[str, ...]) -> Shelf:
+        """The release proper as libsolv's pool, to draw installed sets from."""
+        if architectures not in self.shelves:
+            first = [
+                part.index
+                for part in self.parts
+                if "-" not in part.suite and part.arch in architectures
+            ]
+            self.shelves[architectures] = Shelf(first, architectures)
+            self.shelves[architectures].pool.createwhatprovides()
+        return self.shelves[architectures]
+
+
+def fields_of(text: str) -> Stanza:
+    """The fields of a paragraph, continued lines as they are."""
+    return dict(re.findall(r"^([A-Za-z0-9-]+): *((?:.*)(?:\n[ \t].*)*)", text, re.M))
+
+
+@dataclass(frozen=True)
+class Image:
+    """One aged image: what is installed, and everything that decides about it."""
+
+    planning: Planning
+    indexes: tuple[IndexFile, ...]
+    mode: Mode
+    parts: tuple[Part, ...]
+    vendor: Path | None = None
+
+    @property
+    def request(self) -> Request:
+        return Request(self.planning, self.indexes, self.mode)
+
+
+class Aging:
+    """Draws one image."""
+
+    def __init__(self, release: Release, seed: int, folder: Path) -> None:
+        self.release, self.folder = release, folder
+        self.dice = random.Random(seed)
+        self.architectures = ("amd64", "i386") if self.dice.random() < 0.3 else ("amd64",)
+        self.installed: dict[tuple[str, str], Stanza] = {}
+        self.vendor: list[Stanza] = []
+        self.holds: set[str] = set()
+
+    def image(self) -> Image:
+        """The image, with a file of third-party packages in the folder where there are some."""
+        dice = self.dice
+        self._install()
+        self._age()
+        self._forget()
+        mode: Mode = dice.choice(("upgrade", "full"))
+        if dice.random() < 0.6:
+            self._add_vendor()
+        names = sorted({name for name, _ in self.installed})
+        self.holds = set(dice.sample(names, dice.choice((0, 0, 1, 2, 4))))
+        parts = tuple(part for part in self.release.parts if part.arch in self.architectures)
+        indexes = [part.index for part in parts]
+        path = None
+        if self.vendor:
+            path = self.folder / "vendor-packages"
+            path.write_text("\n".join(paragraph({**one, **FILE}) for one in self.vendor))
+            indexes.append(IndexFile(
+                path=str(path), digest=sha256_of(path.read_bytes()), where="vendor", arch="amd64",
+                component="main", suite="stable", codename="vendor", origin="Vendor",
+                label="Vendor", site=VENDOR,
+            ))  # fmt: skip
+        return Image(self._planning(), tuple(indexes), mode, parts, path)
+
+    def _planning(self) -> Planning:
+        dice = self.dice
+        settings = []
+        if dice.random() < 0.25:
+            settings.append('APT::Install-Recommends "false";\n')
+        if dice.random() < 0.08:
+            code = next(part.index.codename for part in self.release.parts)
+            settings.append(f'APT::Default-Release "{code}";\n')
+        pins = "\n".join(self._pins())
+        return Planning(
+            "deb",
+            status="\n".join(self._status()),
+            architectures=self.architectures,
+            preferences=(TextFile("/etc/apt/preferences", pins),) if pins else (),
+            settings=(TextFile("/etc/apt/apt.conf", "".join(settings)),) if settings else (),
+        )
+
+    def _install(self) -> None:
+        """A consistent set: what every system has, and some packages with all that they need."""
+        import solv
+
+        shelf = self.release.shelf(self.architectures)
+        pool, job = shelf.pool, solv.Job
+        first = [
+            name
+            for (name, arch), versions in self.release.stanzas.items()
+            if arch == "amd64"
+            and next(iter(versions.values())).get("Priority") in ("required", "important")
+        ]
+        names = sorted(name for name, arch in self.release.stanzas if arch == "amd64")
+        wanted = first + self.dice.sample(names, self.dice.randint(5, 40))
+        if "i386" in self.architectures:
+            same = [
+                f"{name}:i386" for (name, arch), versions in sorted(self.release.stanzas.items())
+                if arch == "i386" and next(iter(versions.values())).get("Multi-Arch") == "same"
+            ]  # fmt: skip
+            wanted += self.dice.sample(same, 4)
+        with_recommended = self.dice.random() < 0.4
+        jobs: list[Any] = []
+        found: list[Any] = []
+        for name in wanted:
+            one = pool.Job(job.SOLVER_INSTALL | job.SOLVER_SOLVABLE_NAME, pool.str2id(name))
+            solver = pool.Solver()
+            solver.set_flag(solver.SOLVER_FLAG_IGNORE_RECOMMENDED, int(not with_recommended))
+            if pool.whatprovides(pool.str2id(name)) and not solver.solve([*jobs, one]):
+                jobs.append(one)
+                found = [one for one in solver.raw_decisions(1) if one > 1]
+        for one in map(pool.id2solvable, found):
+            name, _, arch = one.name.partition(":")
+            version = one.vendor.split(" ")[0]
+            self.installed[name, arch or "amd64"] = dict(
+                self.release.stanzas[name, arch or "amd64"][version]
+            )
+
+    def _age(self) -> None:
+        """Some sources in an older version, which relations between the installed ones know of."""
+        dice = self.dice
+        sources = sorted({source_of(one) for one in self.installed.values()})
+        rate = dice.choice((0.02, 0.1, 0.25))
+        chosen = {source for source in sources if dice.random() < rate}
+        while needed := set(self._needed_as_they_are(chosen)):
+            chosen -= needed
+        renamed = {
+            (one["Package"], one["Version"])
+            for one in self.installed.values()
+            if source_of(one) in chosen
+        }
+        for one in self.installed.values():
+            if source_of(one) in chosen:
+                for kind in RELATIONS[:4]:
+                    if kind in one:
+                        one[kind] = self._older(one[kind], renamed)
+                one["Version"] += AGED
+                if dice.random() < 0.3:
+                    one.pop("Recommends", None)
+
+    def _needed_as_they_are(self, chosen: set[str]) -> Iterator[str]:
+        """Sources that others would not work with in an older version."""
+        mine: dict[str, Stanza] = {}
+        for one in self.installed.values():
+            if source_of(one) in chosen:
+                mine[one["Package"]] = one
+                for atom, *_ in read_clauses(one.get("Provides", "")):
+                    if atom.version:
+                        mine.setdefault(atom.name, one)
+        for one in self.installed.values():
+            if source_of(one) in chosen:
+                continue
+            for kind in (*RELATIONS[:3], "Breaks", "Conflicts"):
+                for atom in (atom for clause in read_clauses(one.get(kind, "")) for atom in clause):
+                    other = mine.get(atom.name)
+                    if (
+                        other
+                        and atom.version
+                        and debian_key(atom.version) >= debian_key(other["Version"] + AGED)
+                    ):
+                        yield source_of(other)
+
+    def _older(self, text: str, renamed: set[tuple[str, str]]) -> str:
+        """A relation field as it was before the named packages got their present versions."""
+        names = {name for name, _ in renamed}
+
+        def one(match: re.Match[str]) -> str:
+            name, qualifier, sign, version = match.groups()
+            if name not in names:
+                return match[0]
+            if sign == "=" and (name, version) in renamed:
+                return f"{name}{qualifier or ''} (= {version}{AGED})"
+            return f"{name}{qualifier or ''}" if sign in (">=", ">>", "=") else match[0]
+
+        return re.sub(
+            r"([a-z0-9][a-z0-9+.-]+)(:[a-z0-9]+)? *\((<<|<=|=|>=|>>) *([^)\s]+)\)", one, text
+        )
+
+    def _forget(self) -> None:
+        """Take away packages that only the present version of an aged package needs."""
+        users: dict[str, set[tuple[str, str]]] = {}
+        for key, one in self.installed.items():
+            for kind in RELATIONS[:2]:
+                for clause in read_clauses(one.get(kind, "")):
+                    for atom in clause:
+                        users.setdefault(atom.name, set()).add(key)
+        virtual = {
+            atom.name for one in self.installed.values()
+            for (atom, *_) in read_clauses(one.get("Provides", ""))
+        }  # fmt: skip
+        budget = self.dice.choice((0, 1, 3))
+        for (name, arch), one in sorted(self.installed.items()):
+            if budget and one["Version"].endswith(AGED) and "Depends" in one:
+                clauses = [clause.strip() for clause in one["Depends"].split(",")]
+                for clause in clauses:
+                    other = re.split(r"[ :(]", clause)[0]
+                    mine = self.installed.get((other, "amd64"))
+                    if mine is None or "|" in clause or other in virtual or "Provides" in mine:
+                        continue
+                    if users.get(other) == {(name, arch)} and mine.get("Priority") in (
+                        "optional",
+                        "extra",
+                    ):
+                        rest = [text for text in clauses if text != clause]
+                        one["Depends"] = ", ".join(rest)
+                        if not rest:
+                            del one["Depends"]
+                        del self.installed[other, "amd64"]
+                        budget -= 1
+                        break
+
+    def _add_vendor(self) -> None:
+        """A third party's repository: applications of its own, and its own builds of Debian's."""
+        dice = self.dice
+        names = sorted(name for name, arch in self.installed if arch == "amd64")
+        optional = [
+            name for name in names
+            if self.installed[name, "amd64"].get("Priority") == "optional"
+        ] or names  # fmt: skip
+        others = sorted(name for name, arch in self.release.stanzas if arch == "amd64")
+        for number in range(dice.randint(1, 4)):
+            name = f"vendor-app{number}"
+            old = {
+                "Package": name,
+                "Architecture": "amd64",
+                "Version": "1.0-1",
+                "Depends": dice.choice(names),
+            }
+            new = {**old, "Version": "2.0-1", "Priority": "optional", "Depends": dice.choice(names)}
+            kind = dice.choice(
+                ("plain", "new", "conflict", "breaks", "missing", "recommends", "or")
+            )
+            if kind == "new":
+                new["Depends"] += f", {dice.choice(others)}"
+            elif kind == "conflict":
+                new["Conflicts"] = dice.choice(
+                    [one for one in optional if one != new["Depends"]] or optional
+                )
+            elif kind == "breaks":
+                new["Breaks"] = f"{dice.choice(optional)} (<< 9999)"
+            elif kind == "missing":
+                new["Depends"] += ", no-such-package"
+            elif kind == "recommends":
+                new["Recommends"] = dice.choice(others)
+            elif kind == "or":
+                new["Depends"] += f", {dice.choice(others)} | {dice.choice(others)}"
+            self.vendor.append(new)
+            if dice.random() < 0.85:
+                self.installed[name, "amd64"] = {**old, "Priority": "optional"}
+        for name in dice.sample(names, min(2, len(names))):
+            if dice.random() < 0.4:
+                one = dict(self.installed[name, "amd64"])
+                one["Version"] = one["Version"].removesuffix(AGED) + "+vendor1"
+                self.vendor.append(one)
+        if dice.random() < 0.3:
+            self.installed["obsolete-tool", "amd64"] = {
+                "Package": "obsolete-tool", "Architecture": "amd64", "Version": "0.1",
+                "Priority": "optional", "Depends": dice.choice(names),
+            }  # fmt: skip
+
+    def _pins(self) -> Iterator[str]:
+        dice = self.dice
+        names = sorted({name for name, _ in self.installed})
+        code = next(part.index.codename for part in self.release.parts)
+        kinds = (
+            lambda: (
+                f"Package: {dice.choice(names)}\nPin: release l=Debian-Security\nPin-Priority: -1\n"
+            ),
+            lambda: f"Package: {dice.choice(names)}\nPin: release n={code}\nPin-Priority: 990\n",
+            lambda: (
+                f"Package: *\nPin: release o=Vendor\nPin-Priority: {dice.choice((-1, 50, 100, 600))}\n"
+            ),
+            lambda: (
+                f'Package: *\nPin: origin "{VENDOR}"\nPin-Priority: {dice.choice((1, 100, 990))}\n'
+            ),
+            lambda: (
+                f"Package: lib*\nPin: release n={code}-security\nPin-Priority: {dice.choice((50, 990))}\n"
+            ),
+            lambda: (
+                f"Package: /^python3/\nPin: version *\nPin-Priority: {dice.choice((-1, 100, 700))}\n"
+            ),
+            lambda: f"Package: {dice.choice(names)}\nPin: version 0*\nPin-Priority: 1001\n",
+            lambda: (
+                f"Package: src:{source_of(dice.choice(list(self.installed.values())))}\nPin: release *\nPin-Priority: -5\n"
+            ),
+            lambda: f"Package: *\nPin: release n={code}-updates\nPin-Priority: -10\n",
+            lambda: f"Package: *\nPin: release n={code}\nPin-Priority: 1001\n",
+        )
+        for _ in range(dice.choice((0, 0, 1, 2))):
+            yield dice.choice(kinds)()
+
+    def _status(self) -> Iterator[str]:
+        for (name, _), one in sorted(self.installed.items()):
+            want = "hold" if name in self.holds else "install"
+            facts = {
+                key: value
+                for key, value in one.items()
+                if key
+                not in (
+                    "Filename",
+                    "Size",
+                    "MD5sum",
+                    "SHA256",
+                    "Description",
+                    "Description-md5",
+                    "Tag",
+                )
+            }
+            yield paragraph({"Package": name, "Status": f"{want} ok installed", **facts})
+
+
+def source_of(one: Stanza) -> str:
+    return one.get("Source", one["Package"]).split(" ")[0]
+
+
+def paragraph(one: Stanza) -> str:
+    return "".join(f"{key}: {value}\n" for key, value in one.items())
+
+
+# --- apt
+
+
+def apt_transaction(image: Image, folder: Path, autoremove: bool = False) -> set[str]:
+    """What apt-get itself would do in the image; a word for an error where it has no answer."""
+    for name in ("state", "lists/partial", "cache/archives/partial", "etc/none", "pref", "sources"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    sources = []
+    for area, suite in dict.fromkeys((part.area, part.suite) for part in image.parts):
+        sources.append(
+            f"Types: deb\nURIs: http://{SITE}/{area}\nSuites: {suite}\nComponents: main\nTrusted: yes\n"
+        )
+    for part in image.parts:
+        stem = f"{SITE}_{part.area}_dists_{part.suite}"
+        (folder / "lists" / f"{stem}_Release").write_text(part.release)
+        place = folder / "lists" / f"{stem}_main_binary-{part.arch}_Packages"
+        place.unlink(missing_ok=True)
+        place.symlink_to(part.path)
+    if image.vendor:
+        stem = f"{VENDOR}_v_dists_vendor"
+        (folder / "lists" / f"{stem}_Release").write_text(
+            "Origin: Vendor\nLabel: Vendor\nSuite: stable\nCodename: vendor\nArchitectures: amd64\nComponents: main\n"
+        )
+        shutil.copyfile(image.vendor, folder / "lists" / f"{stem}_main_binary-amd64_Packages")
+        sources.append(
+            f"Types: deb\nURIs: http://{VENDOR}/v\nSuites: vendor\nComponents: main\nArchitectures: amd64\nTrusted: yes\n"
+        )
+    (folder / "sources/s.sources").write_text("\n".join(sources))
+    for place in (folder / "pref").iterdir():
+        place.unlink()
+    for number, file in enumerate(image.planning.preferences):
+        (folder / "pref" / f"{number}").write_text(file.text)
+    (folder / "status").write_text(image.planning.status)
+    listed = " ".join(f'"{arch}";' for arch in image.planning.architectures)
+    (folder / "conf").write_text(
+        "".join(file.text for file in image.planning.settings)
+        + f'Dir "{folder}"; Dir::State "{folder}/state"; Dir::State::status "{folder}/status";'
+        f'Dir::State::lists "{folder}/lists"; Dir::Cache "{folder}/cache";'
+        'Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";'
+        f'Dir::Etc "{folder}/etc"; Dir::Etc::main "/dev/null"; Dir::Etc::parts "none";'
+        f'Dir::Etc::sourcelist "/dev/null"; Dir::Etc::sourceparts "{folder}/sources";'
+        f'Dir::Etc::preferences "/dev/null"; Dir::Etc::preferencesparts "{folder}/pref";'
+        f'#clear APT::Architectures;\nAPT::Architecture "amd64"; APT::Architectures {{ {listed} }};'
+        'APT::Sandbox::User "root"; Acquire::Languages "none"; APT::Solver "internal";'
+        'APT::Get::Always-Include-Phased-Updates "true";'
+    )
+    verb = ["dist-upgrade"] if image.mode == "full" else ["upgrade", "--with-new-pkgs"]
+    if autoremove:
+        verb.append("--auto-remove")
+    finished = run(
+        ["apt-get", "-s", "-o", "Debug::NoLocking=1", *verb], purpose="as the oracle", check=False,
+        env={"APT_CONFIG": str(folder / "conf")},
+    )  # fmt: skip
+    said = finished.stdout.decode()
+    if finished.code:
+        return {
+            "unsolvable",
+            *re.findall(r"^E: .*|^ \S+ : .*", said + finished.stderr.decode(), re.M),
+        }
+    return set(_told(said))
+
+
+def _told(said: str) -> Iterator[str]:
+    pattern = r"^(Inst|Remv|Purg) (\S+?)(?::(\w+))? (?:\[(\S+)\] ?)?(?:\((\S+) .*\[(\w+)\]\))?"
+    for kind, name, foreign, was, becomes, arch in re.findall(pattern, said, re.M):
+        mine = foreign or "" if kind != "Inst" else ("" if arch in ("amd64", "all") else arch)
+        yield f"{name}{':' + mine if mine and mine != 'amd64' else ''} {was} {becomes}".rstrip()
+
+
+def told(moves: Iterable[Move]) -> set[str]:
+    """A transaction in the same words."""
+    return {
+        f"{one.name}{'' if one.arch in ('amd64', 'all') else ':' + one.arch} {one.was} {one.becomes}".rstrip()
+        for one in moves
+    }
