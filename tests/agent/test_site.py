@@ -94,7 +94,18 @@ def test_the_command_line_beats_the_file_and_adds_to_its_lists(tmp_path: Path) -
     assert site.cache == Path("/tmp/cache")
 
 
-@pytest.mark.parametrize("wrong", [{"mode": "all"}, {"mirror": ["http://a"]}, {"mirror": ["=b"]}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mode": "all"},
+        {"method": "all"},
+        {"carrier": "uml"},
+        {"method": "offline", "carrier": "boot"},
+        {"method": "boot", "carrier": "record"},
+        {"mirror": ["http://a"]},
+        {"mirror": ["=b"]},
+    ],
+)
 def test_a_wrong_option_is_a_usage_error(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         with_options(Site(), **wrong)  # type: ignore[arg-type]

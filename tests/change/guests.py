@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from regild.change.apply import Changed, DiskFile, apply_plan
+from msgspec.structs import replace
+
+from regild.change.apply import Boot, Changed, DiskFile, apply_plan
 from regild.change.extract import open_part
 from regild.change.repository import write_repository
+from regild.change.start import Start, read_start
 from regild.change.tree import Part
 from regild.host.namespace import find_id_map
 from regild.host.run import run
@@ -93,9 +96,11 @@ class Guest:
     disk: DiskFile
     parts: tuple[Part, ...]
 
-    def apply(self, scratch: Scratch, *debs: Deb, timeout_seconds: float = 120) -> Changed:
+    def apply(
+        self, scratch: Scratch, *debs: Deb, timeout_seconds: float = 120, booted: bool = False
+    ) -> Changed:
         """Upgrade packages of the guest (zip, unzip, xz-utils) into an overlay."""
-        plan = plan_of(*debs)
+        plan = replace(plan_of(*debs), carrier="boot" if booted else "record")
         folder = scratch.folder("repository")
         files = {deb.archive.digest: deb.path for deb in debs}
         write_repository(folder, plan, files, {deb.archive.digest: deb.control for deb in debs})
@@ -108,7 +113,14 @@ class Guest:
             now_ns=1_700_000_000_000_000_000,
             timeout_seconds=timeout_seconds,
             progress=Silent(),
+            boot=Boot(self.start(scratch)) if booted else None,
         )
+
+    def start(self, scratch: Scratch) -> Start:
+        """The guest's own kernel, read out of its disk."""
+        place = self.disk
+        with open_disk(place.path, place.offset, place.bytes) as disk, open_guest(disk) as guest:
+            return read_start(guest, (), scratch.folder("start"))
 
     @contextmanager
     def job(self, folder: Path) -> Iterator[Scratch]:

@@ -17,7 +17,7 @@ from regild.model.release import IndexFile, Release
 from regild.model.versions import debian_key
 from regild.plan.solver import Move, Request, Solver, Transaction
 from regild.plan.steps import make_plan, verdict
-from regild.plan.wishes import Wishes
+from regild.plan.wishes import Policy, Wishes
 
 FEED = FeedState("http://mirror.example/x", "stable", sha256_of(b"feed"), "2026-06-01T00:00:00Z")
 PLATFORM = Platform("linux", "debian", "12", "bookworm", "Debian", "amd64")
@@ -63,8 +63,14 @@ def answering(*moves: Move, kept: tuple[str, ...] = ()) -> Solver:
     return lambda request: Transaction(moves, kept)
 
 
-def planned(content: Content, shelf: Shelf, solve: Solver, *hold: str) -> Plan:
-    return make_plan(content, "disk", shelf, Wishes("upgrade", hold), solve)
+NO_WISH = Wishes()
+OFFLINE = Wishes(method="offline")
+
+
+def planned(
+    content: Content, shelf: Shelf, solve: Solver, *hold: str, wishes: Wishes = NO_WISH
+) -> Plan:
+    return make_plan(content, "disk", shelf, replace(wishes, hold=hold), solve)
 
 
 def newest_of(content: Content, shelf: Shelf) -> Solver:
@@ -143,7 +149,8 @@ def test_a_solver_that_insists_on_what_takes_the_booted_machine_is_refused() -> 
     shelf = Shelf()
     shelf.put("dracut", "1")
     with pytest.raises(Unsolvable, match="dracut"):
-        planned(image(deb("a")), shelf, answering(Move("install", "dracut", "amd64", "", "1")))
+        dracut = answering(Move("install", "dracut", "amd64", "", "1"))
+        planned(image(deb("a")), shelf, dracut, wishes=OFFLINE)
 
 
 def test_what_takes_the_booted_machine_is_asked_away() -> None:
@@ -154,7 +161,7 @@ def test_what_takes_the_booted_machine_is_asked_away() -> None:
         move = Move("install", "dracut", "amd64", "", "1")
         return Transaction(() if "dracut" in request.forbidden else (move,), ("a",))
 
-    plan = planned(image(deb("a")), Shelf(), solve)
+    plan = planned(image(deb("a")), Shelf(), solve, wishes=OFFLINE)
     assert len(asked) == 2 and plan.steps == () and plan.skipped[0].name == "a"
 
 
@@ -175,9 +182,48 @@ def test_a_kernel_beside_an_unknown_loader_is_left_out_with_the_reason() -> None
     shelf = Shelf()
     shelf.put("linux-image-amd64", "2")
     content = image(deb("linux-image-amd64"), deb("grub2-common"), deb("systemd-boot"))
-    plan = planned(content, shelf, newest_of(content, shelf))
-    assert plan.steps == ()
+    plan = planned(content, shelf, newest_of(content, shelf), wishes=OFFLINE)
+    assert plan.steps == () and plan.carrier == "record"
     assert "booted machine" in plan.skipped[0].why and "systemd-boot" in plan.skipped[0].why
+
+
+def kernel_beside(*names: str) -> tuple[Content, Shelf]:
+    shelf = Shelf()
+    for name in ("linux-image-amd64", "a"):
+        shelf.put(name, "2")
+    return image(deb("linux-image-amd64"), deb("a"), *(deb(name) for name in names)), shelf
+
+
+def test_what_takes_the_booted_machine_takes_the_whole_change_with_it() -> None:
+    content, shelf = kernel_beside("grub2-common", "systemd-boot")
+    plan = planned(content, shelf, newest_of(content, shelf))
+    assert plan.carrier == "boot" and plan.carrier_why.startswith("linux-image-amd64 takes")
+    assert {one.method for one in plan.steps} == {"boot"} and len(plan.steps) == 2
+    reasons = {one.name: one.method_why for one in plan.steps}
+    assert reasons["a"] == plan.carrier_why and "systemd-boot" in reasons["linux-image-amd64"]
+
+
+def test_the_carrier_is_that_which_was_asked_for() -> None:
+    content, shelf = kernel_beside("grub2-common")
+    solve = newest_of(content, shelf)
+    asked = (
+        NO_WISH,
+        OFFLINE,
+        Wishes(method="boot"),
+        Wishes(carrier="record"),
+        Wishes(carrier="boot"),
+    )
+    plans = [planned(content, shelf, solve, wishes=one) for one in asked]
+    assert [one.carrier for one in plans] == ["record", "record", "boot", "record", "boot"]
+    assert plans[0].id == plans[1].id == plans[3].id != plans[2].id == plans[4].id
+
+
+def test_where_the_policy_allows_no_booting_the_change_is_made_offline() -> None:
+    content, shelf = kernel_beside("grub2-common", "systemd-boot")
+    solve, policy = newest_of(content, shelf), Policy(methods=("offline",))
+    plan = make_plan(content, "disk", shelf, NO_WISH, solve, policy)
+    assert plan.carrier == "record" and "policy" in plan.carrier_why
+    assert [one.name for one in plan.steps] == ["a"]
 
 
 def test_what_is_left_out_is_told_with_its_version() -> None:
@@ -185,7 +231,7 @@ def test_what_is_left_out_is_told_with_its_version() -> None:
     for name in ("held", "asked", "linux-image-amd64", "kept"):
         shelf.put(name, "2")
     content = image(deb("held", hold=True), deb("asked"), deb("linux-image-amd64"), deb("kept"))
-    plan = planned(content, shelf, answering(kept=("kept",)), "asked")
+    plan = planned(content, shelf, answering(kept=("kept",)), "asked", wishes=OFFLINE)
     assert [(one.name, one.available) for one in plan.skipped] == [
         (name, "2") for name in ("asked", "held", "kept", "linux-image-amd64")
     ]

@@ -185,7 +185,7 @@ def test_what_takes_the_booted_machine_stays_as_it_is(world: World) -> None:
         Deb("dracut", "1"),
     ]
     for mode in ("upgrade", "full"):
-        plan = world.plan(installed, main, mode=mode)  # type: ignore[arg-type]
+        plan = world.plan(installed, main, wishes=Wishes(mode, method="offline"))  # type: ignore[arg-type]
         assert told(plan) == ["a 2"]
         reasons = {one.name: one.why for one in plan.skipped}
         assert sorted(reasons) == ["b", "grub-pc", "grub2-common"]

@@ -23,7 +23,7 @@ import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 
@@ -32,12 +32,18 @@ from regild.feeds import policy
 from regild.feeds.policy import SitePolicy
 from regild.feeds.settings import read_policy
 from regild.host.files import read_limited
-from regild.model.plan import Mode
+from regild.model.plan import CarrierWish, MethodWish, Mode
 from regild.plan.wishes import Policy, Wishes
 
 FILE = "regild.toml"
 MAX_BYTES = 1 << 20
-MODES: tuple[str, ...] = get_args(Mode)
+CHOICES: dict[str, tuple[str, ...]] = {
+    "mode": get_args(Mode),
+    "method": get_args(MethodWish),
+    "carrier": get_args(CarrierWish),
+}
+CONTRADICTIONS = {"offline": "boot", "boot": "record"}
+"""A method, and the carrier that is not one of it."""
 PARTS = ("cache", "plan", "policy", "feeds", "store")
 
 
@@ -96,6 +102,8 @@ def with_options(
     site: Site,
     *,
     mode: str | None = None,
+    method: str | None = None,
+    carrier: str | None = None,
     mirror: Sequence[str] = (),
     offline: Path | None = None,
     allow: Sequence[str] = (),
@@ -112,16 +120,17 @@ def with_options(
 
     Raises: UsageError.
     """
-    if mode is not None and mode not in MODES:
-        raise UsageError(what=f"--mode is {', '.join(MODES)}, not {mode}")
+    chosen = _chosen(mode=mode, method=method, carrier=carrier)
     plan = msgspec.structs.replace(
         site.plan,
-        mode=mode or site.plan.mode,
+        **chosen,
         hold=(*site.plan.hold, *hold),
         only=(*site.plan.only, *only),
         exclude=(*site.plan.exclude, *exclude),
         autoremove=autoremove or site.plan.autoremove,
     )
+    if plan.carrier == CONTRADICTIONS.get(plan.method):
+        raise UsageError(what=f"--method {plan.method} and --carrier {plan.carrier} contradict")
     feeds = policy.with_options(site.feeds, mirror, allow, offline)
     feeds = policy.with_advisories(feeds, advisories)
     feeds = msgspec.structs.replace(
@@ -143,6 +152,17 @@ def moment_of(text: str) -> str:
         found = found.replace(hour=23, minute=59, second=59)
     found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     return f"{found:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _chosen(**told: str | None) -> dict[str, Any]:
+    """The options that were given, each one of those that there are.
+
+    Raises: UsageError.
+    """
+    for name, value in told.items():
+        if value is not None and value not in CHOICES[name]:
+            raise UsageError(what=f"--{name} is {', '.join(CHOICES[name])}, not {value}")
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def policy_of(site: Site) -> SitePolicy:

@@ -21,9 +21,11 @@ from regild.agent.planning import Planned, plan_system
 from regild.agent.proof import prove_result
 from regild.agent.site import Site
 from regild.agent.verify import require_manifest
-from regild.change.apply import Changed, DiskFile, apply_plan
+from regild.change.apply import Boot, Changed, DiskFile, apply_plan
 from regild.change.repository import write_repository
+from regild.change.start import read_start
 from regild.change.tree import Part
+from regild.describe.boot import read_boot
 from regild.describe.reader import require_planning
 from regild.errors import ProveError, UnsupportedError
 from regild.host.namespace import find_id_map
@@ -36,6 +38,7 @@ from regild.model.dsse import read_private_key
 from regild.model.plan import Plan
 from regild.model.progress import Progress
 from regild.model.receipt import Receipt
+from regild.plan.method import writes_loader
 from regild.prove.receipt import make_receipt
 from regild.prove.vex import write_vex
 from regild.publish.assemble import Published
@@ -210,7 +213,24 @@ def _change(
         now_ns=time.time_ns(),
         timeout_seconds=timeout_seconds,
         progress=progress,
+        boot=_boot(inspected, planned.plan, job) if planned.plan.carrier == "boot" else None,
     )
+
+
+def _boot(inspected: Inspected, plan: Plan, job: Scratch) -> Boot:
+    """What it takes to boot the guest, its kernel read out of the image.
+
+    Where a boot loader is changed, what lies outside of the guest's filesystems is taken over: the
+    gap before the first partition, and the partitions that firmware starts from.
+    """
+    guest = inspected.guest
+    start = read_start(guest, read_boot(guest.tree).entries, job.folder("start"))
+    if not any(writes_loader(step.name) for step in plan.steps):
+        return Boot(start)
+    firmware = [one for one in guest.volumes if one.kind == "bios-boot" or one.filesystem == "vfat"]
+    gap = min((one.offset for one in guest.volumes if one.offset), default=0)
+    areas = [(0, gap), *((one.offset, one.bytes) for one in firmware if not one.layer)]
+    return Boot(start, tuple(areas))
 
 
 def created_of(plan: Plan) -> str:

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from regild.change.boot_chain import FINISH
+from regild.change.boot_script import write_script
 from regild.change.gate import check_links, check_places, check_room, explain_record
 from regild.change.owners import Owners
-from regild.change.script import compile_plan
+from regild.change.script import GuestCommand, compile_plan
+from regild.change.start import Start
 from regild.change.tree import Part, check_parts
 from regild.errors import CommandFailed, DiskFull, Malformed
 from regild.host.namespace import View
@@ -27,7 +29,7 @@ from regild.host.scratch import Scratch
 from regild.host.stage import run_stage, signal_of
 from regild.model.content import Value
 from regild.model.json import from_json, to_json
-from regild.model.plan import Plan
+from regild.model.plan import Carrier, Plan
 from regild.model.progress import Progress
 from regild.model.record import Explained, Record
 
@@ -48,6 +50,16 @@ class DiskFile:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What it takes to have the guest itself run the commands."""
+
+    start: Start
+    areas: tuple[tuple[int, int], ...] = ()
+    """(offset, bytes) of the disk outside of the record's filesystems that are taken over as the
+    guest left them, because a boot loader is changed."""
+
+
 class Changed(Value, frozen=True):
     """What a change did: the overlay beside the disk, and the record that explains it."""
 
@@ -56,7 +68,7 @@ class Changed(Value, frozen=True):
     content_bytes: int
     changed_grains: int
     explained: tuple[Explained, ...]
-    carrier: str = "record"
+    carrier: Carrier = "record"
     said: tuple[str, ...] = ()
 
 
@@ -70,11 +82,13 @@ def apply_plan(
     now_ns: int,
     timeout_seconds: float,
     progress: Progress,
+    boot: Boot | None = None,
 ) -> Changed:
     """Change a disk as the plan says, into an overlay in the scratch folder.
 
     `repository` holds the plan's package files (`regild.change.repository`); `parts` the guest's
-    filesystems; `now_ns` is the change time that inodes get.
+    filesystems; `now_ns` is the change time that inodes get. With `boot` the guest itself runs the
+    commands.
 
     Raises: ToolMissing, NotPermitted, UnsupportedFilesystem, ChangeError and its kinds,
     IntegrityError when the result does not read back, DiskFull.
@@ -84,27 +98,38 @@ def apply_plan(
     with disk.path.open("rb") as file:
         place = {"disk": file.fileno(), "where": str(disk.path), "parts": to_json(parts, indent=0)}
         place |= {"offset": disk.offset, "bytes": disk.bytes}
-        stages = _Stages(scratch, disk.path, file.fileno(), repository, timeout_seconds, progress)
+        shown = (Path(boot.start.kernel).parent,) if boot else ()
+        stages = _Stages(
+            scratch, disk.path, file.fileno(), repository, timeout_seconds, progress, shown
+        )
+        commands = () if boot else (*compile_plan(plan), FINISH)
         request: dict[str, Any] = {
             "job": str(job),
             "repository": str(repository),
-            "commands": to_json((*compile_plan(plan), FINISH), indent=0),
+            "commands": to_json(commands, indent=0),
             "parts": to_json(parts, indent=0),
             "packages": sorted({step.name for step in plan.steps}),
             "timeout_seconds": timeout_seconds,
             "room_bytes": sum(part.bytes for part in parts if part.writable),
         }
+        said: list[str] = []
+        if boot:
+            said = stages.boot_guest({**place, **request}, compile_plan(plan), boot)
+            request["acquire"] = {**place, "booted": str(job / "booted")}
         extract = {**place, "tree": str(job / "tree")}
         ran = _run_in_memory_first(stages, extract, request, _memory_for(plan, parts))
         explained = _judge(job, parts)
-        written = stages.read_or_write("write", {**place, "job": str(job), "now_ns": now_ns})
+        areas = boot.areas if boot else ()
+        write = {**place, "job": str(job), "now_ns": now_ns, "areas": areas}
+        written = stages.read_or_write("write", write)
     return Changed(
         overlay=str(job / "overlay"),
         entries=ran["entries"],
         content_bytes=ran["content_bytes"],
         changed_grains=written["changed_grains"],
         explained=explained,
-        said=tuple(ran["said"]),
+        carrier=plan.carrier,
+        said=(*said, *ran["said"]),
     )
 
 
@@ -118,6 +143,8 @@ class _Stages:
     repository: Path
     timeout_seconds: float
     progress: Progress
+    readable: tuple[Path, ...] = ()
+    """What stages are shown besides."""
 
     def read_or_write(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
         """A stage that works on the disk; where the disk makes it crash, that is said of it."""
@@ -132,9 +159,28 @@ class _Stages:
         """
         # The commands have their own limit; as much again is for the tree and the record.
         limit = 2 * self.timeout_seconds + RECORD_SECONDS
-        keep = (self.disk,) if "extract" in request else ()
+        keep = (self.disk,) if {"extract", "acquire"} & request.keys() else ()
         with self._blamed_on_the_disk():
             return self._run("run", request, confined=False, timeout=limit, keep=keep)
+
+    def boot_guest(
+        self, request: dict[str, Any], commands: tuple[GuestCommand, ...], boot: Boot
+    ) -> list[str]:
+        """The stage in which the guest runs the commands; their last words.
+
+        It is not confined, so that it can start the machine as nobody.
+        """
+        write_script(self.repository, commands)
+        asked = {
+            **request,
+            "commands": to_json(commands, indent=0),
+            "start": to_json(boot.start, indent=0),
+        }
+        limit = self.timeout_seconds + RECORD_SECONDS
+        with self._blamed_on_the_disk():
+            ran = self._run("boot", asked, confined=False, timeout=limit, keep=(self.disk,))
+        said: list[str] = ran["said"]
+        return said
 
     @contextlib.contextmanager
     def _blamed_on_the_disk(self) -> Iterator[None]:
@@ -160,7 +206,7 @@ class _Stages:
             f"regild.change.{name}",
             request,
             ids=self.scratch.ids,
-            view=View(readable=(self.repository,), writable=(self.scratch.guest,)),
+            view=View(readable=(self.repository, *self.readable), writable=(self.scratch.guest,)),
             log=self.scratch.path / "stages.log",
             progress=self.progress,
             keep=keep,

@@ -62,7 +62,7 @@ def _extract_part(
     volume = open_part(disk, part)
     try:
         with _translated(volume.where):
-            return _Extraction(volume, part, parts, tree, progress).run()
+            return Extraction(volume, part, parts, tree, progress).run()
     finally:
         volume.close()
 
@@ -76,7 +76,7 @@ def _check_mount_point(tree: Path, part: Part) -> None:
             raise Malformed(where=part.mount, why="it is mounted where the guest has no folder")
 
 
-class _Extraction:
+class Extraction:
     """One filesystem on its way into a folder: folders, files, links, and last what they wear."""
 
     def __init__(
@@ -96,14 +96,15 @@ class _Extraction:
         )
         self.lost: list[list[str]] = []
 
-    def run(self) -> list[list[str]]:
-        """Extract everything; returns (path, what) of what could not be made here."""
+    def run(self, wanted: frozenset[str] | None = None) -> list[list[str]]:
+        """Extract everything, or only the `wanted` paths with all folders above them; returns
+        (path, what) of what could not be made here."""
         paths: dict[int, list[str]] = {}
         inodes: dict[int, Inode] = {}
         for path, inode in self.volume.walk():
             paths.setdefault(inode.number, []).append(path)
             inodes[inode.number] = inode
-        by_kind = self._sort(inodes, paths)
+        by_kind = self._sort(inodes, paths, wanted)
         folders = [(paths[i.number][0], i) for i in by_kind.pop(stat.S_IFDIR, [])]
         folders.sort(key=lambda row: row[0].count("/"))
         for name, _ in folders:
@@ -119,9 +120,12 @@ class _Extraction:
         return self.lost
 
     def _sort(
-        self, inodes: dict[int, Inode], paths: dict[int, list[str]]
+        self,
+        inodes: dict[int, Inode],
+        paths: dict[int, list[str]],
+        wanted: frozenset[str] | None,
     ) -> dict[int, list[Inode]]:
-        """Inodes by type, without names that another filesystem hides."""
+        """Inodes by type, without names that another filesystem hides or nobody wants."""
         by_kind: dict[int, list[Inode]] = {}
         for inode in inodes.values():
             names = paths[inode.number]
@@ -130,6 +134,8 @@ class _Extraction:
                 raise Malformed(where=self.volume.where, why=why)
             if self.hiding:
                 paths[inode.number] = names = [n for n in names if not n.startswith(self.hiding)]
+            if wanted is not None:
+                paths[inode.number] = names = [n for n in names if n in wanted]
             if names:
                 by_kind.setdefault(stat.S_IFMT(inode.mode), []).append(inode)
         return by_kind

@@ -20,30 +20,24 @@ from regild.change.boot_chain import (
     volumes_of,
     write_stand_ins,
 )
+from regild.change.boot_script import POLICY
+from regild.change.ended import SAID_BYTES, check_ended
 from regild.change.owners import read_owners
 from regild.change.record import read_record
 from regild.change.sandbox import make_memory_folders, sandbox_line
 from regild.change.script import ENVIRONMENT, GuestCommand
 from regild.change.tree import Part
 from regild.errors import (
-    ChangeError,
     CommandFailed,
     DiskFull,
     GuestCommandFailed,
-    GuestCommandHung,
     HostError,
 )
-from regild.host.run import OUTPUT_BYTES_MAX, TIMED_OUT, Finished, run
+from regild.host.run import OUTPUT_BYTES_MAX, run
 from regild.host.stage import run_nested
 from regild.model.json import from_json, to_json
 from regild.model.progress import Progress
 
-POLICY = "#!/bin/sh\n# Nothing is started while an image is changed offline.\nexit 101\n"
-"""invoke-rc.d(8): a policy-rc.d that ends with 101 forbids every action."""
-
-TAIL_LINES = 5
-TAIL_BYTES = 1000
-SAID_BYTES = 4000
 MEMORY_BYTES = 512 << 20
 """What the guest's /run, /tmp and /dev/shm may hold together."""
 RESERVE_BYTES = 256 << 20
@@ -58,6 +52,8 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     `owners.json` and `content` appear in it. Commands have `timeout_seconds` together; new
     contents may be `room_bytes` together. With `extract` in the request the tree is first taken
     out here, into memory: thousands of small files cost a disk's filesystem more than dpkg does.
+    With `acquire` in it the guest was booted before; what it changed is taken over, and `commands`
+    are empty.
 
     Raises: GuestCommandFailed, GuestCommandHung, GuestFull, RecordRefused, TooLarge, DiskFull,
     HostError.
@@ -67,7 +63,13 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     if "extract" in request:
         _extract_in_memory(job / "tree", request["extract"], progress)
     parts = from_json(tuple[Part, ...], request["parts"])
-    upper = _mount_overlay(job, memory_bytes)
+    upper = _make_layers(job, memory_bytes)
+    if "acquire" in request:
+        asked = {**request["acquire"], "upper": str(upper)}
+        run_nested("regild.change.acquire", asked, progress, keep=(asked["disk"],))
+    else:
+        (job / "guest.log").unlink(missing_ok=True)  # of a first try in memory
+    _mount_overlay(job)
     guest = _Guest(job, Path(request["repository"]), request["timeout_seconds"], parts)
     try:
         said = [guest.run(command, progress) for command in commands]
@@ -92,12 +94,11 @@ def _extract_in_memory(tree: Path, request: dict[str, Any], progress: Progress) 
     run_nested("regild.change.extract", request, progress, keep=(request["disk"],))
 
 
-def _mount_overlay(job: Path, memory_bytes: int) -> Path:
-    """Mount the overlay at `merged`; its upper directory is in memory where that fits."""
+def _make_layers(job: Path, memory_bytes: int) -> Path:
+    """The folders of an overlay, and its upper directory, in memory where that fits."""
     fast = job / "upper"
     folders = [job / name for name in ("inject", "upper", "apt", "memory", "merged")]
-    left = [*folders, job / "guest.log"]
-    run(["rm", "-rf", "--", *left], purpose="to remove what a first try in memory left")
+    run(["rm", "-rf", "--", *folders], purpose="to remove what a first try in memory left")
     for folder in folders:
         folder.mkdir()
     _inject(job / "inject")
@@ -110,6 +111,15 @@ def _mount_overlay(job: Path, memory_bytes: int) -> Path:
             run(["umount", fast], purpose="to leave memory")
     for name in ("changed", "work"):
         (fast / name).mkdir(mode=0o755)
+    # The root folder of the upper directory must look like the tree's, or its owner would change.
+    status = (job / "tree").stat()
+    os.chmod(fast / "changed", status.st_mode & 0o7777)
+    os.utime(fast / "changed", ns=(status.st_mtime_ns, status.st_mtime_ns))
+    return fast / "changed"
+
+
+def _mount_overlay(job: Path) -> None:
+    """Mount the overlay at `merged`."""
     layers = "lowerdir=inject:tree,upperdir=upper/changed,workdir=upper/work,userxattr"
     line = ["mount", "-t", "overlay", "-o", layers, "overlay", "merged"]
     try:
@@ -117,11 +127,6 @@ def _mount_overlay(job: Path, memory_bytes: int) -> Path:
     except CommandFailed as error:
         why = f"overlayfs in a user name space needs Linux 5.11 or newer ({error.why})"
         raise HostError(where="guest commands apart from the image", why=why) from error
-    # The root folder of the upper directory must look like the tree's, or its owner would change.
-    status = (job / "tree").stat()
-    os.chmod(fast / "changed", status.st_mode & 0o7777)
-    os.utime(fast / "changed", ns=(status.st_mtime_ns, status.st_mtime_ns))
-    return fast / "changed"
 
 
 def _mount_memory(folder: Path, size: int, options: str = "") -> None:
@@ -203,7 +208,7 @@ class _Guest:
                     purpose="to run the guest's programs apart",
                     output=log,
                     timeout_seconds=max(self.until - time.monotonic(), 1),
-                    watch=self._check_disk,
+                    watch=lambda: check_disk(self.job),
                     check=False,
                 )
             except CommandFailed as error:
@@ -211,14 +216,18 @@ class _Guest:
             finally:
                 _await_end()
         text = _text_from(path, begin)
-        _check_command(command, finished, text, self.limit_seconds)
+        check_ended(command, finished.code, text, self.limit_seconds)
         return text[-SAID_BYTES:]
 
-    def _check_disk(self) -> None:
-        """End a guest that fills this machine's disk while something is left for the others."""
-        if _free_bytes(self.job) < RESERVE_BYTES:
-            why = f"the guest's commands left less than {RESERVE_BYTES >> 20} MiB free"
-            raise DiskFull(where="the job's folder", why=why)
+
+def check_disk(job: Path) -> None:
+    """End a guest that fills this machine's disk while something is left for the others.
+
+    Raises: DiskFull.
+    """
+    if _free_bytes(job) < RESERVE_BYTES:
+        why = f"the guest left less than {RESERVE_BYTES >> 20} MiB free"
+        raise DiskFull(where="the job's folder", why=why)
 
 
 @contextlib.contextmanager
@@ -246,31 +255,6 @@ def _await_end() -> None:
         if not ended:
             time.sleep(0.01)
     raise HostError(where="guest commands apart", why="something of the guest would not end")
-
-
-def _check_command(
-    command: GuestCommand, finished: Finished, text: str, limit_seconds: float
-) -> None:
-    """Turn a command's end into an error where it was not a good one."""
-    tail = "; ".join(line.strip() for line in text.strip().splitlines()[-TAIL_LINES:])
-    tail = tail[-TAIL_BYTES:] or "it said nothing"
-    if finished.code == TIMED_OUT:
-        why = f"{limit_seconds:.0f} seconds had passed; it last said: {tail}"
-        raise GuestCommandHung(where=command.what, why=why)
-    if finished.code != 0:
-        why = f"it ended with {finished.code}: {_reason(text) or tail}"
-        raise GuestCommandFailed(where=command.what, why=why)
-    if command.quiet and text.strip():
-        raise ChangeError(where=command.what, why=tail)
-
-
-def _reason(text: str) -> str:
-    """dpkg's own words about the package that failed, if there are any."""
-    lines = text.splitlines()
-    for number, line in enumerate(lines):
-        if line.startswith("dpkg: error processing"):
-            return " ".join(part.strip() for part in lines[number : number + 2])[:TAIL_BYTES]
-    return ""
 
 
 def _text_from(log: Path, begin: int) -> str:

@@ -6,6 +6,8 @@ would be shared by all of them (measured with a peer: an empty machine-id came b
 
 from __future__ import annotations
 
+import re
+
 KEPT_FILES = frozenset(
     {
         "/etc/adjtime",
@@ -42,3 +44,18 @@ def is_kept(path: str) -> bool:
     if path in KEPT_FILES or path.startswith(KEPT_PREFIXES):
         return True
     return any(path == folder or path.startswith(folder + "/") for folder in DROPPED_FOLDERS)
+
+
+BOOT_TRACES = re.compile(
+    r"/(etc|var)/\.updated|/var/log/(journal/.+|wtmp|btmp|lastlog|faillog|dmesg.*|boot\.log.*)"
+    r"|/var/log/(syslog|messages|debug|kern|auth|daemon|user|cron)(\.log)?|/var/log/cloud-init.*"
+    r"|/var/lib/systemd/(timers|rfkill|backlight|timesync|coredump|pstore|linger)/.*"
+    r"|/var/lib/(dhcp|dhcpcd|NetworkManager|cloud|private)/.+|/var/lib/logrotate/status"
+    r"|/var/spool/.+|/root/\..*|/etc/network/.*|/lost\+found"
+)
+"""What a machine writes because it runs, and not because a package was changed."""
+
+
+def is_trace(path: str) -> bool:
+    """Whether a change of this path by a booted guest is left out of the record."""
+    return is_kept(path) or BOOT_TRACES.fullmatch(path) is not None

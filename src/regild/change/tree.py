@@ -51,7 +51,7 @@ def check_parts(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     root = found.get("/")
     if root is None or not root.writable:
         kind = root.filesystem if root else "no"
-        why = f"its root is on {kind} filesystem, and offline changes need ext2, ext3 or ext4"
+        why = f"its root is on {kind} filesystem, and changes are written to ext2, ext3 or ext4"
         raise UnsupportedFilesystem(where="the guest", why=why)
     return tuple(found[mount] for mount in sorted(found, key=lambda m: m.rstrip("/").count("/")))
 

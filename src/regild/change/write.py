@@ -18,7 +18,7 @@ from regild.change.extract import open_part
 from regild.change.record import KINDS, canonical_acl
 from regild.change.tree import Part, part_of, within
 from regild.errors import IntegrityError
-from regild.image.disk import disk_of
+from regild.image.disk import Disk, disk_of
 from regild.image.ext import ExtVolume
 from regild.image.filecheck import check_filesystem
 from regild.image.grains import GRAIN_BYTES
@@ -52,8 +52,24 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
             if entries and part.writable:  # of others only the mount point may be on record
                 _write_part(overlay, part, entries, content, now_ns, progress)
                 _check_part(overlay, part, entries, job)
+        if request.get("areas"):
+            _take_areas(overlay, base, job / "booted", request["areas"])
         overlay.flush()
         return {"changed_grains": len(overlay.changed())}
+
+
+def _take_areas(overlay: Overlay, base: Disk, booted: Path, areas: list[list[int]]) -> None:
+    """Take over as they stand the blocks that a booted guest changed in areas (offset, bytes) that
+    belong to no filesystem of the record: where boot loaders lie."""
+    with Overlay.open(booted, base) as left:
+        for number in left.changed():
+            begin = number * GRAIN_BYTES
+            for offset, length in areas:
+                start, end = max(begin, offset), min(begin + GRAIN_BYTES, offset + length)
+                if start < end and (content := left.read(start, end - start)) != base.read(
+                    start, end - start
+                ):
+                    overlay.write(start, content)
 
 
 def _write_part(

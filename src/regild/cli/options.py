@@ -40,6 +40,24 @@ ModeOption = Annotated[
         "updates and what they need; full: removals allowed.",
     ),
 ]
+MethodOption = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        metavar="auto|offline|boot",
+        help="auto (the default): boot the guest only where a package takes it; offline: leave "
+        "such packages out; boot: make the whole change in the booted guest.",
+    ),
+]
+CarrierOption = Annotated[
+    str | None,
+    typer.Option(
+        "--carrier",
+        metavar="auto|record|boot",
+        help="What runs the package scripts: a sandbox over the guest's files (record), or the "
+        "booted guest (boot).",
+    ),
+]
 Mirror = Annotated[
     list[str] | None,
     typer.Option(
@@ -267,6 +285,8 @@ def wanted_site(
     exclude: list[str] | None = None,
     autoremove: bool = False,
     as_of: str = "",
+    method: str | None = None,
+    carrier: str | None = None,
 ) -> Site:
     """What the site's file and the command line want together.
 
@@ -288,4 +308,6 @@ def wanted_site(
         exclude=exclude or (),
         autoremove=autoremove,
         as_of=as_of,
+        method=method,
+        carrier=carrier,
     )

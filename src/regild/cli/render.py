@@ -81,6 +81,7 @@ def plan_text(answer: PlanAnswer, width: int) -> str:
         ("Download", bytes_text(answer.download_bytes)),
         ("Growth on disk", bytes_text(answer.disk_bytes)),
         ("Method", _methods(answer.steps)),
+        ("Carrier", f"{answer.carrier}: {answer.carrier_why}" if answer.steps else ""),
         ("Feeds", [f"{one.uri} {one.suite}, {one.date}" for one in answer.feeds]),
         *(
             [("Advisories", list(map(_advisory_feed, answer.advisories)))]

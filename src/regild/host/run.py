@@ -31,10 +31,12 @@ PACKAGES = {
     "dpkg": "dpkg",
     "dpkg-deb": "dpkg",
     "e2fsck": "e2fsprogs",
+    "mke2fs": "e2fsprogs",
     "mount": "mount",
     "newgidmap": "uidmap",
     "newuidmap": "uidmap",
     "qemu-img": "qemu-utils",
+    "qemu-system-x86_64": "qemu-system-x86",
 }
 """Debian's package for each program that regild calls."""
 

@@ -25,6 +25,8 @@ JOURNAL = "job.json"
 """What a job notes of how far it has come (`regild.agent.journal`)."""
 HELD = (LOCK, JOURNAL, "guest", "repository")
 """What is kept of a job that goes on."""
+GUEST_LOGS = ("guest.log", "console.log")
+"""What the guest's commands said, and what a booted guest said on its console."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,18 +203,24 @@ def cache_folder() -> Path:
 
 
 def _keep_logs(scratch: Scratch) -> None:
-    """After a failure: the guest's log moves up, everything else goes.
+    """After a failure: the guest's logs move up, everything else goes.
 
-    It goes first, because a full disk may be what failed; then the log finds room, or is lost.
+    It goes first, because a full disk may be what failed; then the logs find room, or are lost.
     """
-    log, kept = scratch.guest / "guest.log", b""
-    if log.is_file() and not log.is_symlink():
-        with log.open("rb") as file:
-            kept = file.read(LOG_BYTES_MAX)
+    kept = {name: _read_log(scratch.guest / name) for name in GUEST_LOGS}
     scratch.clear()
-    if kept:
-        with contextlib.suppress(OSError):
-            (scratch.path / "guest.log").write_bytes(kept)
+    for name, content in kept.items():
+        if content:
+            with contextlib.suppress(OSError):
+                (scratch.path / name).write_bytes(content)
+
+
+def _read_log(log: Path) -> bytes:
+    """A log that a stage left in the guest's folder; empty where there is none."""
+    if not log.is_file() or log.is_symlink():
+        return b""
+    with log.open("rb") as file:
+        return file.read(LOG_BYTES_MAX)
 
 
 def _remove_guest(scratch: Scratch) -> None:

@@ -12,6 +12,9 @@ Action = Literal["upgrade", "install", "remove"]
 Method = Literal["offline", "boot"]
 Mode = Literal["upgrade", "security", "full"]
 Basis = Literal["disk", "descriptor"]
+Carrier = Literal["record", "boot"]
+MethodWish = Literal["auto", "offline", "boot"]
+CarrierWish = Literal["auto", "record", "boot"]
 
 
 class Archive(Value, frozen=True):
@@ -118,6 +121,10 @@ class Plan(Value, frozen=True):
     """The feeds of advisories that were read, in the site's order."""
     unfixed: tuple[Weakness, ...] = ()
     """Advisories that hold for what the image will hold, the gravest first."""
+    carrier: Carrier = "record"
+    """What runs the guest's commands: `record` offline, over the guest's tree; `boot` in the booted
+    guest."""
+    carrier_why: str = ""
 
 
 class Difference(Value, frozen=True):
@@ -132,9 +139,12 @@ __all__ = [
     "Action",
     "Archive",
     "Basis",
+    "Carrier",
+    "CarrierWish",
     "Difference",
     "FeedState",
     "Method",
+    "MethodWish",
     "Mode",
     "Plan",
     "Room",

@@ -32,7 +32,7 @@ class Family(NamedTuple):
     size_unit: int
     choose_method: Choose
     leaves_boot: bool = False
-    """What takes the booted machine is left out of a plan."""
+    """What takes the booted machine is left out of a plan for a change offline."""
     several: bool = False
     """Several versions of one package can be installed at once."""
 

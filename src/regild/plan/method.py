@@ -78,6 +78,11 @@ def choose_method(name: str, installed: Iterable[str]) -> tuple[Method, str]:
     return "offline", FILES_WHY if name.startswith("grub") else SCRIPTS_WHY
 
 
+def writes_loader(name: str) -> bool:
+    """Whether a package's script writes a boot loader outside of the guest's filesystems."""
+    return bool(_why_booted(name, OWN_LOADER)) or name in ("systemd-boot", "lilo", "extlinux")
+
+
 def _why_booted(name: str, rules: tuple[tuple[re.Pattern[str], str], ...]) -> str:
     """The first rule's reason that fits; empty where there is none."""
     if _FILES_ONLY.fullmatch(name):

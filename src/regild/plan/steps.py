@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from regild.errors import PlanError, Unsolvable
 from regild.model.content import Content
 from regild.model.digest import Digest, canonical, sha256_of
-from regild.model.plan import Basis, FeedState, Plan, Skipped, Step
+from regild.model.plan import Basis, Carrier, FeedState, Plan, Skipped, Step
 from regild.model.release import IndexFile, Release
 from regild.model.versions import is_newer
+from regild.plan.carrier import carrier_after, carrier_before
 from regild.plan.expected import expected_packages
 from regild.plan.family import Family, family_of
 from regild.plan.permit import check_names, check_plan, check_room, expand, rooms
@@ -52,31 +53,36 @@ def make_plan(
 ) -> Plan:
     """The plan for an image: equal inputs give an equal plan, with the same id.
 
+    Where the change has to be made offline, packages that take the booted machine are left out.
+
     Raises: NotInstalled, Unsolvable, RemovalRefused, NewPackageRefused, MethodRefused,
     PlanTooLarge, DiskTooSmall, PlanError when the solver wants what no feed offers.
     """
     check_names(wishes, content)
     names = {one.name for one in content.packages if one.type == content.planning.type}
     reasons = _reasons_to_hold(wishes, policy, content, names)
+    carrier, carrier_why = carrier_before(wishes, policy)
+    offline = carrier == "record" and bool(carrier_why)
     request = Request(
         content.planning,
         available.indexes,
         wishes.mode,
-        tuple(sorted({*_booted_for(content), *reasons})),
+        tuple(sorted({*_booted_for(content, offline), *reasons})),
         expand(wishes.only, names) if wishes.only else None,
         wishes.autoremove,
         policy.phased,
     )
-    moves, kept, told = _solved(request, content, solve)
+    moves, kept, told = _solved(request, content, solve, offline)
     reasons = {**told, **reasons}
     holds = request.holds
     releases = {move: _release(move, available) for move in moves}
-    present = _names_after(content, moves)
-    type = content.planning.type
+    present, type = _names_after(content, moves), content.planning.type
     steps = tuple(_step(move, type, releases, present, reasons) for move in moves)
+    carrier, carrier_why = (carrier, carrier_why) if carrier_why else carrier_after(steps)
+    steps = tuple(_carried(step, carrier, carrier_why) for step in steps)
     held = {one.name for one in content.packages if one.hold}
     kept |= _held_back(content, {*holds, *held}, moves, available)
-    skipped = tuple(_skipped(name, content, available, reasons) for name in sorted(kept))
+    skipped = tuple(_skipped(name, content, available, reasons, offline) for name in sorted(kept))
     sizes = growths(content, zip(steps, releases.values(), strict=True))
     plan = Plan(
         id=content.state,
@@ -91,6 +97,8 @@ def make_plan(
         disk_bytes=sum(sizes.values()),
         room=rooms(content, steps, sizes),
         asked=_asked(request),
+        carrier=carrier,
+        carrier_why=carrier_why,
     )
     check_plan(plan, policy)
     check_room(plan.room)
@@ -108,11 +116,12 @@ def _reasons_to_hold(
 
 
 def _solved(
-    request: Request, content: Content, solve: Solver
+    request: Request, content: Content, solve: Solver, offline: bool
 ) -> tuple[tuple[Move, ...], set[str], dict[str, str]]:
     """What changes, sorted, the names of what is kept back, and the solver's reasons.
 
-    Where the solver would bring in what takes the booted machine, it is asked again without it.
+    Where the solver would bring in what takes the booted machine, and that is not to be booted, it
+    is asked again without it.
 
     Raises: Unsolvable.
     """
@@ -120,7 +129,7 @@ def _solved(
     for _ in range(ROUNDS_LIMIT):
         transaction = solve(request)
         moves = tuple(_settled(move, content) for move in transaction.moves)
-        unwanted = _unwanted(moves, content, family)
+        unwanted = _unwanted(moves, content, family, offline)
         if not unwanted:
             order = sorted(moves, key=lambda one: (one.name, one.arch, one.becomes, one.was))
             return tuple(order), {*transaction.kept}, transaction.reasons
@@ -135,18 +144,24 @@ def _solved(
     raise Unsolvable(where="the image", why=why)
 
 
-def _unwanted(moves: tuple[Move, ...], content: Content, family: Family) -> set[str]:
+def _carried(step: Step, carrier: Carrier, why: str) -> Step:
+    """A step as its plan's carrier makes it: in the booted guest also what is safe offline."""
+    is_booted = carrier == "boot" and step.method != "boot"
+    return replace(step, method="boot", method_why=why) if is_booted else step
+
+
+def _unwanted(moves: tuple[Move, ...], content: Content, family: Family, offline: bool) -> set[str]:
     """Names of what takes the booted machine, where a plan leaves that out."""
-    if not family.leaves_boot:
+    if not (offline and family.leaves_boot):
         return set()
     present = _names_after(content, moves)
     return {one.name for one in moves if family.choose_method(one.name, present)[0] == "boot"}
 
 
-def _booted_for(content: Content) -> tuple[str, ...]:
-    """Names of the installed packages that can be changed on the booted machine only."""
+def _booted_for(content: Content, offline: bool) -> tuple[str, ...]:
+    """Names of the installed packages that a plan for a change offline leaves out."""
     family = family_of(content.planning.type)
-    names = _names_after(content, ()) if family.leaves_boot else frozenset()
+    names = _names_after(content, ()) if offline and family.leaves_boot else frozenset()
     return tuple(sorted(name for name in names if family.choose_method(name, names)[0] == "boot"))
 
 
@@ -243,13 +258,15 @@ def _held_back(
     return found
 
 
-def _skipped(name: str, content: Content, available: Available, reasons: dict[str, str]) -> Skipped:
+def _skipped(
+    name: str, content: Content, available: Available, reasons: dict[str, str], offline: bool
+) -> Skipped:
     installed = next((one for one in content.packages if one.name == name), None)
     arch = installed.arch if installed else ""
     newest = available.find_newest(name, arch)
     family = family_of(content.planning.type)
     method, why = family.choose_method(name, _names_after(content, ()))
-    booted = why if method == "boot" and family.leaves_boot else ""
+    booted = why if method == "boot" and offline and family.leaves_boot else ""
     kept = why_kept(name, reasons, booted)
     return Skipped(name, kept, arch, newest.version if newest else "")
 

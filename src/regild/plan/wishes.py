@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from regild.model.content import Value
-from regild.model.plan import Method, Mode
+from regild.model.plan import CarrierWish, Method, MethodWish, Mode
 
 Limit = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -25,6 +25,9 @@ class Wishes(Value, frozen=True, forbid_unknown_fields=True):
     """Packages that are left out of this plan."""
     autoremove: bool = False
     """Remove what was only installed for another's sake and is no longer needed."""
+    method: MethodWish = "auto"
+    """`offline` leaves out what takes the booted machine; `boot` makes all of the change there."""
+    carrier: CarrierWish = "auto"
 
 
 class Policy(Value, frozen=True, forbid_unknown_fields=True):

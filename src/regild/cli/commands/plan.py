@@ -13,6 +13,7 @@ from regild.cli.options import (
     AsOf,
     AutoRemove,
     Cache,
+    CarrierOption,
     Config,
     Debug,
     Exclude,
@@ -22,6 +23,7 @@ from regild.cli.options import (
     Images,
     Json,
     KeyFile,
+    MethodOption,
     Mirror,
     ModeOption,
     Offline,
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 def plan(
     images: Images,
     mode: ModeOption = None,
+    method: MethodOption = None,
+    carrier: CarrierOption = None,
     mirror: Mirror = None,
     offline: Offline = None,
     allow: Allow = None,
@@ -75,19 +79,13 @@ def plan(
     remain, or when the plan is from an unsigned claim alone.
     """
     from regild.agent.many import spread
-    from regild.cli.fleet_text import FORMS
     from regild.cli.progress import open_progress
     from regild.image.keys import read_keys
 
-    if basis not in PLAN_BASES:
-        raise UsageError(what=f"--basis is {', '.join(PLAN_BASES)}, not {basis}")
-    if form not in FORMS:
-        raise UsageError(what=f"--format is {', '.join(FORMS)}, not {form}")
-    if key is not None and output is None:
-        raise UsageError(what="--key signs what is written: say where with --out FILE")
+    _check_use(basis, form, key is None or output is not None)
     site = wanted_site(
-        config, mode, mirror, offline, allow, hold, cache, advisories, accept_older,
-        only=only, exclude=exclude, autoremove=autoremove, as_of=as_of,
+        config, mode, mirror, offline, allow, hold, cache, advisories, accept_older, only=only,
+        exclude=exclude, autoremove=autoremove, as_of=as_of, method=method, carrier=carrier,
     )  # fmt: skip
     keys = read_keys(key_file or ())
     paths = spread(images)
@@ -102,6 +100,21 @@ def plan(
                 write_plan(answer, output, key, force)
             return _whole(answer)
         return _table(paths, site, progress, basis, keys, form)
+
+
+def _check_use(basis: str, form: str, is_written: bool) -> None:
+    """Refuse options that there are not, and a key for a plan that is not written.
+
+    Raises: UsageError.
+    """
+    from regild.cli.fleet_text import FORMS
+
+    if basis not in PLAN_BASES:
+        raise UsageError(what=f"--basis is {', '.join(PLAN_BASES)}, not {basis}")
+    if form not in FORMS:
+        raise UsageError(what=f"--format is {', '.join(FORMS)}, not {form}")
+    if not is_written:
+        raise UsageError(what="--key signs what is written: say where with --out FILE")
 
 
 def _planned(image: Path, site: Site, progress: Progress, basis: str, keys: Keys) -> PlanAnswer:

@@ -13,6 +13,7 @@ from regild.cli.options import (
     AsOf,
     AutoRemove,
     Cache,
+    CarrierOption,
     Config,
     Debug,
     Exclude,
@@ -23,6 +24,7 @@ from regild.cli.options import (
     Image,
     Json,
     KeepJob,
+    MethodOption,
     Mirror,
     ModeOption,
     Offline,
@@ -50,6 +52,8 @@ def update(
     image: Image,
     output: Out,
     mode: ModeOption = None,
+    method: MethodOption = None,
+    carrier: CarrierOption = None,
     mirror: Mirror = None,
     offline: Offline = None,
     allow: Allow = None,
@@ -82,10 +86,11 @@ def update(
     from regild.cli.progress import open_progress
     from regild.cli.render import update_text
 
-    _check_use(form, plan, trust, bool(mode or hold or only or exclude or autoremove or as_of))
+    wishes = mode, method, carrier, hold, only, exclude, autoremove, as_of
+    _check_use(form, plan, trust, any(wishes))
     site = wanted_site(
-        config, mode, mirror, offline, allow, hold, cache, advisories, accept_older,
-        only=only, exclude=exclude, autoremove=autoremove, as_of=as_of,
+        config, mode, mirror, offline, allow, hold, cache, advisories, accept_older, only=only,
+        exclude=exclude, autoremove=autoremove, as_of=as_of, method=method, carrier=carrier,
     )  # fmt: skip
     with open_progress(live=not debug) as progress:
         answer = update_image(
@@ -102,8 +107,7 @@ def update(
             key=_key(sign_receipt),
             plan=_given(plan, trust, site),
         )
-    code = _code(answer)
-    return Outcome(answer=answer, text=lambda width: update_text(answer, width), code=code)
+    return Outcome(answer=answer, text=lambda width: update_text(answer, width), code=_code(answer))
 
 
 def _code(answer: UpdateAnswer) -> int:

@@ -1,0 +1,128 @@
+"""What a booted guest is told: the plan's commands as one shell script beside the packages.
+
+The script and the packages lie on a read-only drive of their own; the kernel's command line has
+systemd mount it and run the script (`regild.change.start`), so nothing is put into the guest. What
+the script shows to the packages' scripts (policy-rc.d, settings for an initial RAM disk of any
+machine) it binds over the guest's files and takes away again.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from regild.change.script import ENVIRONMENT, PLACE, STATE, GuestCommand
+
+SCRIPT: Final = "run.sh"
+POLICY: Final = "#!/bin/sh\n# Nothing is started while an image is changed.\nexit 101\n"
+"""invoke-rc.d(8): a policy-rc.d that ends with 101 forbids every action."""
+LINE_BYTES_MAX: Final = 1 << 20
+
+_HEAD = f"""\
+#!/bin/sh
+exec >/dev/ttyS1 2>&1 </dev/null
+stty -F /dev/ttyS1 raw -echo
+made= shown=
+say() {{ printf '\\n\\001regild %s\\n' "$*"; }}
+finish() {{
+    for place in $shown; do umount "$place"; done
+    for place in $made; do rm -f "$place"; done
+    sync
+    say done
+    exit 0
+}}
+show() {{
+    [ -e "$2" ] || {{ : >"$2"; made="$made $2"; }}
+    mount --bind "$1" "$2"
+    shown="$2 $shown"
+}}
+run() {{
+    say begin "$1"
+    number=$1
+    shift
+    "$@"
+    code=$?
+    say end "$number" $code
+    [ $code = 0 ] || finish
+}}
+mkdir -p {STATE}/lists/partial {STATE}/cache/archives/partial
+show {PLACE}/policy-rc.d /usr/sbin/policy-rc.d
+for settings in /etc/initramfs-tools/initramfs.conf /etc/initramfs-tools/conf.d/*; do
+    grep -qsE '^[[:space:]]*MODULES[[:space:]]*=[[:space:]]*["'"'"']?dep' "$settings" || continue
+    copy={STATE}/$(basename "$settings")
+    sed -E 's/^([[:space:]]*MODULES[[:space:]]*=).*/\\1most/' "$settings" >"$copy"
+    show "$copy" "$settings"
+done
+if [ -d /etc/dracut.conf.d ]; then
+    echo 'hostonly=no' >{STATE}/dracut.conf
+    show {STATE}/dracut.conf /etc/dracut.conf.d/zz-regild.conf
+fi
+# The drive that GRUB was once told to be written to may have another name here.
+for drive in $(debconf-show grub-pc 2>/dev/null | sed -n 's/.*install_devices: //p' | tr -d ','); do
+    [ -e "$drive" ] || {{ mkdir -p "$(dirname "$drive")"; ln -s /dev/vda "$drive"; }}
+done
+"""
+
+
+def write_script(folder: Path, commands: Iterable[GuestCommand]) -> None:
+    """Put the script and what it shows into the folder that becomes the read-only drive."""
+    lines = [
+        f"run {number} env -i {_settings()} {shlex.join(command.argv)}"
+        for number, command in enumerate(commands)
+    ]
+    (folder / SCRIPT).write_text("\n".join([_HEAD, *lines, "finish", ""]))
+    (folder / "policy-rc.d").write_text(POLICY)
+    (folder / "policy-rc.d").chmod(0o755)
+
+
+def _settings() -> str:
+    return " ".join(f"{name}={shlex.quote(value)}" for name, value in ENVIRONMENT.items())
+
+
+class Report:
+    """What the script says, as it comes in: each command's words and how it ended.
+
+    A guest can say anything here; the answer is believed only after what it changed was judged.
+    """
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.codes: dict[int, int] = {}
+        self.is_done = False
+        self._said: dict[int, bytearray] = {}
+        self._rest = b""
+        self._running: int | None = None
+
+    def take(self, content: bytes) -> None:
+        """Take in some more of what the guest says; lines without end are cut."""
+        *lines, self._rest = (self._rest + content).split(b"\n")
+        if len(self._rest) > LINE_BYTES_MAX:
+            lines, self._rest = [*lines, self._rest], b""
+        for line in lines:
+            self._take_line(line.rstrip(b"\r"))
+
+    def said(self, number: int) -> str:
+        """What a command said."""
+        return bytes(self._said.get(number, b"")).decode(errors="replace")
+
+    def _take_line(self, line: bytes) -> None:
+        found = _OWN.fullmatch(line)
+        if found is None:
+            if self._running is not None:
+                self._said.setdefault(self._running, bytearray()).extend(line + b"\n")
+        elif found["begin"]:
+            self._running = int(found["begin"])
+            self.begun.append(self._running)
+        elif found["end"]:
+            self._running = None
+            self.codes[int(found["end"])] = int(found["code"])
+        else:
+            self.is_done = True
+
+
+_OWN = re.compile(
+    rb"\x01regild (?:begin (?P<begin>\d{1,3})|end (?P<end>\d{1,3}) (?P<code>\d{1,3})|done)"
+)

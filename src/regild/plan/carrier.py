@@ -1,0 +1,35 @@
+"""What carries a change out, decided before anything is touched, and why; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from regild.model.plan import Carrier, Step
+from regild.plan.wishes import Policy, Wishes
+
+OFFLINE_WHY: Final = "no package takes the booted machine"
+ASKED_WHY: Final = "it was asked for"
+ALLOWED_WHY: Final = "the policy allows no other method"
+
+
+def carrier_before(wishes: Wishes, policy: Policy) -> tuple[Carrier, str]:
+    """What has to carry the change whatever the packages are.
+
+    With an empty reason it is only the first choice, which the packages may overrule.
+    """
+    if "boot" in (wishes.carrier, wishes.method):
+        return "boot", ASKED_WHY
+    if wishes.carrier == "record" or wishes.method == "offline":
+        return "record", ASKED_WHY
+    if policy.methods == ("offline",):
+        return "record", ALLOWED_WHY
+    return "record", ""
+
+
+def carrier_after(steps: Iterable[Step]) -> tuple[Carrier, str]:
+    """What carries the steps, where nothing but them decides."""
+    for step in steps:
+        if step.method == "boot":
+            return "boot", f"{step.name} takes the booted machine: {step.method_why}"
+    return "record", OFFLINE_WHY

@@ -1,0 +1,107 @@
+"""What a booted guest is told, tried in a folder that stands for it; what it reports, read."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regild.change.boot_script import LINE_BYTES_MAX, SCRIPT, Report, write_script
+from regild.change.script import PLACE, STATE, GuestCommand
+
+ECHO = GuestCommand(("sh", "-c", "echo said; echo 'it''s' >&2"), "saying")
+FAIL = GuestCommand(("sh", "-c", "exit 7"), "failing")
+NEVER = GuestCommand(("sh", "-c", "echo never"), "what comes later")
+
+
+def run_script(folder: Path, *commands: GuestCommand) -> Report:
+    """Run the script in a folder; mounts are only written down."""
+    for name in ("media", "usr/sbin", "etc/initramfs-tools/conf.d", "etc/dracut.conf.d", "bin"):
+        (folder / name).mkdir(parents=True)
+    (folder / "etc/initramfs-tools/initramfs.conf").write_text('MODULES="dep"\nCOMPRESS=zstd\n')
+    (folder / "etc/initramfs-tools/conf.d/other").write_text("# MODULES=dep\nMODULES=most\n")
+    for name in ("mount", "umount", "stty"):
+        tool = folder / "bin" / name
+        tool.write_text(f'#!/bin/sh\necho {name} "$@" >>{folder}/calls\n')
+        tool.chmod(0o755)
+    write_script(folder / "media", commands)
+    script = folder / "media" / SCRIPT
+    text = script.read_text().replace("/dev/ttyS1", f"{folder}/report")
+    text = text.replace(STATE, f"{folder}/state").replace(PLACE, f"{folder}/media")
+    text = re.sub(r"(?<![\w.])/(usr/sbin/policy|etc/)", rf"{folder}/\1", text)
+    path = f"{folder}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    subprocess.run(["sh", "-c", text], env={"PATH": path}, check=True)
+    report = Report()
+    report.take((folder / "report").read_bytes())
+    return report
+
+
+def test_commands_run_one_after_another_and_what_they_say_is_reported(tmp_path: Path) -> None:
+    report = run_script(tmp_path, ECHO, ECHO)
+    assert report.codes == {0: 0, 1: 0} and report.is_done
+    assert report.said(1) == "said\nits\n\n"
+
+
+def test_a_command_that_fails_is_the_last_one(tmp_path: Path) -> None:
+    report = run_script(tmp_path, ECHO, FAIL, NEVER)
+    assert report.codes == {0: 0, 1: 7} and report.begun == [0, 1] and report.is_done
+
+
+def test_what_was_shown_is_taken_away_again(tmp_path: Path) -> None:
+    run_script(tmp_path, ECHO, FAIL)
+    calls = (tmp_path / "calls").read_text()
+    for place in (
+        "usr/sbin/policy-rc.d",
+        "etc/initramfs-tools/initramfs.conf",
+        "etc/dracut.conf.d/zz-regild.conf",
+    ):
+        assert re.search(rf"^mount --bind \S+ {tmp_path}/{place}$", calls, re.MULTILINE)
+        assert re.search(rf"^umount {tmp_path}/{place}$", calls, re.MULTILINE)
+    assert "conf.d/other" not in calls
+    assert not (tmp_path / "usr/sbin/policy-rc.d").exists()
+    assert not (tmp_path / "etc/dracut.conf.d/zz-regild.conf").exists()
+    shown = (tmp_path / "state/initramfs.conf").read_text()
+    assert shown == "MODULES=most\nCOMPRESS=zstd\n"
+    assert "dep" in (tmp_path / "etc/initramfs-tools/initramfs.conf").read_text()
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(1, 40), max_size=8))
+def test_a_report_is_the_same_in_whatever_pieces_it_comes(content: bytes, cuts: list[int]) -> None:
+    content = b"\x01regild begin 0\n" + content + b"\n\x01regild end 0 3\nmore\n\x01regild done\n"
+    whole, pieces = Report(), Report()
+    whole.take(content)
+    for cut in cuts:
+        pieces.take(content[:cut])
+        content = content[cut:]
+    pieces.take(content)
+    assert pieces.said(0) == whole.said(0)
+    assert (pieces.codes, pieces.begun, pieces.is_done) == (whole.codes, whole.begun, whole.is_done)
+    assert whole.codes[0] == 3 and whole.is_done
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"regild done",
+        b"\x01regild begin 1234",
+        b"\x01regild end 1",
+        b" \x01regild done",
+        b"x\x01regild done",
+    ],
+)
+def test_other_lines_are_only_words(line: bytes) -> None:
+    report = Report()
+    report.take(line + b"\n")
+    assert (report.codes, report.begun, report.is_done) == ({}, [], False)
+
+
+def test_a_line_without_end_is_cut(tmp_path: Path) -> None:
+    report = Report()
+    report.take(b"\x01regild begin 0\n")
+    for _ in range(3):
+        report.take(b"x" * (LINE_BYTES_MAX // 2 + 1))
+    assert len(report.said(0)) > LINE_BYTES_MAX

@@ -1,0 +1,103 @@
+"""Which kernel a guest is booted with, and what is refused."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from regild.change.start import KERNEL_MAX, kernel_options, read_start
+from regild.errors import MissingFile, TooLarge, UnsupportedError
+from regild.image.tree import Guest, Mount, Node
+from regild.image.volumes import Volume
+from regild.model.content import BootEntry
+
+RUN = "/usr/lib/systemd/system-generators/systemd-run-generator"
+
+
+@dataclass
+class Files:
+    """A guest's tree of a few files."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def read(self, path: str, limit: int) -> bytes:
+        if path not in self.files:
+            raise MissingFile(where=path, why="it is not there")
+        if len(self.files[path]) > limit or self.files[path] == b"huge":
+            raise TooLarge(where=path, why="it is large")
+        return self.files[path]
+
+    def names(self, path: str) -> tuple[str, ...]:
+        below = [name for name in self.files if name.startswith(f"{path}/")]
+        if not below:
+            raise MissingFile(where=path, why="it is not there")
+        return tuple(sorted(name.removeprefix(f"{path}/") for name in below))
+
+    def find(self, path: str) -> Node | None:
+        return Node("file") if path in self.files else None
+
+
+def guest_of(**files: bytes) -> Guest:
+    tree = Files({name.replace("_", "/").replace("Q", "-"): text for name, text in files.items()})
+    volume = Volume(1, "partition 1", 0, 1, "filesystem", "ext4", uuid="1-2")
+    return Guest(cast("Files", tree), (volume,), (Mount("/", volume, "ext4"),), (), ())
+
+
+def systemd(**files: bytes) -> Guest:
+    guest = guest_of(**files)
+    cast("Files", guest.tree).files[RUN] = b""
+    return guest
+
+
+ENTRY = BootEntry("x", "/vmlinuz-1", "1", "grub.cfg", "/initrd.img-1", "/dev/mapper/a-root")
+
+
+def test_the_first_entry_of_the_menu_that_is_there_is_booted(tmp_path: Path) -> None:
+    guest = systemd(_boot_vmlinuzQ1=b"kernel", _boot_initrd=b"")
+    cast("Files", guest.tree).files["/boot/initrd.img-1"] = b"memory"
+    gone = BootEntry("gone", "/vmlinuz-9", "9", "grub.cfg", "/initrd.img-9", "UUID=9")
+    start = read_start(guest, (gone, ENTRY), tmp_path)
+    assert (start.name, start.root) == ("/boot/vmlinuz-1", "/dev/mapper/a-root")
+    assert Path(start.kernel).read_bytes() == b"kernel"
+    assert Path(start.initrd).read_bytes() == b"memory"
+
+
+def test_without_a_menu_the_newest_kernel_mounts_the_guests_own_root(tmp_path: Path) -> None:
+    guest = systemd()
+    for name in ("vmlinuz-5", "initrd.img-5", "vmlinuz-6", "initrd.img-6"):
+        cast("Files", guest.tree).files[f"/boot/{name}"] = name.encode()
+    start = read_start(guest, (), tmp_path)
+    assert (start.name, start.root) == ("/boot/vmlinuz-6", "UUID=1-2")
+
+
+def test_a_root_that_is_no_plain_word_is_not_told_to_the_kernel(tmp_path: Path) -> None:
+    guest = systemd(_vmlinuz=b"k")
+    cast("Files", guest.tree).files["/initrd.img"] = b"i"
+    strange = BootEntry("x", "/vmlinuz", "1", "g", "/initrd.img", 'UUID=1 systemd.run="rm"')
+    assert read_start(guest, (strange,), tmp_path).root == "UUID=1-2"
+
+
+def test_a_guest_that_takes_no_commands_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="systemd"):
+        read_start(guest_of(_vmlinuz=b"k"), (), tmp_path)
+
+
+def test_a_guest_without_a_kernel_is_refused(tmp_path: Path) -> None:
+    guest = systemd()
+    cast("Files", guest.tree).files["/boot/vmlinuz-1"] = b"huge"
+    with pytest.raises(UnsupportedError, match="no kernel"):
+        read_start(guest, (ENTRY,), tmp_path)
+    assert KERNEL_MAX > 1 << 20
+
+
+def test_the_kernel_is_told_to_mount_run_and_power_off() -> None:
+    words = shlex.split(kernel_options("UUID=1-2", "0" * 32))
+    assert words[0] == "root=UUID=1-2"
+    runs = [word.removeprefix("systemd.run=") for word in words if word.startswith("systemd.run=")]
+    assert [line.split()[0] for line in runs] == ["/bin/mkdir", "/bin/mount", "/bin/sh"]
+    assert "systemd.run_failure_action=poweroff" in words
+    assert len(kernel_options("UUID=" + "1" * 36, "0" * 32)) < 2048  # COMMAND_LINE_SIZE of x86
