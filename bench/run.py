@@ -1,6 +1,6 @@
 """Measures regild on the demo's appliance beside the same work done by hand, and keeps the figures.
 
-    python -m bench.run [inventory|repack|update]...        default: all three
+    python -m bench.run [descriptor|inventory|repack|update]...        default: all of them
 
 Each run adds a dated section to bench/RESULTS.md. By hand means bench/by_hand, which needs root for
 what it mounts; as an ordinary user those rows are left out and regild's stay. Downloads are done
@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.descriptor import descriptor
 from bench.measure import Cost, busy, forget_files, measure, ratio, repeat, say
 from bench.table import Row, table
 from demo.build import APT_HELPER, find_appliance
@@ -38,6 +39,8 @@ TIMES = {"inventory": 5, "repack": 3, "update": 3}
 
 class Workshop:
     """A scratch folder with the appliance, and what several measurements share."""
+
+    program = REGILD
 
     def __init__(self, folder: Path) -> None:
         folder.chmod(0o755)
@@ -269,6 +272,7 @@ def _heading(shop: Workshop) -> list[str]:
 
 
 PARTS: dict[str, Callable[[Workshop], list[str]]] = {
+    "descriptor": descriptor,
     "inventory": inventory,
     "repack": repack,
     "update": update,

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from regild.agent.belief import DiskEvidence, Evidence, believe
-from regild.agent.inspect import descriptor_of, digest_like
 from regild.agent.intake import Image, System
 from regild.agent.signature import BROKEN, signature_of
+from regild.agent.stated import descriptor_of, digest_like
 from regild.errors import NotAnArchive, NothingRead
 from regild.model.answers import DescribeAnswer
 from regild.model.appliance import Descriptor, DescriptorState, SignatureState

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,10 +12,10 @@ import msgspec
 from regild.agent.belief import DiskEvidence, Evidence, believe
 from regild.agent.intake import Image, StoredDisk, System, open_stored
 from regild.agent.signature import BROKEN, signature_of
+from regild.agent.stated import descriptor_of, digest_like
 from regild.describe.reader import describe_guest
 from regild.errors import (
     InputError,
-    IntegrityError,
     MissingFile,
     NothingRead,
     RegildError,
@@ -28,7 +27,6 @@ from regild.image.volumes import read_volumes
 from regild.model.appliance import Descriptor, DescriptorState
 from regild.model.content import Content, Unknown
 from regild.model.digest import Digest
-from regild.ovf.content import read_descriptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +89,6 @@ def open_system(image: Image, system: System, languages: bool = True) -> Iterato
         )
 
 
-def descriptor_of(image: Image, system: System) -> tuple[Descriptor | None, str]:
-    """A system's descriptor, and why it cannot be read where one is there that cannot."""
-    if not image.envelope_bytes:
-        return None, ""
-    try:
-        return read_descriptor(image.envelope_bytes, system.id or None), ""
-    except (InputError, IntegrityError) as error:
-        return None, str(error)
-
-
 def evidence_of(
     image: Image,
     disks: tuple[OpenDisk, ...],
@@ -129,12 +117,6 @@ def evidence_of(
             for one in disks
         },
     )
-
-
-def digest_like(promised: Digest, content: bytes) -> Digest:
-    """The digest of some bytes by the algorithm of another digest."""
-    algorithm = promised.partition(":")[0]
-    return Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}")
 
 
 def _found_guest(

@@ -10,13 +10,12 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from regild.errors import MissingFile, NotAnArchive, TooLarge, UnsupportedError, UnsupportedFormat
 from regild.host.files import read_limited
 from regild.host.remote import address_of, open_remote
-from regild.image.disk import Disk, is_packed, open_disk, open_parts
 from regild.image.keys import NO_KEYS, Keys
-from regild.image.volumes import read_volumes
 from regild.model.answers import Form
 from regild.model.appliance import Envelope
 from regild.model.digest import Digest
@@ -24,6 +23,9 @@ from regild.ovf.archive import Appliance, find_form, open_appliance
 from regild.ovf.envelope import read_envelope
 from regild.ovf.manifest import MAX_BYTES as MAX_MANIFEST_BYTES
 from regild.ovf.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from regild.image.disk import Disk
 
 MAX_ENVELOPE_BYTES = 16 << 20
 SIDECAR = ".ovf"
@@ -81,6 +83,8 @@ def open_stored(stored: StoredDisk) -> Iterator[Disk]:
 
     Raises: as `open_parts`.
     """
+    from regild.image.disk import open_parts
+
     with contextlib.ExitStack() as stack:
         parent = stack.enter_context(open_stored(stored.parent)) if stored.parent else None
         yield stack.enter_context(open_parts(stored.parts, stored.packed, parent))
@@ -148,6 +152,10 @@ def open_image(path: Path, keys: Keys = NO_KEYS) -> Iterator[Image]:
 
 def _bare(path: Path) -> Image:
     """A bare disk, with the envelope beside it that speaks of it, if there is one."""
+    # Loaded here, because who asks for a descriptor alone has no use for disks.
+    from regild.image.disk import is_packed, open_disk
+    from regild.image.volumes import read_volumes
+
     packed = is_packed(path)
     # What is packed is unpacked once, when it is read; until then there is nothing to look at.
     with contextlib.nullcontext() if packed else open_disk(path) as disk:

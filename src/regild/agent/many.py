@@ -15,7 +15,6 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from regild.agent.describe import describe
 from regild.agent.intake import open_image
 from regild.errors import HostError, MissingFile, NotAnArchive, RegildError, TooLarge
 from regild.host.files import translated
@@ -74,6 +73,8 @@ def each(work: Work[T], images: tuple[Path, ...], progress: Progress) -> Iterato
 
     Several processes share the images; each opens the work once.
     """
+    if not images:
+        return
     workers = min(os.cpu_count() or 1, len(images), WORKERS_LIMIT)
     if len(images) < POOL_FROM or workers < 2:
         with work.open(progress) as desk:
@@ -113,6 +114,9 @@ class DescribeWork:
     @contextlib.contextmanager
     def open(self, progress: Progress) -> Iterator[Callable[[Path], tuple[DescribeAnswer, ...]]]:
         """Describing needs nothing that would serve the next image too."""
+        # Loaded here, because who asks for descriptors alone spreads the same paths.
+        from regild.agent.describe import describe
+
         yield lambda image: describe(image, progress, self._keys, self._languages)
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from regild.agent.inspect import descriptor_of
 from regild.agent.intake import Image, System
+from regild.agent.stated import descriptor_of
 from regild.errors import InputError, RegildError, SignatureRefused, UnsupportedError
 from regild.host.files import read_limited
 from regild.model.appliance import Descriptor

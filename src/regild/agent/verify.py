@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from regild.agent.belief import Evidence, believe
-from regild.agent.inspect import Inspected, descriptor_of, evidence_of, open_system
+from regild.agent.inspect import Inspected, evidence_of, open_system
 from regild.agent.intake import Image, StoredDisk, System, open_image
 from regild.agent.receipt import receipts_of, refusal_of_receipts
 from regild.agent.signature import refusal_of, signature_of
+from regild.agent.stated import descriptor_of
 from regild.errors import DigestMismatch, IntegrityError, NothingRead, RegildError
 from regild.host.files import digest_file
 from regild.image.keys import NO_KEYS, Keys
