@@ -106,7 +106,9 @@ def fuzz_one(name: str, options: list[str]) -> None:
     def work(content: bytes) -> None:
         run_target(target, content)
 
-    atheris.Setup([sys.argv[0], *options], work)
+    # Merging runs the program again, through a shell, by what stands first here.
+    again = f"{sys.executable} -m tests.fuzz.long_run --one {name}"
+    atheris.Setup([again, *options], work)
     atheris.Fuzz()
 
 
