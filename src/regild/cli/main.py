@@ -36,6 +36,7 @@ from regild.cli.commands.publish import (
     revoke,
     rollback,
 )
+from regild.cli.commands.push import import_image, push
 from regild.cli.commands.query import query
 from regild.cli.commands.sign import sign
 from regild.cli.commands.store import app as store_app
@@ -77,6 +78,8 @@ app.add_typer(feeds, name="feeds")
 app.add_typer(jobs, name="jobs")
 for kept in (publish, promote, rollback, pin, revoke, restore, export, query, events):
     app.command()(kept)
+app.command()(push)
+app.command("import")(import_image)
 for name, group in (
     ("image", image_app),
     ("generation", generation_app),

@@ -19,6 +19,7 @@ from regild.model.store_answers import (
     GenerationsAnswer,
     ImageAnswer,
     ImagesAnswer,
+    PushAnswer,
     QueryAnswer,
     StatsAnswer,
 )
@@ -83,6 +84,13 @@ def export_text(answer: ExportAnswer, width: int) -> str:
     """What was written."""
     rows = [(one.path, bytes_text(one.bytes), one.sha256) for one in answer.outputs]
     return "\n".join([plain(answer.generation), *table(["FILE", "SIZE", "SHA-256"], rows, width)])
+
+
+def push_text(answer: PushAnswer, width: int) -> str:
+    """Where a generation is now."""
+    head = f"{answer.generation} -> {answer.where}, {bytes_text(answer.sent_bytes)} sent"
+    named = [answer.digest] if answer.digest else []
+    return "\n".join(plain(line) for line in (head, *named, *answer.notes))
 
 
 def check_text(answer: CheckAnswer, width: int) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from regild.errors import MissingFile, NotPermitted, ToolMissing, Truncated, Unreachable, UsageError
-from regild.host.files import open_new, sync_folder, translated
+from regild.host.files import CHUNK_BYTES, open_new, sync_folder, translated
 from regild.host.patience import Again, patiently
 from regild.host.remote import FOREIGN, open_remote
 
@@ -32,6 +32,12 @@ class Shelf(Protocol):
         """Put a file on the shelf, durably; one of this name is replaced by it.
 
         Raises: NotPermitted, DiskFull, Unreachable.
+        """
+
+    def put_file(self, name: str, path: Path) -> None:
+        """Put a file of this machine on the shelf, of whatever length.
+
+        Raises: as `put`; MissingFile.
         """
 
     def read(self, name: str, begin: int, length: int) -> bytes:
@@ -92,6 +98,15 @@ class FolderShelf:
             _make_folders(path.parent)
         with open_new(path) as file:
             file.write(content)
+
+    def put_file(self, name: str, path: Path) -> None:
+        """Copy a file into the folder."""
+        target = self._path(name)
+        with translated(target):
+            _make_folders(target.parent)
+        with translated(path), path.open("rb") as source, open_new(target) as file:
+            while piece := source.read(CHUNK_BYTES):
+                file.write(piece)
 
     def read(self, name: str, begin: int, length: int) -> bytes:
         """A range of a file."""
@@ -157,6 +172,10 @@ class BucketShelf:
         """Put an object; S3 shows it only when all of it has come."""
         self._ask(lambda: self._system.pipe_file(self._path(name), content))
 
+    def put_file(self, name: str, path: Path) -> None:
+        """Send a file in parts; S3 shows the object only when all of them have come."""
+        self._ask(lambda: self._system.put_file(str(path), self._path(name)))
+
     def read(self, name: str, begin: int, length: int) -> bytes:
         """A range of an object."""
         if not length:
@@ -216,6 +235,13 @@ class WebShelf:
         Raises: NotPermitted.
         """
         raise NotPermitted(where=f"writing to {self.where}", why="a web server is only read from")
+
+    def put_file(self, name: str, path: Path) -> None:
+        """Nothing is written through the web.
+
+        Raises: NotPermitted.
+        """
+        self.put(name, b"")
 
     def read(self, name: str, begin: int, length: int) -> bytes:
         """A range of a file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from regild.model.answers import Output
 from regild.model.content import Unknown, Value
+from regild.model.digest import Digest
 from regild.model.generation import Channel, Generation, GoldenImage
 from regild.model.job import Event
 
@@ -51,6 +52,18 @@ class ExportAnswer(Value, frozen=True):
 
     generation: str
     outputs: tuple[Output, ...]
+
+
+class PushAnswer(Value, frozen=True):
+    """`regild push`: where a generation is now."""
+
+    generation: str
+    where: str
+    digest: Digest | None = None
+    """What the target itself names it by, where it does."""
+    sent_bytes: int = 0
+    """Less than its size where the target had some of it."""
+    notes: tuple[str, ...] = ()
 
 
 class DamageAnswer(Value, frozen=True):
@@ -129,6 +142,7 @@ STORE_ANSWERS: dict[str, type[Value]] = {
     "generation": GenerationAnswer,
     "channel": ChannelAnswer,
     "export": ExportAnswer,
+    "push": PushAnswer,
     "store-check": CheckAnswer,
     "store-gc": CollectAnswer,
     "store-stats": StatsAnswer,

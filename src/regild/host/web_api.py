@@ -1,0 +1,176 @@
+"""Talking to a server that the user named: requests, uploads from files, downloads into files.
+
+The address is the user's own, as it is for `regild.host.remote`; credentials come from the
+environment and never show in an error. A passing failure is asked again (`regild.host.patience`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from regild.errors import DigestMismatch, MissingFile, NotPermitted, PublishError, Truncated
+from regild.host.files import open_new
+from regild.host.patience import Again, patiently
+from regild.model.digest import Digest
+
+if TYPE_CHECKING:
+    import httpx
+
+SILENCE_SECONDS = 60.0
+PIECE_BYTES = 1 << 20
+AGAIN = (408, 425, 429, 500, 502, 503, 504)
+ANSWER_BYTES = 16 << 20
+"""What is read of an answer that is not a file."""
+
+
+class WebApi:
+    """A server's API at one address; close it after use."""
+
+    def __init__(self, address: str, headers: Mapping[str, str] | None = None) -> None:
+        import httpx
+
+        self.address = address.rstrip("/")
+        # Nothing is kept open between requests: targets are not closed by those who use them.
+        self._client = httpx.Client(
+            timeout=SILENCE_SECONDS,
+            headers=dict(headers or {}),
+            follow_redirects=False,
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
+
+    def __enter__(self) -> WebApi:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        expected: tuple[int, ...],
+        *,
+        content: bytes | None = None,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """One request and its whole answer, whose status must be one of those expected.
+
+        Raises: MissingFile for 404, NotPermitted for 401 and 403, Unreachable, PublishError.
+        """
+
+        def send() -> httpx.Response:
+            return self._sent(method, path, content=content, json=json, headers=dict(headers or {}))
+
+        return self._checked(patiently(self.address, send), expected, f"{method} {path}")
+
+    def upload(
+        self,
+        method: str,
+        path: str,
+        expected: tuple[int, ...],
+        file: Path,
+        *,
+        begin: int = 0,
+        length: int,
+        headers: Mapping[str, str],
+        advance: Callable[[int], None],
+    ) -> httpx.Response:
+        """Send a part of a file as the body of one request; it is not asked again by itself.
+
+        Raises: as `ask`.
+        """
+        told = {"Content-Length": str(length), **headers}
+        body = _parts(file, begin, length, advance)
+
+        def send() -> httpx.Response:
+            return self._sent(method, path, content=body, json=None, headers=told)
+
+        try:
+            answer = send()
+        except Again as error:
+            why = f"{method} {path}: {error}"
+            raise PublishError(where=self.address, why=f"the upload broke off: {why}") from error
+        return self._checked(answer, expected, f"{method} {path}")
+
+    def download(
+        self, path: str, target: Path, digest: Digest, size: int, advance: Callable[[int], None]
+    ) -> None:
+        """Bring a file whose digest is known; it appears when all of it came and fits.
+
+        Raises: as `ask`; DigestMismatch, Truncated.
+        """
+        import httpx
+
+        algorithm, _, digits = digest.partition(":")
+        state, count = hashlib.new(algorithm), 0
+        try:
+            with open_new(target) as file, self._opened(path) as answer:
+                self._checked(answer, (200,), f"GET {path}", read=False)
+                for piece in answer.iter_raw(PIECE_BYTES):
+                    count += len(piece)
+                    if count > size:
+                        raise Truncated(where=path, why="the server sends too much")
+                    state.update(piece)
+                    file.write(piece)
+                    advance(len(piece))
+                if count != size or state.hexdigest() != digits:
+                    why = f"{count} bytes came with another digest than {digest}"
+                    raise DigestMismatch(where=f"{self.address}{path}", why=why)
+        except httpx.TransportError as error:
+            raise PublishError(where=self.address, why=str(error)) from error
+
+    def _opened(self, path: str) -> Any:
+        """A stream of an answer, after redirects: stores hand out their files elsewhere."""
+        return self._client.stream(
+            "GET", self._url(path), headers={"Accept-Encoding": "identity"}, follow_redirects=True
+        )
+
+    def _sent(
+        self, method: str, path: str, *, content: Any, json: Any, headers: dict[str, str]
+    ) -> httpx.Response:
+        import httpx
+
+        try:
+            answer = self._client.request(
+                method, self._url(path), content=content, json=json, headers=headers
+            )
+        except httpx.TransportError as error:
+            raise Again(str(error) or type(error).__name__) from error
+        if answer.status_code in AGAIN:
+            raise Again(f"the server answers {answer.status_code}")
+        return answer
+
+    def _url(self, path: str) -> str:
+        return path if path.startswith(("http://", "https://")) else self.address + path
+
+    def _checked(
+        self, answer: httpx.Response, expected: tuple[int, ...], what: str, read: bool = True
+    ) -> httpx.Response:
+        code = answer.status_code
+        if code in expected:
+            return answer
+        if code == 404:
+            raise MissingFile(where=f"{self.address}: {what}", why="the server answers 404")
+        if code in (401, 403):
+            raise NotPermitted(where=f"{what} at {self.address}", why=f"the server answers {code}")
+        said = answer.text[:300] if read else ""
+        raise PublishError(where=self.address, why=f"{what}: the server answers {code} {said}")
+
+
+def _parts(file: Path, begin: int, length: int, advance: Callable[[int], None]) -> Iterator[bytes]:
+    with file.open("rb") as opened:
+        opened.seek(begin)
+        while length and (piece := opened.read(min(PIECE_BYTES, length))):
+            yield piece
+            length -= len(piece)
+            advance(len(piece))

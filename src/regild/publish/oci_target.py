@@ -1,0 +1,354 @@
+"""Generations in an OCI registry: an artifact with the appliance's files as layers, and descriptor,
+bill of materials and receipt as its referrers.
+
+OCI distribution specification 1.1 (push 4.4, referrers 4.6, the tag schema for registries without
+them) and image specification 1.1 (artifacts, 3). A blob that the registry has is not sent again,
+and an upload that broke off goes on where the registry says it stands.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from regild.errors import Malformed, MissingFile, PublishError, UnsafeName, UsageError
+from regild.host.web_api import WebApi
+from regild.model.digest import Digest, canonical, sha256_of
+from regild.model.json import from_json
+from regild.model.progress import Progress
+from regild.publish.target import Label, Parcel, ParcelFile, Pushed
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+EMPTY = "application/vnd.oci.empty.v1+json"
+GENERATION = "application/vnd.regild.generation.v1"
+LABEL = "application/vnd.regild.label.v1+json"
+TITLE = "org.opencontainers.image.title"
+CREATED = "org.opencontainers.image.created"
+CHUNK_BYTES = 8 << 20
+"""What one request of an upload carries: what is lost when the line breaks."""
+MANIFEST_BYTES = 4 << 20
+"""What registries keep at most (distribution specification 1.1, 4.4.3)."""
+
+Json = dict[str, Any]
+
+
+class Registry:
+    """One repository of a registry."""
+
+    def __init__(self, address: str) -> None:
+        scheme, _, rest = address.partition("://")
+        host, _, path = rest.partition("/")
+        self.repository, _, self.tag = path.partition(":")
+        if not host or not re.fullmatch(r"[a-z0-9]+([._/-][a-z0-9]+)*", self.repository):
+            raise UsageError(what=f"{address}: a repository is {scheme}://HOST/NAME[:TAG]")
+        web = "http" if scheme.endswith("+http") else "https"
+        self.where = f"{host}/{self.repository}"
+        self._api = WebApi(f"{web}://{host}", _credentials())
+
+    def has_blob(self, digest: Digest) -> bool:
+        """Whether the repository has some bytes already."""
+        answer = self._api.ask("HEAD", f"/v2/{self.repository}/blobs/{digest}", (200, 404))
+        return answer.status_code == 200
+
+    def put_blob(self, path: Path, digest: Digest, size: int, progress: Progress) -> int:
+        """Send a file unless it is there; how many bytes were sent.
+
+        Raises: PublishError where the line breaks: calling again goes on.
+        """
+        if self.has_blob(digest):
+            progress.advance(size)
+            return 0
+        location, at = self._upload(path.name, digest, size)
+        progress.advance(at)
+        begun = at
+        while at < size:
+            length = min(CHUNK_BYTES, size - at)
+            answer = self._api.upload(
+                *("PATCH", location, (202,), path),
+                begin=at,
+                length=length,
+                headers={
+                    "Content-Type": "application/octet-stream",
+                    "Content-Range": f"{at}-{at + length - 1}",
+                },
+                advance=progress.advance,
+            )
+            location, at = _next(answer.headers, self._api.address), at + length
+            _Resume(self.where, digest).keep(location)
+        sign = "&" if "?" in location else "?"
+        self._api.ask("PUT", f"{location}{sign}digest={digest}", (201,), content=b"")
+        _Resume(self.where, digest).forget()
+        return size - begun
+
+    def put_bytes(self, content: bytes) -> Digest:
+        """Send some bytes unless they are there; their digest."""
+        digest = sha256_of(content)
+        if not self.has_blob(digest):
+            begun = self._api.ask("POST", f"/v2/{self.repository}/blobs/uploads/", (202,))
+            location = _next(begun.headers, self._api.address)
+            sign = "&" if "?" in location else "?"
+            told = {"Content-Type": "application/octet-stream"}
+            self._api.ask(
+                *("PUT", f"{location}{sign}digest={digest}", (201,)), content=content, headers=told
+            )
+        return digest
+
+    def put_manifest(self, manifest: Json, reference: str = "") -> tuple[Json, bool]:
+        """Put a manifest or index under a tag, or its digest; its descriptor, and whether the
+        registry took note of its subject."""
+        content = canonical(manifest)
+        digest = sha256_of(content)
+        answer = self._api.ask(
+            *("PUT", f"/v2/{self.repository}/manifests/{reference or digest}", (201,)),
+            content=content,
+            headers={"Content-Type": manifest["mediaType"]},
+        )
+        described = {"mediaType": manifest["mediaType"], "digest": digest, "size": len(content)}
+        return described, "oci-subject" in answer.headers
+
+    def manifest(self, reference: str) -> tuple[Json, Digest]:
+        """A manifest or index by its tag or digest.
+
+        Raises: MissingFile, Malformed.
+        """
+        told = {"Accept": f"{MANIFEST}, {INDEX}"}
+        answer = self._api.ask(
+            "GET", f"/v2/{self.repository}/manifests/{reference}", (200,), headers=told
+        )
+        digest = sha256_of(answer.content)
+        if len(answer.content) > MANIFEST_BYTES or (":" in reference and digest != reference):
+            raise Malformed(where=f"{self.where}:{reference}", why="its manifest is another one")
+        try:
+            found = json.loads(answer.content)
+        except ValueError as error:
+            raise Malformed(where=f"{self.where}:{reference}", why=str(error)) from error
+        if not isinstance(found, dict):
+            raise Malformed(where=f"{self.where}:{reference}", why="its manifest is none")
+        return found, digest
+
+    def tags(self) -> tuple[str, ...]:
+        """Every tag of the repository, but those that hold referrers."""
+        try:
+            answer = self._api.ask("GET", f"/v2/{self.repository}/tags/list", (200,))
+        except MissingFile:
+            return ()
+        found = answer.json().get("tags") or []
+        return tuple(sorted(one for one in found if not re.fullmatch(r"sha256-[0-9a-f]{64}", one)))
+
+    def blob(self, digest: Digest, size: int, target: Path, progress: Progress) -> None:
+        """Bring a blob into a file."""
+        path = f"/v2/{self.repository}/blobs/{digest}"
+        self._api.download(path, target, digest, size, progress.advance)
+
+    def add_referrer(self, manifest: Json) -> Json:
+        """Put a manifest that says something about another one, findable from that one."""
+        described, noted = self.put_manifest(manifest)
+        if not noted:
+            kind = {"artifactType": manifest["artifactType"]}
+            self._list_referrer(manifest["subject"]["digest"], described | kind)
+        return described
+
+    def referrers(self, digest: Digest) -> list[Json]:
+        """What refers to a manifest, from the registry's own list or the tag that stands for it."""
+        path = f"/v2/{self.repository}/referrers/{digest}"
+        answer = self._api.ask("GET", path, (200, 404), headers={"Accept": INDEX})
+        if answer.status_code == 200:
+            return list(answer.json().get("manifests", []))
+        try:
+            return list(self.manifest(_referrers_tag(digest))[0].get("manifests", []))
+        except MissingFile:
+            return []
+
+    def _list_referrer(self, subject: Digest, described: Json) -> None:
+        """Note a referrer under the subject's own tag (distribution specification 1.1, "Referrers
+        Tag Schema")."""
+        tag = _referrers_tag(subject)
+        try:
+            index = self.manifest(tag)[0]
+        except MissingFile:
+            index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": []}
+        if described not in index["manifests"]:
+            index["manifests"].append(described)
+            self.put_manifest(index, tag)
+
+    def _upload(self, name: str, digest: Digest, size: int) -> tuple[str, int]:
+        """Where an upload goes on, and from which byte: one that broke off, or a new one."""
+        resume = _Resume(self.where, digest)
+        if (kept := resume.find()) and urlsplit(kept).netloc == urlsplit(self._api.address).netloc:
+            try:
+                answer = self._api.ask("GET", kept, (204, 404))
+            except PublishError:
+                answer = None
+            if answer is not None and answer.status_code == 204:
+                last = answer.headers.get("range", "0-0").partition("-")[2]
+                at = int(last) + 1 if last.isdigit() and last != "0" else 0
+                if at <= size:
+                    return _next(answer.headers, self._api.address), at
+        begun = self._api.ask("POST", f"/v2/{self.repository}/blobs/uploads/", (202,))
+        location = _next(begun.headers, self._api.address)
+        resume.keep(location)
+        return location, 0
+
+
+class RegistryTarget:
+    """`oci://HOST/REPOSITORY`: each generation under the tag `IMAGE-NUMBER`."""
+
+    def __init__(self, address: str) -> None:
+        self.registry = Registry(address)
+
+    def push(self, parcel: Parcel, progress: Progress) -> Pushed:
+        """Send the files, then the manifest that names them, then what refers to it."""
+        label, registry = parcel.label, self.registry
+        progress.step(f"Pushing to {registry.where}", sum(one.bytes for one in label.files))
+        sent = 0
+        for one in label.files:
+            sent += registry.put_blob(parcel.paths[one.name], one.digest, one.bytes, progress)
+        config = canonical(label)
+        registry.put_bytes(config)
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": GENERATION,
+            "config": {"mediaType": LABEL, "digest": sha256_of(config), "size": len(config)},
+            "layers": [_layer(one) for one in label.files],
+            "annotations": {
+                CREATED: label.created,
+                "org.opencontainers.image.version": str(label.number),
+                TITLE: f"{label.image}@{label.number}",
+            },
+        }
+        tag = registry.tag or f"{label.image}-{label.number}"
+        described, _ = registry.put_manifest(manifest, tag)
+        for kind, (media_type, content) in sorted(parcel.referrers.items()):
+            registry.add_referrer(_referrer(described, kind, media_type, content, registry))
+        return Pushed(f"{registry.where}:{tag}", described["digest"], sent)
+
+    def names(self) -> tuple[str, ...]:
+        """The repository's tags."""
+        return self.registry.tags()
+
+    def pull(self, name: str, folder: Path, progress: Progress) -> tuple[Path, ...]:
+        """Bring an artifact's layers by their titles."""
+        manifest, _ = self.registry.manifest(name)
+        layers = [_read_layer(one, name) for one in manifest.get("layers", [])]
+        if not layers:
+            raise Malformed(where=f"{self.registry.where}:{name}", why="it has no files")
+        progress.step(f"Pulling {name}", sum(one.bytes for one in layers))
+        for one in layers:
+            self.registry.blob(one.digest, one.bytes, folder / one.name, progress)
+        return tuple(folder / one.name for one in layers)
+
+    def label(self, name: str, folder: Path, progress: Progress) -> Label:
+        """What stands on an artifact of regild's own."""
+        config = self.registry.manifest(name)[0].get("config", {})
+        path = folder / "label.json"
+        self.registry.blob(config["digest"], config["size"], path, progress)
+        return from_json(Label, path.read_bytes(), name)
+
+
+def _layer(file: ParcelFile) -> Json:
+    return {
+        "mediaType": file.media_type,
+        "digest": file.digest,
+        "size": file.bytes,
+        "annotations": {TITLE: file.name},
+    }
+
+
+def _read_layer(layer: object, where: str) -> ParcelFile:
+    """A layer of a stranger's manifest.
+
+    Raises: Malformed, UnsafeName.
+    """
+    if not isinstance(layer, dict):
+        raise Malformed(where=where, why="a layer is none")
+    digest, size = str(layer.get("digest", "")), layer.get("size")
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest) or not isinstance(size, int) or size < 0:
+        raise Malformed(where=where, why="a layer has no digest or size")
+    name = str((layer.get("annotations") or {}).get(TITLE) or f"{digest[7:19]}.bin")
+    if not re.fullmatch(r"[A-Za-z0-9_+~=][A-Za-z0-9._+~=-]*", name):
+        raise UnsafeName(where=where, why=f"a layer calls itself {name[:80]!r}")
+    return ParcelFile(name, Digest(digest), size)
+
+
+def _referrer(subject: Json, kind: str, media: str, content: bytes, registry: Registry) -> Json:
+    """The manifest of something that is said about a generation."""
+    registry.put_bytes(b"{}")
+    digest = registry.put_bytes(content)
+    return {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": media,
+        "config": {"mediaType": EMPTY, "digest": sha256_of(b"{}"), "size": 2},
+        "layers": [
+            {
+                "mediaType": media,
+                "digest": digest,
+                "size": len(content),
+                "annotations": {TITLE: f"{kind}.json"},
+            }
+        ],
+        "subject": subject,
+    }
+
+
+def _referrers_tag(digest: Digest) -> str:
+    return digest.replace(":", "-")
+
+
+def _next(headers: Any, address: str) -> str:
+    """Where an upload goes on; it may be told without the host.
+
+    Raises: PublishError.
+    """
+    location = str(headers.get("location", ""))
+    if not location:
+        raise PublishError(where=address, why="the registry names no place for an upload")
+    if location.startswith("/"):
+        return address + location
+    if urlsplit(location).netloc != urlsplit(address).netloc:
+        raise PublishError(where=address, why=f"it sends the upload to {urlsplit(location).netloc}")
+    return location
+
+
+def _credentials() -> dict[str, str]:
+    """User and password of the environment, as registries take them at once."""
+    user, password = (
+        os.environ.get("REGILD_REGISTRY_USER"),
+        os.environ.get("REGILD_REGISTRY_PASSWORD"),
+    )
+    if not user or not password:
+        return {}
+    token = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {token}"}
+
+
+class _Resume:
+    """Remembers where an upload goes on, in the user's cache."""
+
+    def __init__(self, where: str, digest: Digest) -> None:
+        from regild.host.scratch import cache_folder
+
+        name = sha256_of(f"{where} {digest}".encode()).partition(":")[2]
+        self._path = cache_folder() / "uploads" / name
+
+    def find(self) -> str:
+        """The address that an earlier run was sending to; empty where there is none."""
+        return self._path.read_text() if self._path.is_file() else ""
+
+    def keep(self, location: str) -> None:
+        """Remember an address."""
+        from regild.host.files import write_whole
+
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self._path, location.encode())
+
+    def forget(self) -> None:
+        """The upload is done."""
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,140 @@
+"""Where generations are pushed to, and taken from: the protocol, the table, and what travels.
+
+Third parties add targets through entry points of the group `regild.targets`: a name that is the
+address's scheme, and a function from an address to a target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from regild.errors import UsageError
+from regild.model.content import Value
+from regild.model.digest import Digest
+from regild.model.generation import GenerationForm
+from regild.model.progress import Progress
+
+ENTRY_POINTS = "regild.targets"
+
+
+class ParcelFile(Value, frozen=True):
+    """One file that travels."""
+
+    name: str
+    digest: Digest
+    bytes: int
+    media_type: str = "application/octet-stream"
+
+
+class Label(Value, frozen=True):
+    """What stands on a parcel: which generation it is, and of which files it is made."""
+
+    image: str
+    number: int
+    digest: Digest
+    form: GenerationForm
+    files: tuple[ParcelFile, ...]
+    parent: str = ""
+    created: str = ""
+    arch: str = "amd64"
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A generation on its way: its label, and its files where they lie on this machine."""
+
+    label: Label
+    paths: Mapping[str, Path]
+    """By the names of the files."""
+    disk: Callable[[str], Path]
+    """Its boot disk as `qcow2` or `raw`, made when it is asked for."""
+    referrers: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
+    """What is said about it, by kind: a media type and bytes. Kinds: content, bom, receipt."""
+
+
+class Pushed(Value, frozen=True):
+    """Where a parcel is now."""
+
+    where: str
+    digest: Digest | None = None
+    """What the target itself names it by, where it does."""
+    sent_bytes: int = 0
+    """What had to be sent; less than its size where the target had some of it."""
+    notes: tuple[str, ...] = ()
+
+
+class Target(Protocol):
+    """A place that keeps generations for others to use."""
+
+    def push(self, parcel: Parcel, progress: Progress) -> Pushed:
+        """Put a generation there, whole or not at all; again after an interruption goes on.
+
+        Raises: PublishError, NotPermitted, Unreachable, DigestMismatch.
+        """
+
+    def names(self) -> tuple[str, ...]:
+        """What is there and can be taken, such as `web@3` or a tag."""
+
+    def pull(self, name: str, folder: Path, progress: Progress) -> tuple[Path, ...]:
+        """Bring what is there under a name into a folder, every byte proven by its digest where
+        the target knows one; the first file is the image.
+
+        Raises: MissingFile, DigestMismatch, NotPermitted, Unreachable, PublishError.
+        """
+
+
+def open_target(address: str) -> Target:
+    """The target of an address.
+
+    Raises: UsageError, naming the schemes that there are; LibraryMissing, ToolMissing.
+    """
+    scheme, sign, _ = address.partition("://")
+    makers = TARGETS | _foreign()
+    if not sign:
+        scheme, address = "file", str(Path(address).absolute())
+    if scheme not in makers:
+        known = ", ".join(f"{one}://" for one in sorted(makers))
+        raise UsageError(what=f"{scheme}:// is no target: there are a folder, {known}")
+    return makers[scheme](address)
+
+
+def _shelf(address: str) -> Target:
+    from regild.publish.shelf_target import ShelfTarget
+
+    return ShelfTarget(address)
+
+
+def _registry(address: str) -> Target:
+    from regild.publish.oci_target import RegistryTarget
+
+    return RegistryTarget(address)
+
+
+def _container_disk(address: str) -> Target:
+    from regild.publish.container_disk import ContainerDiskTarget
+
+    return ContainerDiskTarget(address)
+
+
+TARGETS: dict[str, Callable[[str], Target]] = {
+    "file": _shelf,
+    "s3": _shelf,
+    "oci": _registry,
+    "oci+http": _registry,
+    "containerdisk": _container_disk,
+    "containerdisk+http": _container_disk,
+}
+"""Targets by the scheme of their address."""
+
+
+def _foreign() -> dict[str, Callable[[str], Target]]:
+    """Targets that other distributions bring; one that cannot be loaded is not there."""
+    from importlib.metadata import entry_points
+
+    def maker(entry: object) -> Callable[[str], Target]:
+        return lambda address: entry.load()(address)  # type: ignore[attr-defined] # an EntryPoint of a third party
+
+    return {one.name: maker(one) for one in entry_points(group=ENTRY_POINTS)}

@@ -1,0 +1,183 @@
+"""Targets on real servers: Debian's docker-registry, and moto's stand-in for S3."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import socket
+import subprocess
+import tarfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from regild.errors import PublishError
+from regild.host.web_api import WebApi
+from tests.cli import s3
+from tests.cli.conftest import Said
+from tests.cli.schemas import valid
+
+Regild = Callable[..., Said]
+
+
+@pytest.fixture(autouse=True)
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, regild: Regild, ova: Path) -> None:
+    """A store with one generation."""
+    monkeypatch.setenv("REGILD_STORE", str(tmp_path / "store"))
+    regild("image", "add", "web")
+    assert regild("publish", ova, "--image", "web").code == 0
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running docker-registry; the test is skipped where there is none."""
+    if shutil.which("docker-registry") is None:
+        pytest.skip("docker-registry is not installed: scripts/setup slow")
+    folder = tmp_path_factory.mktemp("registry")
+    with contextlib.closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    storage = {"filesystem": {"rootdirectory": str(folder / "data")}}
+    told = {"version": "0.1", "storage": storage, "http": {"addr": f"127.0.0.1:{port}"}}
+    (folder / "config.yml").write_text(json.dumps(told))
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            ["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log
+        )
+    try:
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/", timeout=5).close()
+                break
+            time.sleep(0.1)
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def came_back(regild: Regild, source: str, name: str, ova: Path, tmp_path: Path) -> None:
+    """What is imported into another line has every byte."""
+    regild("image", "add", "copy")
+    brought = regild("import", source, name, "--image", "copy", "--scratch", tmp_path)
+    assert brought.code == 0, brought.err
+    out = tmp_path / "back.ova"
+    assert regild("export", "copy", "-o", out).code == 0
+    assert out.read_bytes() == ova.read_bytes()
+
+
+def test_a_folder_takes_and_gives_back_every_byte(
+    regild: Regild, ova: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "target"
+    first = regild("push", "web@1", target, "--scratch", tmp_path, "--json")
+    assert valid("push", first.json)["sent_bytes"] == ova.stat().st_size
+    again = regild("push", "web@1", target, "--scratch", tmp_path, "--json")
+    assert again.json["sent_bytes"] == 0
+    came_back(regild, str(target), "web@1", ova, tmp_path)
+
+
+def test_a_revoked_generation_is_not_pushed(regild: Regild, tmp_path: Path) -> None:
+    regild("revoke", "web@1", "--why", "CVE-2026-1")
+    refused = regild("push", "web@1", tmp_path / "target", "--json")
+    assert (refused.code, refused.json["error"]["kind"]) == (13, "Revoked")
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_target_that_is_none_is_named_with_those_that_are(regild: Regild) -> None:
+    refused = regild("push", "web@1", "gopher://x")
+    assert (refused.code, "oci://" in refused.err) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_bucket_takes_and_gives_back_every_byte(
+    regild: Regild, ova: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is moto's: a stand-in for an object store, not one."""
+    (tmp_path / "none").mkdir()
+    with s3.serve_s3(tmp_path / "none") as endpoint:
+        for name, value in {**s3.ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint}.items():
+            monkeypatch.setenv(name, value)
+        pushed = regild("push", "web@1", "s3://images/golden", "--scratch", tmp_path)
+        assert pushed.code == 0, pushed.err
+        came_back(regild, "s3://images/golden", "web@1", ova, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_registry_takes_an_artifact_with_what_is_said_about_it(
+    regild: Regild, ova: Path, tmp_path: Path, registry: str
+) -> None:
+    from regild.publish.oci_target import Registry
+
+    target = f"oci+http://{registry}/golden/web"
+    first = regild("push", "web@1", target, "--scratch", tmp_path, "--json")
+    assert first.code == 0, first.err
+    assert first.json["sent_bytes"] == ova.stat().st_size
+    again = regild("push", "web@1", target, "--scratch", tmp_path, "--json")
+    assert (again.json["sent_bytes"], again.json["digest"]) == (0, first.json["digest"])
+    kinds = {one["artifactType"] for one in Registry(target).referrers(first.json["digest"])}
+    assert kinds == {"application/vnd.regild.content.v1+json", "application/vnd.cyclonedx+json"}
+    came_back(regild, target, "web-1", ova, tmp_path)
+
+
+@pytest.mark.slow
+def test_an_interrupted_upload_goes_on_where_it_broke_off(
+    tmp_path: Path, registry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from regild.model.digest import sha256_of
+    from regild.model.progress import Silent
+    from regild.publish import oci_target
+
+    monkeypatch.setattr(oci_target, "CHUNK_BYTES", 1 << 16)
+    monkeypatch.setattr("regild.host.scratch.cache_folder", lambda: tmp_path / "cache")
+    content = bytes(range(256)) * 1024
+    path = tmp_path / "blob"
+    path.write_bytes(content)
+    repository = oci_target.Registry(f"oci+http://{registry}/golden/resumed")
+    real, count = WebApi.upload, 0
+
+    def breaking(self: WebApi, *argv: object, **named: object) -> object:
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise PublishError(where="the line", why="it broke")
+        return real(self, *argv, **named)  # type: ignore[arg-type] # passed on as they came
+
+    monkeypatch.setattr(WebApi, "upload", breaking)
+    digest = sha256_of(content)
+    with pytest.raises(PublishError, match="it broke"):
+        repository.put_blob(path, digest, len(content), Silent())
+    assert repository.put_blob(path, digest, len(content), Silent()) == len(content) - (2 << 16)
+    repository.blob(digest, len(content), tmp_path / "back", Silent())
+    assert (tmp_path / "back").read_bytes() == content
+
+
+@pytest.mark.slow
+def test_a_container_disk_is_what_kubevirt_takes_and_skopeo_reads(
+    regild: Regild, raw: Path, tmp_path: Path, registry: str
+) -> None:
+    if shutil.which("skopeo") is None:
+        pytest.skip("skopeo is not installed: scripts/setup slow")
+    target = f"containerdisk+http://{registry}/disks/web:stable"
+    pushed = regild("push", "web@1", target, "--scratch", tmp_path)
+    assert pushed.code == 0, pushed.err
+    copy = ["skopeo", "copy", "--src-tls-verify=false", f"docker://{registry}/disks/web:stable"]
+    copied = subprocess.run([*copy, f"dir:{tmp_path}/layout"], capture_output=True, text=True)
+    assert copied.returncode == 0, copied.stderr
+    manifest = json.loads((tmp_path / "layout" / "manifest.json").read_text())
+    (layer,) = manifest["layers"]
+    with tarfile.open(tmp_path / "layout" / layer["digest"].partition(":")[2]) as opened:
+        entries = {one.name: (one.uid, one.gid, one.isfile()) for one in opened}
+        assert entries == {"disk": (107, 107, False), "disk/disk.qcow2": (107, 107, True)}
+        disk = opened.extractfile("disk/disk.qcow2")
+        assert disk is not None
+        (tmp_path / "disk.qcow2").write_bytes(disk.read())
+    qcow2, back = tmp_path / "disk.qcow2", tmp_path / "back.raw"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", qcow2, back], check=True)
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (back, raw)]
+    assert digests[0] == digests[1]
