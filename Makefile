@@ -1,10 +1,14 @@
 # Two commands are enough to know regild: `make demo` and `make test`.
-.PHONY: demo test test-slow nightly fuzz bench lint format clean
+.PHONY: demo demo-rotation test test-slow nightly fuzz bench lint format clean
 
 PYTEST = .venv/bin/python -m pytest
 
 demo:           ## build an outdated appliance, bring it up to date, show what changed
 	@demo/run
+
+demo-rotation:  ## real guests of libvirt, rotated in waves; a bad image halted and rolled back; needs root
+	@scripts/setup demo slow
+	@.venv/bin/python -m demo.rotation
 
 test:           ## everything fast, a few minutes on two cores
 	@scripts/setup test

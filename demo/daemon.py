@@ -1,4 +1,4 @@
-"""A real libvirtd for tests: the one that runs, else one of our own, ended afterwards."""
+"""A real libvirtd for demo and tests: the one that runs, else one of our own, ended afterwards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from regild.errors import HostError, ToolMissing
 
 URI = "qemu:///system"
 IMAGES = Path("/var/lib/libvirt/images")
@@ -29,7 +29,8 @@ def answers() -> bool:
 def running_daemon() -> Iterator[None]:
     """libvirtd and its log daemon, without systemd."""
     if shutil.which("libvirtd") is None:
-        pytest.skip("libvirt is not installed; scripts/setup slow installs it")
+        package = "libvirt-daemon-system"
+        raise ToolMissing(where="libvirtd", why="to run instances", package=package)
     if answers():
         yield
         return
@@ -41,7 +42,8 @@ def running_daemon() -> Iterator[None]:
                 subprocess.run([name, "-d", "-p", started[-1]], check=True, capture_output=True)
             until = time.monotonic() + READY_SECONDS
             while not answers():
-                assert time.monotonic() < until, "libvirtd does not answer"
+                if time.monotonic() >= until:
+                    raise HostError(where="libvirtd", why="it does not answer")
                 time.sleep(0.5)
             yield
         finally:
@@ -51,10 +53,10 @@ def running_daemon() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def readable_folder() -> Iterator[Path]:
+def readable_folder(prefix: str) -> Iterator[Path]:
     """A folder that QEMU, as libvirt's own user, can reach."""
     IMAGES.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="regild-test-", dir=IMAGES))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=IMAGES))
     folder.chmod(0o755)
     try:
         yield folder
@@ -63,7 +65,7 @@ def readable_folder() -> Iterator[Path]:
 
 
 def remove_domains(prefix: str) -> None:
-    """Whatever a test left behind."""
+    """Whatever was left behind."""
     listed = subprocess.run(
         ["virsh", "-q", "-c", URI, "list", "--all", "--name"], capture_output=True, text=True
     )
