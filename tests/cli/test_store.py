@@ -165,3 +165,21 @@ def test_the_site_names_its_store(
     config.write_text('[store]\ncatalog = "x"\n')
     wrong = regild("image", "list", "--config", config)
     assert (wrong.code, "catalog" in wrong.err) == (2, True)
+
+
+def test_a_receipt_beside_an_image_is_kept_with_it(
+    regild: Regild, ova: Path, tmp_path: Path
+) -> None:
+    from regild.model.digest import sha256_of
+    from regild.model.receipt import Receipt
+    from regild.prove.receipt import write_statement
+
+    digest = sha256_of(b"something")
+    receipt = Receipt(plan=digest, base=digest, result=digest, carrier="record")
+    place = ova.with_suffix(".receipt.json")
+    place.write_bytes(write_statement(receipt, [("disk1", (digest,))]))
+    regild("image", "add", "web")
+    made = regild("publish", ova, "--image", "web", "--json").json["generation"]
+    assert made["receipt"].startswith("sha256:")
+    place.write_text("{}")
+    assert regild("publish", ova, "--image", "web").code == 4

@@ -17,10 +17,10 @@ from regild.image.disk import open_disk
 from regild.image.vmdk import VmdkDisk
 from regild.model.content import Content
 from regild.model.generation import Generation, Reference, StoredFile
-from regild.model.json import from_json
 from regild.model.plan import Plan
 from regild.model.progress import Progress
 from regild.model.receipt import Receipt
+from regild.prove.receipt import BYTES_MAX, read_receipt
 from regild.publish.assemble import move_into_place, temporary_folder
 from regild.publish.place import BESIDE_SUFFIXES, check_file_place, check_folder_place
 from regild.store import Writing
@@ -30,7 +30,6 @@ from regild.store.generations import NewGeneration, add_generation, resolve
 from regild.store.withdraw import export_file
 
 RECEIPT_SUFFIX = ".receipt.json"
-RECEIPT_BYTES = 64 << 20
 
 
 def publish(
@@ -124,13 +123,16 @@ def content_of(image: Image, progress: Progress) -> Content | None:
 
 
 def find_receipt(path: Path) -> Receipt | None:
-    """The receipt beside an image, where there is one that can be read."""
+    """The receipt beside an image; None where there is none.
+
+    Raises: as `read_receipt`.
+    """
     stem = path.name.rpartition(".")[0] or path.name
     place = path / f"{path.name}{RECEIPT_SUFFIX}" if path.is_dir() else None
     place = place or path.with_name(f"{stem}{RECEIPT_SUFFIX}")
     if not place.is_file():
         return None
-    return from_json(Receipt, read_limited(place, RECEIPT_BYTES), str(place))
+    return read_receipt(read_limited(place, BYTES_MAX), str(place)).statement.predicate
 
 
 def export(

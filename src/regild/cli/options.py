@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regild.host.remote import approve, read_place
+from regild.cli.place import approve, read_place
 
 if TYPE_CHECKING:
     from regild.agent.site import Site

@@ -22,8 +22,8 @@ from regild.cli.options import (
     Strip,
 )
 from regild.cli.outcome import DONE, UNREAD, Outcome
+from regild.cli.place import read_place
 from regild.errors import RegildError, UsageError
-from regild.host.remote import read_place
 
 if TYPE_CHECKING:
     from regild.agent.many import Answers

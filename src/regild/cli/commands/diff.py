@@ -9,7 +9,7 @@ import typer
 
 from regild.cli.options import Debug, Follow, Json, KeyFile
 from regild.cli.outcome import DONE, UNREAD, Outcome
-from regild.host.remote import read_place
+from regild.cli.place import read_place
 
 
 def diff(

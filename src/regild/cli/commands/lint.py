@@ -9,8 +9,8 @@ import typer
 
 from regild.cli.options import Debug, Force, Json
 from regild.cli.outcome import DONE, FOUND, Outcome
+from regild.cli.place import read_place
 from regild.errors import UsageError
-from regild.host.remote import read_place
 
 
 def lint(
