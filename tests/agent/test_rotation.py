@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from regild.agent.backing import name_of
 from regild.agent.groups import apply_group, keep_rotation, rotation_of, scale
 from regild.agent.rotation import Disk, Means, Turn, take_turn
 from regild.errors import Busy, DriverFailed, GroupRefused, NotListed
@@ -21,7 +22,7 @@ from regild.rotate.folder import FolderDriver
 from regild.store import Catalogue, open_catalogue
 from regild.store.channels import promote
 from regild.store.events import list_events
-from regild.store.generations import NewGeneration, add_generation
+from regild.store.generations import NewGeneration, add_generation, list_generations
 from regild.store.images import add_image
 from regild.store.instances import list_approvals, list_instances
 from regild.store.leases import take_lease
@@ -316,3 +317,23 @@ def test_files_that_name_what_is_not_there(world: World) -> None:
         path.write_text(wrong.format(rollout=""))
         with world.catalogue.writing("tests", world.now) as change, pytest.raises(error):
             apply_group(change, path, world.folder)
+
+
+def test_backing_disks_of_what_is_just_being_ended_are_kept(world: World) -> None:
+    from regild.agent.rotating import Floor, tidy
+    from regild.agent.storing import Store
+    from regild.host.shelf import open_shelf
+    from regild.model.progress import Silent
+
+    world.turns()
+    world.publish(2)
+    world.dies = "before stop"
+    with pytest.raises(Killed):
+        world.turns()
+    store = Store(world.catalogue, open_shelf(world.folder / "blobs"), "tests")
+    (world.folder / "backing").mkdir()
+    with world.catalogue.reading() as view:
+        held = [name_of(one) for one in list_generations(view, "web")]
+    for name in (*held, "web-9-0000.raw"):
+        (world.folder / "backing" / name).touch()
+    assert tidy(Floor(store, world.folder, Silent())) == ["web-9-0000.raw"]

@@ -132,7 +132,7 @@ def instance_of_row(row: KnownInstance) -> Instance:
     """An instance as the catalogue keeps it."""
     return convert(
         {**row.facts, "name": row.name, "state": row.state, "owner": row.user}
-        | {"generation": _number(row.current), "staged": _number(row.staged)},
+        | {"generation": number_of(row.current), "staged": number_of(row.staged)},
         Instance,
         strict=False,
     )
@@ -155,7 +155,8 @@ def row_of_instance(group: Group, one: Instance, intent: str = "") -> KnownInsta
     )
 
 
-def _number(name: str) -> int:
+def number_of(name: str) -> int:
+    """The number in a generation's name, such as `web@7`; 0 where there is none."""
     return int(name.rpartition("@")[2] or 0)
 
 

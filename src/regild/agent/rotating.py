@@ -20,6 +20,7 @@ from regild.agent.groups import (
     instance_of_row,
     keep_rotation,
     line_of,
+    number_of,
     rotation_of,
     scale,
 )
@@ -192,8 +193,7 @@ def tidy(floor: Floor) -> list[str]:
         for version in list_groups(view):
             rotation = rotation_of(view, version.name)
             numbers = {rotation.current, rotation.previous, rotation.target} - {0}
-            for row in list_instances(view, version.name):
-                numbers.add(instance_of_row(row).generation)
+            numbers |= {number_of(row.current) for row in list_instances(view, version.name)}
             for number in numbers:
                 with contextlib.suppress(NotListed):
                     needed.add(backing.name_of(find_generation(view, version.image, number)))

@@ -1,4 +1,4 @@
-"""What a user may write where an image is wanted; the network's room is only asked when one does."""
+"""What a user may write for an image; the network's room is asked only when one does."""
 
 from __future__ import annotations
 
