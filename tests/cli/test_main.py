@@ -8,7 +8,11 @@ from regild import __version__
 from regild.cli.main import app, run
 
 HELP = "from regild.cli.main import main; main()"
-COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+COMMANDS = [
+    command.name or command.callback.__name__
+    for command in app.registered_commands
+    if command.callback
+]
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
