@@ -58,7 +58,7 @@ def test_a_windows_is_described_in_every_container(
         image = tmp_path / f"disk.{form}"
         tool("qemu-img", "convert", "-O", form, disk, image)
     said = regild("describe", image, "--json")
-    assert (said.code, said.err.count("unknown")) == (0, 0), said.out
+    assert (said.code, said.err.count("unknown")) == (0, 0), said.err
     answer = valid("describe", said.json)
     platform = answer["platform"]
     assert (platform["build"], platform["ubr"]) == ("20348", 2849)

@@ -67,9 +67,11 @@ def test_a_real_ndb_is_read_to_its_last_package(ndb: bytes) -> None:
     assert bash.where == "/usr/lib/sysimage/rpm/Packages.db"
 
 
-def test_nothing_is_planned_for_a_guest_of_rpm(ndb: bytes) -> None:
+def test_a_guest_of_rpm_is_planned_for_and_not_changed(ndb: bytes) -> None:
+    content = described("/usr/lib/sysimage/rpm/Packages.db", ndb)
+    require_planning(content)
     with pytest.raises(NoPackageDatabase, match="are of rpm"):
-        require_planning(described("/usr/lib/sysimage/rpm/Packages.db", ndb))
+        require_planning(content, ("deb",))
 
 
 @needs_rpm

@@ -59,10 +59,8 @@ def read_wishes(argv: Sequence[str]) -> Wishes:
 def conclude(command: Callable[[], Outcome | int | None], wishes: Wishes) -> int:
     """Run a command to its end, print what it says and give the exit code."""
     _ready_streams()
-    if wishes.debug:
-        _log_to(sys.stderr)
     try:
-        with _signals_raised():
+        with _signals_raised(), _logged_to(sys.stderr if wishes.debug else None):
             return _spoken(command, wishes)
     except BrokenPipeError:
         return PIPE_CLOSED
@@ -220,10 +218,20 @@ class _PlainFormatter(logging.Formatter):
         return plain_lines(super().format(record))
 
 
-def _log_to(stream: TextIO) -> None:
-    """Send regild's own log to a stream."""
+@contextlib.contextmanager
+def _logged_to(stream: TextIO | None) -> Iterator[None]:
+    """Send regild's own log to a stream, for as long as the command runs."""
+    if stream is None:
+        yield
+        return
     tap = logging.StreamHandler(stream)
     tap.setFormatter(_PlainFormatter("%(relativeCreated)7d ms %(name)s: %(message)s"))
     log = logging.getLogger("regild")
+    before, level = log.handlers, log.level
     log.handlers = [tap]
     log.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        log.handlers = before
+        log.setLevel(level)

@@ -15,8 +15,6 @@ def read_place(text: str) -> Path:
 
 def approve(hosts: Iterable[str] | None) -> list[str]:
     """Let addresses that images name be read at these servers (`regild.host.remote.approve`)."""
-    if not hosts:
-        return []
     from regild.host import remote
 
     return remote.approve(hosts)
