@@ -13,6 +13,7 @@ from tests.cli.schemas import valid
 from tests.cli.test_bad_input import refused
 from tests.feeds.advisories import samples
 from tests.feeds.repositories import KEYRING, Deb, Suite, certificate, publish
+from tests.host.ranges import serve_ranges
 
 Regild = Callable[..., Said]
 
@@ -180,6 +181,21 @@ def test_the_descriptor_alone_gives_the_same_plan_as_the_disk(
     assert answer["basis"] == "descriptor"
     assert answer["descriptor"]["state"] == "claimed"
     assert answer["steps"] == from_disk["steps"]
+
+
+def test_an_image_on_a_server_is_planned_by_its_claim_and_said_so(
+    regild: Regild, golden_image: Path, described: Path, tmp_path: Path
+) -> None:
+    where = offline(tmp_path)
+    from_disk = regild("plan", golden_image, *where, "--json").json
+    with serve_ranges(described.parent) as shelf:
+        address = f"{shelf.url}/{described.name}"
+        answer = valid("plan", regild("plan", address, *where, "--json").json)
+        assert (answer["id"], answer["basis"]) == (from_disk["id"], "descriptor")
+        assert answer["descriptor"]["state"] == "claimed"
+        assert "its descriptor alone" in regild("plan", address, *where).out
+        read = valid("plan", regild("plan", address, *where, "--basis", "disk", "--json").json)
+        assert (read["id"], read["basis"]) == (from_disk["id"], "disk")
 
 
 def test_nothing_to_do_by_an_unsigned_claim_is_11(

@@ -229,8 +229,10 @@ Images = Annotated[
     list[Path],
     typer.Argument(
         metavar="IMAGE...",
-        help="An .ova, an .ovf, a folder with one .ovf, a bare disk; or a folder of such.",
+        help="An .ova, an .ovf, a folder with one .ovf, a bare disk; the address of one; or a "
+        "folder of such.",
         show_default=False,
+        parser=read_place,
     ),
 ]
 

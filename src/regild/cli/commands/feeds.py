@@ -23,6 +23,7 @@ from regild.cli.options import (
     wanted_site,
 )
 from regild.cli.outcome import Outcome
+from regild.cli.place import read_place
 from regild.errors import RegildError, UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ Images = Annotated[
         metavar="[IMAGE]...",
         help="Whose sources; without one, every repository that was ever read.",
         show_default=False,
+        parser=read_place,
     ),
 ]
 
