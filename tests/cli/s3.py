@@ -11,6 +11,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from s3fs import S3FileSystem
+
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "key",
     "AWS_SECRET_ACCESS_KEY": "a-secret",
@@ -45,6 +47,8 @@ def serve_s3(folder: Path) -> Iterator[str]:
         endpoint = f"http://127.0.0.1:{int(server.stdout.readline())}"
         try:
             put(f"{endpoint}/images", b"")
+            # Who asked an earlier server is remembered with its address.
+            S3FileSystem.clear_instance_cache()
             for path in folder.iterdir():
                 put(f"{endpoint}/images/{path.name}", path.read_bytes())
             yield endpoint

@@ -95,9 +95,10 @@ def test_a_package_script_that_hangs(raw: Path, tmp_path: Path) -> None:
 
 def test_a_guest_without_room(raw: Path, tmp_path: Path) -> None:
     image = changed(raw, tmp_path, fill)
-    error = refuse(image, tmp_path, 8)
-    assert error["kind"] == "GuestFull"
-    assert "MiB" in error["sentence"]
+    # Seen by the plan already, before anything is fetched or run.
+    error = refuse(image, tmp_path, 7)
+    assert error["kind"] == "DiskTooSmall"
+    assert "0 are free" in error["sentence"]
 
 
 @contextlib.contextmanager

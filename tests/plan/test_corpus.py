@@ -6,6 +6,7 @@ The indexes come from the machine's own mirror; without one, or without apt, not
 from __future__ import annotations
 
 import lzma
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,8 @@ def fetched(code: str, folder: Path) -> Release:
             answer = client.get(f"{top}/InRelease")
             if answer.status_code != 200:
                 pytest.skip(f"the mirror has no {suite}")
-            release = answer.text.partition("\n\n")[2].partition("MD5Sum:")[0]
+            stated = answer.text.partition("\n\n")[2]
+            release = re.split(r"^(?:MD5Sum|SHA1|SHA256|-----BEGIN)", stated, flags=re.MULTILINE)[0]
             for arch in ("amd64", "i386"):
                 packed = client.get(f"{top}/main/binary-{arch}/Packages.xz")
                 assert packed.status_code == 200 and len(packed.content) < PACKED_LIMIT
