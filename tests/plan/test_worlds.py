@@ -447,9 +447,19 @@ def random_world(seed: int) -> tuple[list[Deb], list[Deb], list[Deb], dict[str, 
     return list(present.values()), main, safe, image
 
 
-@pytest.mark.parametrize(
-    ("seed", "mode"), list(itertools.product(set(range(12)) - {2, 9}, ("upgrade", "full")))
-)
+UNEQUAL = {(2, "full"), (9, "upgrade"), (9, "full")}
+"""Worlds in which libsolv takes more than apt does (docs/adr/0042); strict, so that one which
+agrees some day is noticed."""
+
+
+def worlds() -> Iterator[object]:
+    for seed, mode in itertools.product(range(12), ("upgrade", "full")):
+        why = "libsolv upgrades what apt keeps back"
+        marks = [pytest.mark.xfail(strict=True, reason=why)] if (seed, mode) in UNEQUAL else []
+        yield pytest.param(seed, mode, marks=marks)
+
+
+@pytest.mark.parametrize(("seed", "mode"), list(worlds()))
 def test_the_transaction_is_apts_own(world: World, seed: int, mode: Mode) -> None:
     installed, main, safe, image = random_world(seed)
     plan = world.plan(installed, main, safe, mode, **image)  # type: ignore[arg-type]
