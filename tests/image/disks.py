@@ -23,6 +23,7 @@ PACKAGES = {
     "debugfs": "e2fsprogs",
     "mkfs.vfat": "dosfstools",
     "mcopy": "mtools",
+    "mdel": "mtools",
     "mmd": "mtools",
     "sgdisk": "gdisk",
     "sfdisk": "fdisk",
