@@ -130,3 +130,32 @@ def test_the_folder_that_holds_the_image_is_not_replaced(
     (folder / vmdk.name).write_bytes(vmdk.read_bytes())
     for given in (folder, folder / "golden.ovf"):
         refused(regild, 2, "UsageError", "update", given, "-o", folder, "--force")
+
+
+def test_a_generation_that_is_up_to_date_has_no_next_one(regild: Regild, tmp_path: Path) -> None:
+    place = ["--store", str(tmp_path / "store")]
+    source = offline(tmp_path, replace(SUITE, debs=(OLD,)))
+    assert regild("image", "add", "web", *place).code == 0
+    published = ["publish", image(tmp_path / "image"), "--image", "web", "--channel", "production"]
+    assert regild(*published, *place).code == 0
+    more = [*place, *source, "--scratch", str(tmp_path / "jobs")]
+    said = regild("update", "web@production", *more, "--json")
+    assert said.code == 0, said.err
+    answer = valid("renew", said.json)
+    assert (answer["base"]["number"], answer["generation"]) == (1, None)
+    assert "web@1 is up to date" in regild("update", "web", *more).out
+    assert not list((tmp_path / "jobs").glob("renewals/*"))
+
+
+def test_where_the_result_goes_is_said_once(regild: Regild, ova: Path, tmp_path: Path) -> None:
+    place = ["--store", str(tmp_path / "store")]
+    for wrong in (
+        ("store:web",),
+        ("web", *place, "-o", str(tmp_path / "new.ova")),
+        ("web", *place, "--format", "raw"),
+        ("web@nowhere", *place),
+        (str(ova), "--channel", "dev", "-o", str(tmp_path / "new.ova")),
+    ):
+        said = regild("update", *wrong, "--config", str(tmp_path / "none.toml"))
+        assert said.code in (2, 4), said.err
+        assert not (tmp_path / "new.ova").exists()

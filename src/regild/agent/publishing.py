@@ -41,8 +41,10 @@ def publish(
     parent: Reference | None = None,
     channel: str = "",
     plan: Plan | None = None,
+    settling: Callable[[Writing, Generation], None] = lambda change, made: None,
 ) -> Generation:
-    """Make a file the next generation of an image, with what belongs to it beside.
+    """Make a file the next generation of an image, with what belongs to it beside; `settling` is
+    done in the transaction that makes it known.
 
     Its manifest is checked and its guest is described first. What could not be described is
     published all the same, without a content: questions about packages then say that they do
@@ -65,6 +67,7 @@ def publish(
         made = add_generation(change, new)
         if channel:
             promote(change, Reference(image, str(made.number)), channel)
+        settling(change, made)
         return made
 
     return deposit(store.catalogue, store.shelf, offers, store.actor, progress, settle)

@@ -7,8 +7,9 @@ image with a new descriptor. The image is only read; the result appears when eve
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from regild import __version__
@@ -47,6 +48,21 @@ CHANGED = ("deb",)
 """The families of packages that can be changed; others are planned for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How an update is to be made, apart from what it changes."""
+
+    form: str | None = None
+    scratch: Path | None = None
+    timeout_seconds: float = 1800
+    force: bool = False
+    keep_job: bool = False
+    key: bytes | None = None
+    """Signs the receipt (PEM)."""
+    argv: tuple[str, ...] = ()
+    """The command line, for `regild jobs resume`."""
+
+
 def update(
     path: Path,
     output: Path,
@@ -72,6 +88,25 @@ def update(
 
     Raises: every error of the rooms; ProveError when the result is not what was promised.
     """
+    manner = Manner(form, scratch, timeout_seconds, force, keep_job, key, argv)
+    return update_by(path, output, site, progress, manner, plan)[0]
+
+
+def update_by(
+    path: Path,
+    output: Path,
+    site: Site,
+    progress: Progress,
+    manner: Manner,
+    given: Plan | None = None,
+    delivered: Callable[[Plan], object] = lambda plan: None,
+) -> tuple[UpdateAnswer, Plan]:
+    """The same, and the plan that was carried out; `delivered` is done as soon as the output is
+    there, while the job can still go on from what was changed.
+
+    Raises: as `update`; what `delivered` raises.
+    """
+    form, force, key = manner.form, manner.force, manner.key
     check_target(path, output, force)
     if key is not None:
         read_private_key(key)  # a wrong one is said before any work
@@ -82,16 +117,19 @@ def update(
             inspected.boot.stored.whole()
             check_deliverable(inspected, output, form, force)
             check_known(inspected)
-            planned = plan_system(inspected, site, progress, plan)
+            planned = plan_system(inspected, site, progress, given)
             if not planned.plan.steps:
-                return _answer(planned.plan, inspected.content, None, None)
-            folder = scratch or default_folder()
-            with _open_job(folder, inspected, planned.plan, keep_job) as job:
-                journal = new_journal(inspected, planned.plan, output, argv)
-                changed = _change_once(inspected, planned, job, journal, timeout_seconds, progress)
-                return _carry_out(
+                return _answer(planned.plan, inspected.content, None, None), planned.plan
+            folder = manner.scratch or default_folder()
+            with _open_job(folder, inspected, planned.plan, manner.keep_job) as job:
+                journal = new_journal(inspected, planned.plan, output, manner.argv)
+                seconds = manner.timeout_seconds
+                changed = _change_once(inspected, planned, job, journal, seconds, progress)
+                answer = _carry_out(
                     inspected, planned, changed, job, output, form, force, key, progress
                 )
+                delivered(planned.plan)
+                return answer, planned.plan
 
 
 def check_known(inspected: Inspected) -> None:

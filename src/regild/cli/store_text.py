@@ -21,6 +21,7 @@ from regild.model.store_answers import (
     ImagesAnswer,
     PushAnswer,
     QueryAnswer,
+    RenewAnswer,
     StatsAnswer,
 )
 
@@ -78,6 +79,24 @@ def channel_text(answer: ChannelAnswer, width: int) -> str:
     moved = answer.was is not None and answer.was != answer.channel.number
     before = f", before at {answer.channel.image}@{answer.was}" if moved else ""
     return plain(f"{answer.channel.image}: {_channel(answer.channel)}{before}")
+
+
+def renew_text(answer: RenewAnswer, width: int) -> str:
+    """What a generation became."""
+    made, base = answer.generation, answer.base
+    if made is None:
+        left = (
+            f"; {len(answer.update.skipped)} changes are left out" if answer.update.skipped else ""
+        )
+        return plain(f"{base.name} is up to date; there is no new generation{left}")
+    rows = [(one.name, one.was or "-", one.becomes or "-") for one in answer.update.upgraded]
+    summary: list[tuple[str, object]] = [("Digest", made.digest), ("Plan", answer.update.plan_id)]
+    if answer.channel:
+        summary.append(("Channel", _channel(answer.channel)))
+    head = plain(f"{base.name} -> {made.name}: {len(rows)} changes, applied and proven")
+    return "\n".join(
+        [head, *pairs(summary, width), "", *table(["PACKAGE", "FROM", "TO"], rows, width)]
+    )
 
 
 def export_text(answer: ExportAnswer, width: int) -> str:

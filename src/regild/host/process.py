@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 START_FIELD = 19
@@ -20,3 +21,30 @@ def start_of(pid: int) -> int:
 def is_running(pid: int, started: int) -> bool:
     """Whether the very process that started then is still there."""
     return pid > 0 and started > 0 and start_of(pid) == started
+
+
+def name_of_process() -> str:
+    """A name of this process that no other has had or will have: its machine as the kernel runs
+    it, its name space of processes, its number and its start."""
+    pid = os.getpid()
+    return f"{_place()}:{pid}:{start_of(pid)}"
+
+
+def has_ended(name: str) -> bool:
+    """Whether a process that `name_of_process` named is gone for certain; one of another machine
+    or name space never is, because it cannot be seen from here."""
+    place, _, process = name.partition(":")
+    number, _, started = process.partition(":")
+    if place != _place() or not (number.isdigit() and started.isdigit()):
+        return False
+    return not is_running(int(number), int(started))
+
+
+def _place() -> str:
+    """This machine since its last start, and the name space in which numbers of processes count."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
+        space = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
+    except OSError:
+        boot, space = "", ""
+    return f"{os.uname().nodename}/{boot}/{space}"

@@ -92,7 +92,7 @@ def open_scratch(
     Raises: Busy when another process has it, NotPermitted, DiskFull.
     """
     path = folder / name
-    with _locked(path):
+    with alone_in(path):
         scratch = Scratch(path, ids)
         if goes_on(scratch):
             scratch.tidy()
@@ -131,10 +131,13 @@ def _remove(scratch: Scratch) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Have a job's folder for this process alone; nobody else may even look into it.
+def alone_in(path: Path) -> Iterator[None]:
+    """Have a folder for this process alone, made if it is not there; nobody else may even look
+    into it.
 
     A guest's programs with the setuid bit lie below, and would give away the guest root's id.
+
+    Raises: Busy when another process has it, NotPermitted, DiskFull.
     """
     lock = None
     try:

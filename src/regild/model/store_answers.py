@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regild.model.answers import Output
+from regild.model.answers import Output, UpdateAnswer
 from regild.model.content import Unknown, Value
 from regild.model.digest import Digest
 from regild.model.generation import Channel, Generation, GoldenImage
@@ -45,6 +45,17 @@ class ChannelAnswer(Value, frozen=True):
     channel: Channel
     was: int | None = None
     """The generation that it pointed at before."""
+
+
+class RenewAnswer(Value, frozen=True):
+    """`regild update` of a generation in the store: what it became."""
+
+    base: Generation
+    update: UpdateAnswer
+    generation: Generation | None = None
+    """The next one; None where there was nothing to do."""
+    channel: Channel | None = None
+    """What points at it now."""
 
 
 class ExportAnswer(Value, frozen=True):
@@ -141,6 +152,7 @@ STORE_ANSWERS: dict[str, type[Value]] = {
     "generations": GenerationsAnswer,
     "generation": GenerationAnswer,
     "channel": ChannelAnswer,
+    "renew": RenewAnswer,
     "export": ExportAnswer,
     "push": PushAnswer,
     "store-check": CheckAnswer,

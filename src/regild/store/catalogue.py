@@ -68,6 +68,17 @@ class Catalogue:
         """Close every connection."""
         self._engine.dispose()
 
+    @property
+    def is_server(self) -> bool:
+        """Whether a server keeps it, which several machines may share."""
+        return self._engine.dialect.name != "sqlite"
+
+    def connect(self) -> Connection:
+        """A session of its own, for what outlives a transaction; its user closes it."""
+        connection = self._engine.connect()
+        connection.info["writes"] = False
+        return connection
+
     @contextlib.contextmanager
     def reading(self, now: datetime | None = None) -> Iterator[Reading]:
         """Look at the catalogue.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -22,15 +22,25 @@ def tell(change: Writing, kind: str, subject: str, facts: Mapping[str, Any] | No
 
 
 def list_events(
-    view: Reading, *, subject: str = "", kind: str = "", after: int = 0, limit: int = 1000
+    view: Reading,
+    *,
+    subject: str = "",
+    kind: str | Collection[str] = "",
+    after: int = 0,
+    limit: int = 1000,
+    newest: bool = False,
 ) -> tuple[Event, ...]:
-    """Events in their order, of one subject or kind, after the one of a number."""
-    wanted = select(events).where(events.c.id > after).order_by(events.c.id).limit(limit)
+    """Events in their order, of one subject, of one kind or several, after the one of a number;
+    the newest of them where they are more than `limit`, if that is asked."""
+    order = events.c.id.desc() if newest else events.c.id
+    wanted = select(events).where(events.c.id > after).order_by(order).limit(limit)
     if subject:
         wanted = wanted.where(events.c.subject == subject)
     if kind:
-        wanted = wanted.where(events.c.kind == kind)
-    return tuple(
+        kinds = [kind] if isinstance(kind, str) else sorted(kind)
+        wanted = wanted.where(events.c.kind.in_(kinds))
+    found = (
         Event(row.id, row.at, row.actor, row.kind, row.subject, row.facts)
         for row in view.connection.execute(wanted)
     )
+    return tuple(sorted(found, key=lambda one: one.number))

@@ -7,7 +7,7 @@ higher token; every step that writes shows its token, and an old one is refused.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -53,8 +53,34 @@ def take_job(
     if kinds:
         wanted = wanted.where(jobs.c.kind.in_(kinds))
     row = change.connection.execute(wanted).first()
-    if row is None:
+    return None if row is None else _taken(change, row, owner, lease_seconds)
+
+
+def claim_job(
+    change: Writing,
+    key: str,
+    owner: str,
+    lease_seconds: float,
+    has_ended: Callable[[str], bool] = lambda owner: False,
+) -> tuple[Job, Lease] | None:
+    """One job for one owner; None where it is done, is not due, or another has it.
+
+    An owner of whom `has_ended` says that it is gone has it no longer, whatever its lease says.
+
+    Raises: NotListed.
+    """
+    job = read_job(change, key)
+    if job.not_before is not None and job.not_before > change.now:
         return None
+    held = job.until is not None and job.until > change.now and not has_ended(job.owner)
+    if job.state not in ("waiting", "running") or (job.state == "running" and held):
+        return None
+    row = change.connection.execute(select(jobs).where(jobs.c.key == key)).one()
+    return _taken(change, row, owner, lease_seconds)
+
+
+def _taken(change: Writing, row: Row[Any], owner: str, lease_seconds: float) -> tuple[Job, Lease]:
+    """A job becomes an owner's, with a token that nobody had before."""
     until = change.now + timedelta(seconds=lease_seconds)
     values = {"state": "running", "owner": owner, "until": until, "token": row.token + 1}
     values |= {"attempts": row.attempts + 1, "changed": change.now}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from sqlalchemy import delete, insert, select, update
@@ -13,10 +14,18 @@ from regild.store.events import tell
 from regild.store.schema import leases
 
 
-def take_lease(change: Writing, name: str, owner: str, seconds: float) -> Lease | None:
-    """A right for one owner, also to have it for longer; None while another has it."""
+def take_lease(
+    change: Writing,
+    name: str,
+    owner: str,
+    seconds: float,
+    has_ended: Callable[[str], bool] = lambda owner: False,
+) -> Lease | None:
+    """A right for one owner, also to have it for longer; None while another has it of whom
+    `has_ended` does not say that it is gone."""
     held = find_lease(change, name)
-    if held is not None and held.owner != owner and held.until > change.now:
+    is_held = held is not None and held.owner != owner and held.until > change.now
+    if held is not None and is_held and not has_ended(held.owner):
         return None
     until = change.now + timedelta(seconds=seconds)
     if held is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from regild.cli.options import (
     FORMATS,
@@ -29,7 +31,6 @@ from regild.cli.options import (
     ModeOption,
     Offline,
     Only,
-    Out,
     PlanTrust,
     Scratch,
     SignReceipt,
@@ -37,20 +38,36 @@ from regild.cli.options import (
     wanted_site,
 )
 from regild.cli.outcome import ASKED, DONE, LEFT_OUT, UNREAD, Outcome
+from regild.cli.store_options import StorePlace
 from regild.errors import UsageError
 
 if TYPE_CHECKING:
     from regild.agent.site import Site
+    from regild.agent.update import Manner
     from regild.model.answers import UpdateAnswer
     from regild.model.plan import Plan
+    from regild.model.progress import Progress
 
+IN_STORE = "store:"
+FileOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="OUT", help="Where the new image goes, if not into the store."
+    ),
+]
+Channel = Annotated[
+    str | None,
+    typer.Option(
+        "--channel", metavar="NAME", help="What is to point at the result (the image's first)."
+    ),
+]
 TIMEOUT_SECONDS = 1800
 """Half an hour for all package scripts together: far more than any healthy set needs."""
 
 
 def update(
     image: Image,
-    output: Out,
+    output: FileOut = None,
     mode: ModeOption = None,
     method: MethodOption = None,
     carrier: CarrierOption = None,
@@ -74,40 +91,87 @@ def update(
     sign_receipt: SignReceipt = None,
     force: Force = False,
     keep_job: KeepJob = False,
+    place: StorePlace = None,
+    channel: Channel = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
     """Bring an image up to date, check it, and write it anew.
 
     Plan, change offline, describe again, compare with the plan, write with a new descriptor.
-    IMAGE is never written to. OUT appears only when everything was proven.
+    IMAGE is never written to. OUT appears only when everything was proven. With --store, or as
+    store:NAME, IMAGE is a generation; the result is its image's next one, and its first channel
+    points at it.
     """
-    from regild.agent.update import update as update_image
+    from regild.agent.update import Manner, update_by
     from regild.cli.progress import open_progress
     from regild.cli.render import update_text
 
     wishes = mode, method, carrier, hold, only, exclude, autoremove, as_of
     _check_use(form, plan, trust, any(wishes))
+    kept = _kept_name(image, place)
+    _check_goal(kept, output, channel, form, plan)
     site = wanted_site(
         config, mode, mirror, offline, allow, hold, cache, advisories, accept_older, only=only,
         exclude=exclude, autoremove=autoremove, as_of=as_of, method=method, carrier=carrier,
     )  # fmt: skip
+    key = _key(sign_receipt)
+    manner = Manner(form, scratch, timeout_seconds, force, keep_job, key, ASKED.get())
     with open_progress(live=not debug) as progress:
-        answer = update_image(
-            image,
-            output,
-            site,
-            progress,
-            form=form,
-            scratch=scratch,
-            timeout_seconds=timeout_seconds,
-            force=force,
-            keep_job=keep_job,
-            argv=ASKED.get(),
-            key=_key(sign_receipt),
-            plan=_given(plan, trust, site),
-        )
+        if kept:
+            return _renewed(kept, place, config, site, progress, manner, channel)
+        goal = output or Path()  # there is one: checked above
+        given = _given(plan, trust, site)
+        answer, _ = update_by(image, goal, site, progress, manner, given)
     return Outcome(answer=answer, text=lambda width: update_text(answer, width), code=_code(answer))
+
+
+def _renewed(
+    name: str,
+    place: Path | None,
+    config: Path | None,
+    site: Site,
+    progress: Progress,
+    manner: Manner,
+    channel: str | None,
+) -> Outcome:
+    """A generation of the store, brought up to date into the store."""
+    from dataclasses import replace
+
+    from regild.agent.renewing import renew
+    from regild.agent.storing import open_store
+    from regild.cli.store_text import renew_text
+    from regild.model.generation import read_reference
+
+    reference, manner = read_reference(name), replace(manner, argv=())
+    with open_store(place, config) as store:
+        answer = renew(store, reference, site, progress, manner, channel=channel)
+    code = _code(answer.update)
+    return Outcome(answer=answer, text=lambda width: renew_text(answer, width), code=code)
+
+
+def _kept_name(image: Path, place: Path | None) -> str:
+    """The name of a generation, where the image is one of the store."""
+    text = str(image)
+    if text.startswith(IN_STORE):
+        return text.removeprefix(IN_STORE)
+    return text if place is not None else ""
+
+
+def _check_goal(
+    kept: str, output: Path | None, channel: str | None, form: str | None, plan: Path | None
+) -> None:
+    """It is said where the result goes, once.
+
+    Raises: UsageError.
+    """
+    if not kept and output is None:
+        raise UsageError(what="say with --output OUT where the new image goes")
+    if not kept and channel is not None:
+        raise UsageError(what="--channel is for images in the store: store:NAME")
+    if kept and (output is not None or form is not None or plan is not None):
+        what = "an image in the store becomes its own next generation: leave out"
+        raise UsageError(what=f"{what} --output, --format and --plan")
 
 
 def _code(answer: UpdateAnswer) -> int:
