@@ -22,6 +22,7 @@ from regild.image.disk import open_disk
 from regild.image.ext import Inode
 from regild.image.overlay import Overlay
 from regild.image.tree import open_guest
+from regild.model.content import Planning
 from regild.model.digest import Digest
 from regild.model.plan import Archive, Plan, Step
 from regild.model.progress import Silent
@@ -103,7 +104,9 @@ class Guest:
         plan = replace(plan_of(*debs), carrier="boot" if booted else "record")
         folder = scratch.folder("repository")
         files = {deb.archive.digest: deb.path for deb in debs}
-        write_repository(folder, plan, files, {deb.archive.digest: deb.control for deb in debs})
+        write_repository(
+            folder, plan, files, {deb.archive.digest: deb.control for deb in debs}, Planning()
+        )
         return apply_plan(
             self.disk,
             self.parts,

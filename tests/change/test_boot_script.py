@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from regild.change.apt import ENVIRONMENT
 from regild.change.boot_script import LINE_BYTES_MAX, SCRIPT, Report, write_script
 from regild.change.script import PLACE, STATE, GuestCommand
 
@@ -28,7 +29,7 @@ def run_script(folder: Path, *commands: GuestCommand) -> Report:
         tool = folder / "bin" / name
         tool.write_text(f'#!/bin/sh\necho {name} "$@" >>{folder}/calls\n')
         tool.chmod(0o755)
-    write_script(folder / "media", commands)
+    write_script(folder / "media", commands, ENVIRONMENT)
     script = folder / "media" / SCRIPT
     text = script.read_text().replace("/dev/ttyS1", f"{folder}/report")
     text = text.replace(STATE, f"{folder}/state").replace(PLACE, f"{folder}/media")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from regild.change import owners
-from regild.change.owners import Owners, read_owners
+from regild.change import dpkg_owners as owners
+from regild.change.dpkg_owners import read_owners
+from regild.change.owners import Owners, Ran
 from regild.errors import RecordRefused, TooLarge
 from regild.model.digest import Digest
 from regild.model.record import Entry, Inode, Record
@@ -27,7 +28,8 @@ def roots(tmp_path: Path) -> tuple[Path, Path]:
 
 def ask(roots: tuple[Path, Path], *paths: str, planned: tuple[str, ...] = ("tool",)) -> Owners:
     entries = tuple(Entry(path, GONE, Inode("file")) for path in paths)
-    return read_owners(*roots, Record(entries, 0, Digest("sha256:")), planned)
+    record = Record(entries, 0, Digest("sha256:"))
+    return read_owners(Ran(*roots, record, planned, roots[0] / "repository"))
 
 
 def put(root: Path, name: str, content: str) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from regild.agent.inspect import open_system
 from regild.agent.intake import open_image
-from regild.change.script import ENVIRONMENT, PLACE, STATE, compile_plan
+from regild.change.apt import ENVIRONMENT, compile_plan
+from regild.change.script import PLACE, STATE
 from regild.image.convert import write_raw
 from regild.image.disk import Disk
 from regild.image.ext import ExtVolume

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec.structs import asdict, replace
@@ -17,8 +18,7 @@ from regild.agent.site import Site
 from regild.agent.verify import DOUBTED
 from regild.errors import IntegrityError, PlanMoved, UnsupportedError
 from regild.feeds.archives import fetch_archives
-from regild.feeds.deb import read_control
-from regild.feeds.feed import Offers
+from regild.feeds.feed import Offers, read_entries
 from regild.feeds.policy import SitePolicy
 from regild.host.remote import address_of
 from regild.image.keys import NO_KEYS, Keys
@@ -33,10 +33,10 @@ from regild.ovf.archive import find_form
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package file at hand, and its control file's text."""
+    """A package file at hand, and what an index says of it."""
 
     path: Path
-    control: str
+    entry: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,18 @@ class Planned:
     site: Site
     policy: SitePolicy
 
-    def fetch_packages(self, progress: Progress) -> dict[Digest, Package]:
-        """All package files of the plan, checked, by their digest.
+    def fetch_packages(self, content: Content, progress: Progress) -> dict[Digest, Package]:
+        """All package files of the plan, checked and believed as the image asks, by their digest.
 
-        Raises: FeedUnreachable, NotOffered, DigestMismatch, SourceRefused, DiskFull.
+        Raises: FeedUnreachable, NotOffered, DigestMismatch, SourceRefused, DiskFull; as
+        `read_entries`.
         """
         archives = [step.archive for step in self.plan.steps if step.archive]
         progress.step("Fetching packages", sum(one.bytes for one in archives))
         files = fetch_archives(archives, self.policy, self.site.cache, progress)
-        return {digest: Package(path, read_control(path)) for digest, path in files.items()}
+        now = datetime.now(UTC)
+        entries = read_entries(self.plan, files, content, self.available, now)
+        return {digest: Package(files[digest], entry) for digest, entry in entries.items()}
 
 
 def plan_image(

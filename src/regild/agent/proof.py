@@ -8,7 +8,8 @@ from pathlib import Path
 
 from regild.agent.inspect import Inspected
 from regild.change.apply import Changed
-from regild.change.repository import archive_name
+from regild.change.archives import archive_name
+from regild.change.family import family_of
 from regild.describe.boot import read_boot
 from regild.describe.licences import Licences, read_licences
 from regild.describe.reader import describe_guest
@@ -28,11 +29,12 @@ from regild.prove.static import Found, prove_static
 from regild.prove.touched import Area
 
 RECORDED: tuple[str, ...] = (
-    "every changed path is accounted for by a package, dpkg's state, a trigger or a script",
+    "every changed path is accounted for by a package, the package manager's state, a trigger or a"
+    " script",
     "every changed path was read back from the image",
-    "dpkg --audit finds nothing",
 )
-"""What the record carrier has checked when it is done, or there would be no overlay."""
+"""What the record carrier has checked when it is done, whatever the packages, or there would be no
+overlay."""
 COMPARED = ("ext2", "ext3", "ext4")
 SECONDS_MAX = 1800
 
@@ -85,7 +87,8 @@ def prove_result(
         licences = read_licences(guest, observed.packages)
     if proof.found:
         raise ProveError(where="the result", differences=tuple(map(told_of, proof.found)))
-    checks = (*(RECORDED if changed.carrier == "record" else ()), *proof.held)
+    recorded = (*RECORDED, *family_of(plan).checked) if changed.carrier == "record" else ()
+    checks = (*recorded, *proof.held)
     return Proof(observed, checks, licences, (*proof.unchecked, *_uncompared(inspected.guest)))
 
 

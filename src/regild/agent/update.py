@@ -23,11 +23,15 @@ from regild.agent.proof import prove_result
 from regild.agent.site import Site
 from regild.agent.verify import require_manifest
 from regild.change.apply import Boot, Changed, DiskFile, apply_plan
+from regild.change.family import FAMILIES, check_carrier
+from regild.change.owners import Owned
 from regild.change.repository import write_repository
+from regild.change.rpm_owners import owned_of
 from regild.change.start import read_start
 from regild.change.tree import Part
 from regild.describe.boot import read_boot
 from regild.describe.reader import require_planning
+from regild.describe.rpm import read_installed
 from regild.errors import ProveError, UnsupportedError
 from regild.host.namespace import find_id_map
 from regild.host.scratch import Scratch, default_folder, open_scratch
@@ -43,9 +47,6 @@ from regild.plan.method import writes_loader
 from regild.prove.receipt import make_receipt
 from regild.prove.vex import write_vex
 from regild.publish.assemble import Published
-
-CHANGED = ("deb",)
-"""The families of packages that can be changed; others are planned for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ def update_by(
             planned = plan_system(inspected, site, progress, given)
             if not planned.plan.steps:
                 return _answer(planned.plan, inspected.content, None, None), planned.plan
+            check_carrier(planned.plan)
             folder = manner.scratch or default_folder()
             with _open_job(folder, inspected, planned.plan, manner.keep_job) as job:
                 journal = new_journal(inspected, planned.plan, output, manner.argv)
@@ -139,7 +141,7 @@ def check_known(inspected: Inspected) -> None:
 
     Raises: NoPackageDatabase, UnsupportedError.
     """
-    require_planning(inspected.content, CHANGED)
+    require_planning(inspected.content, tuple(FAMILIES))
     mounted = {mount.volume.name for mount in inspected.guest.mounts}
     for unknown in inspected.guest.unknowns:
         if unknown.where.startswith("/") or unknown.where in mounted:
@@ -238,10 +240,11 @@ def _change(
 ) -> Changed:
     """Fetch the plan's packages and apply them to an overlay of the boot disk."""
     repository = job.folder("repository")
-    packages = planned.fetch_packages(progress)
+    content = inspected.content
+    packages = planned.fetch_packages(content, progress)
     files = {digest: package.path for digest, package in packages.items()}
-    stanzas = {digest: package.control for digest, package in packages.items()}
-    write_repository(repository, planned.plan, files, stanzas)
+    entries = {digest: package.entry for digest, package in packages.items()}
+    write_repository(repository, planned.plan, files, entries, content.planning)
     return apply_plan(
         DiskFile(*inspected.boot.stored.whole()),
         parts_of(inspected),
@@ -252,7 +255,14 @@ def _change(
         timeout_seconds=timeout_seconds,
         progress=progress,
         boot=_boot(inspected, planned.plan, job) if planned.plan.carrier == "boot" else None,
+        owned=_owned(inspected, planned.plan),
     )
+
+
+def _owned(inspected: Inspected, plan: Plan) -> tuple[Owned, ...]:
+    """What the database of rpm says of the guest's packages before anything is changed."""
+    planned = frozenset(step.name for step in plan.steps)
+    return tuple(owned_of(one, planned) for one in read_installed(inspected.guest))
 
 
 def _boot(inspected: Inspected, plan: Plan, job: Scratch) -> Boot:

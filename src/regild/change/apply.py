@@ -18,9 +18,10 @@ from typing import Any
 
 from regild.change.boot_chain import FINISH
 from regild.change.boot_script import write_script
+from regild.change.family import family_named, family_of, type_of
 from regild.change.gate import check_links, check_places, check_room, explain_record
-from regild.change.owners import Owners
-from regild.change.script import GuestCommand, compile_plan
+from regild.change.owners import Owned, Owners
+from regild.change.script import GuestCommand
 from regild.change.start import Start
 from regild.change.tree import Part, check_parts
 from regild.errors import CommandFailed, DiskFull, Malformed
@@ -83,12 +84,14 @@ def apply_plan(
     timeout_seconds: float,
     progress: Progress,
     boot: Boot | None = None,
+    owned: tuple[Owned, ...] = (),
 ) -> Changed:
     """Change a disk as the plan says, into an overlay in the scratch folder.
 
     `repository` holds the plan's package files (`regild.change.repository`); `parts` the guest's
     filesystems; `now_ns` is the change time that inodes get. With `boot` the guest itself runs the
-    commands.
+    commands. `owned` is what the guest's package database says before anything is changed, for
+    families that ask for it.
 
     Raises: ToolMissing, NotPermitted, UnsupportedFilesystem, ChangeError and its kinds,
     IntegrityError when the result does not read back, DiskFull.
@@ -102,19 +105,14 @@ def apply_plan(
         stages = _Stages(
             scratch, disk.path, file.fileno(), repository, timeout_seconds, progress, shown
         )
-        commands = () if boot else (*compile_plan(plan), FINISH)
-        request: dict[str, Any] = {
-            "job": str(job),
-            "repository": str(repository),
-            "commands": to_json(commands, indent=0),
-            "parts": to_json(parts, indent=0),
-            "packages": sorted({step.name for step in plan.steps}),
-            "timeout_seconds": timeout_seconds,
-            "room_bytes": sum(part.bytes for part in parts if part.writable),
-        }
+        compiled = family_of(plan).compile(plan)
+        commands = () if boot else (*compiled, FINISH)
+        request = _request(plan, parts, repository, owned)
+        request |= {"job": str(job), "timeout_seconds": timeout_seconds}
+        request["commands"] = to_json(commands, indent=0)
         said: list[str] = []
         if boot:
-            said = stages.boot_guest({**place, **request}, compile_plan(plan), boot)
+            said = stages.boot_guest({**place, **request}, compiled, boot)
             request["acquire"] = {**place, "booted": str(job / "booted")}
         extract = {**place, "tree": str(job / "tree")}
         ran = _run_in_memory_first(stages, extract, request, _memory_for(plan, parts))
@@ -131,6 +129,20 @@ def apply_plan(
         carrier=plan.carrier,
         said=(*said, *ran["said"]),
     )
+
+
+def _request(
+    plan: Plan, parts: tuple[Part, ...], repository: Path, owned: tuple[Owned, ...]
+) -> dict[str, Any]:
+    """What the stage that runs the commands is told, whatever carries them."""
+    return {
+        "repository": str(repository),
+        "parts": to_json(parts, indent=0),
+        "type": type_of(plan),
+        "packages": sorted({step.name for step in plan.steps}),
+        "owned": to_json(owned, indent=0),
+        "room_bytes": sum(part.bytes for part in parts if part.writable),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +182,7 @@ class _Stages:
 
         It is not confined, so that it can start the machine as nobody.
         """
-        write_script(self.repository, commands)
+        write_script(self.repository, commands, family_named(request["type"]).environment)
         asked = {
             **request,
             "commands": to_json(commands, indent=0),

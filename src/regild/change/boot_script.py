@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from regild.change.script import ENVIRONMENT, PLACE, STATE, GuestCommand
+from regild.change.apt import FOLDERS, POLICY
+from regild.change.script import PLACE, STATE, GuestCommand
 
 SCRIPT: Final = "run.sh"
-POLICY: Final = "#!/bin/sh\n# Nothing is started while an image is changed.\nexit 101\n"
-"""invoke-rc.d(8): a policy-rc.d that ends with 101 forbids every action."""
 LINE_BYTES_MAX: Final = 1 << 20
 
 _HEAD = f"""\
@@ -48,7 +47,7 @@ run() {{
     say end "$number" $code
     [ $code = 0 ] || finish
 }}
-mkdir -p {STATE}/lists/partial {STATE}/cache/archives/partial
+mkdir -p {" ".join(f"{STATE}/{name}" for name in FOLDERS)}
 show {PLACE}/policy-rc.d /usr/sbin/policy-rc.d
 for settings in /etc/initramfs-tools/initramfs.conf /etc/initramfs-tools/conf.d/*; do
     grep -qsE '^[[:space:]]*MODULES[[:space:]]*=[[:space:]]*["'"'"']?dep' "$settings" || continue
@@ -67,10 +66,12 @@ done
 """
 
 
-def write_script(folder: Path, commands: Iterable[GuestCommand]) -> None:
+def write_script(
+    folder: Path, commands: Iterable[GuestCommand], environment: Mapping[str, str]
+) -> None:
     """Put the script and what it shows into the folder that becomes the read-only drive."""
     lines = [
-        f"run {number} env -i {_settings()} {shlex.join(command.argv)}"
+        f"run {number} env -i {_settings(environment)} {shlex.join(command.argv)}"
         for number, command in enumerate(commands)
     ]
     (folder / SCRIPT).write_text("\n".join([_HEAD, *lines, "finish", ""]))
@@ -78,8 +79,8 @@ def write_script(folder: Path, commands: Iterable[GuestCommand]) -> None:
     (folder / "policy-rc.d").chmod(0o755)
 
 
-def _settings() -> str:
-    return " ".join(f"{name}={shlex.quote(value)}" for name, value in ENVIRONMENT.items())
+def _settings(environment: Mapping[str, str]) -> str:
+    return " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
 
 
 class Report:

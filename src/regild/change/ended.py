@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from regild.change.script import GuestCommand
 from regild.errors import ChangeError, GuestCommandFailed, GuestCommandHung
 from regild.host.run import TIMED_OUT
@@ -15,15 +17,16 @@ SAID_BYTES = 4000
 def check_ended(command: GuestCommand, code: int, text: str, limit_seconds: float) -> None:
     """Accept a command's end, or say what was wrong with it.
 
-    Raises: GuestCommandHung where its time was up, GuestCommandFailed, ChangeError where it should
-    have been silent.
+    Raises: GuestCommandHung where its time was up, GuestCommandFailed also where it only says that
+    something failed, ChangeError where it should have been silent.
     """
     tail = tail_of(text)
     if code == TIMED_OUT:
         why = f"{limit_seconds:.0f} seconds had passed; it last said: {tail}"
         raise GuestCommandHung(where=command.what, why=why)
-    if code != 0:
-        why = f"it ended with {code}: {_reason(text) or tail}"
+    reason = _reason(command, text)
+    if code != 0 or reason:
+        why = f"it ended with {code}: {reason or tail}"
         raise GuestCommandFailed(where=command.what, why=why)
     if command.quiet and text.strip():
         raise ChangeError(where=command.what, why=tail)
@@ -35,10 +38,12 @@ def tail_of(text: str) -> str:
     return tail[-TAIL_BYTES:] or "it said nothing"
 
 
-def _reason(text: str) -> str:
-    """dpkg's own words about the package that failed, if there are any."""
+def _reason(command: GuestCommand, text: str) -> str:
+    """The command's own words about what failed, if there are any."""
+    if not command.faults:
+        return ""
     lines = text.splitlines()
     for number, line in enumerate(lines):
-        if line.startswith("dpkg: error processing"):
+        if re.match(command.faults, line):
             return " ".join(part.strip() for part in lines[number : number + 2])[:TAIL_BYTES]
     return ""

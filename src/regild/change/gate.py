@@ -1,8 +1,8 @@
 """GATE: judge the record before one byte of the image is written; pure.
 
-Every path must be accounted for by a package, by dpkg's own state, or by a named trigger or
-script; the new content must fit; no hard link may have been split. What is not accounted for is
-refused and named.
+Every path must be accounted for by a package, by the package manager's own state, or by a named
+trigger or script; the new content must fit; no hard link may have been split. What is not
+accounted for is refused and named.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from functools import cache
 
+from regild.change.family import family_named
 from regild.change.owners import Owners
 from regild.change.tree import Part, part_of
 from regild.errors import GuestFull, RecordRefused
 from regild.model.record import Entry, Explained, Record
 
 EXPLANATIONS: tuple[tuple[str, str], ...] = (
-    ("dpkg state", r"/var/lib/dpkg/.*"),
-    ("dpkg state", r".*\.dpkg-(old|dist|new|bak|tmp)"),
-    ("ucf", r"/var/lib/ucf/.*|.*\.ucf-(old|dist|new)"),
-    ("apt state", r"/var/lib/apt/(extended_states|periodic/.*|daily_lock|mirrors/.*)"),
     ("log", r"/var/log/.*"),
-    ("debconf", r"/var/cache/debconf/.*"),
-    ("trigger ldconfig", r"/etc/ld\.so\.cache|/var/cache/ldconfig/.*"),
+    ("trigger ldconfig", r"/etc/ld\.so\.cache|/var/cache/ldconfig(/.*)?"),
     (
         "trigger ca-certificates",
         r"/etc/ssl/certs/.*|/etc/ca-certificates\.conf|/etc/ca-certificates/.*",
@@ -62,9 +59,8 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
     ("pam", r"/etc/pam\.d/common-.*|/var/lib/pam/.*"),
     ("usr merge", r"/var/lib/usrmerge/.*|/usr/lib/usrmerge/.*"),
 )
-"""Who writes outside of package lists, in order of trial; patterns match the whole path."""
-
-_COMPILED = tuple((by, re.compile(pattern)) for by, pattern in EXPLANATIONS)
+"""Who writes outside of package lists, in order of trial, behind what the package manager
+writes for itself (`regild.change.family`); patterns match the whole path."""
 
 SHARED = re.compile(
     r"/usr/(bin|sbin|lib|libexec|share|src|include|games|local)|/usr/local/[^/]+(/[^/]+)?"
@@ -85,7 +81,7 @@ def explain_entry(entry: Entry, owners: Owners) -> Explained:
     path = entry.path
     if owner := owners.owner_of(path):
         return Explained(path, f"package {owner}")
-    for by, pattern in _COMPILED:
+    for by, pattern in _compiled(owners.type):
         if pattern.fullmatch(path):
             return Explained(path, by)
     if entry.becomes.target.startswith(MERGED_BY_ALTERNATIVES) or (
@@ -98,6 +94,13 @@ def explain_entry(entry: Entry, owners: Owners) -> Explained:
         if place in owners.spoken_of:
             return Explained(path, f"script of {owners.spoken_of[place]}")
     return Explained(path, "")
+
+
+@cache
+def _compiled(type: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """The table for a family of packages."""
+    rows = (*family_named(type).explanations, *EXPLANATIONS)
+    return tuple((by, re.compile(pattern)) for by, pattern in rows)
 
 
 def explain_record(record: Record, owners: Owners) -> tuple[Explained, ...]:

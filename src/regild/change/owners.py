@@ -1,28 +1,27 @@
-"""Which package owns each changed path, and what the packages' scripts speak of.
-
-Read from the dpkg database after the run and before it, inside the name space; the answer is
-what the gate judges by.
-"""
+"""Which package owns each changed path, and what the packages' scripts speak of: what the gate
+judges by."""
 
 from __future__ import annotations
 
-import os
 import re
-import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from regild.errors import RecordRefused, TooLarge
 from regild.model.content import Value
 from regild.model.record import Record
 
-DATABASE = "var/lib/dpkg/info"
-LIST = ".list"
-LIST_BYTES_MAX = 32 << 20
-ALL_BYTES_MAX = 1 << 30
-SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "triggers", "conffiles", "config")
-PATH = re.compile(r"/[A-Za-z0-9][A-Za-z0-9._+@/-]*")
-MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+PATH: Final = re.compile(r"/[A-Za-z0-9][A-Za-z0-9._+@/-]*")
+MERGED: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+
+
+class Owned(Value, frozen=True):
+    """A package of the guest as it was: its paths and the text of its scripts."""
+
+    package: str
+    paths: tuple[str, ...] = ()
+    scripts: str = ""
 
 
 class Owners(Value, frozen=True):
@@ -34,101 +33,51 @@ class Owners(Value, frozen=True):
     """Path or folder that a planned package's script names: the package."""
     planned: list[str]
     """Names of the packages that the plan changes."""
+    type: str = "deb"
+    """The family of packages."""
 
     def owner_of(self, path: str) -> str:
         """The planned package that owns a path; empty when none does."""
         owner = self.paths.get(path, "")
-        return owner if _bare(owner) in self.planned else ""
+        return owner if bare(owner) in self.planned else ""
 
 
-def read_owners(merged: Path, tree: Path, record: Record, packages: Iterable[str]) -> Owners:
-    """Look the record's paths up in the package database of the merged tree and the old tree.
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """Where to look after the guest's commands ran."""
 
-    Raises: TooLarge when the database is beyond reason, RecordRefused.
-    """
-    wanted, planned = {entry.path for entry in record.entries}, set(packages)
-    links = {f"/{name}" for name in MERGED if (tree / name).is_symlink()}
-    endings = tuple(f".{name}" for name in SCRIPTS)
-    found: dict[str, str] = {}
-    spoken_of: dict[str, str] = {}
-    for root in (tree, merged):
-        for package, ending, text in _read_database(root, planned, endings):
-            if ending == LIST:
-                for line in text.splitlines():
-                    path = _real(line, links)
-                    if path in wanted and (path not in found or _bare(package) in planned):
-                        found[path] = package
-            else:
-                for match in PATH.finditer(text):
-                    path = _real(match.group().rstrip("/."), links)
-                    if path.count("/") >= 2:
-                        spoken_of.setdefault(path, package)
-    return Owners(found, spoken_of, sorted(planned))
+    merged: Path
+    """The tree as they left it."""
+    tree: Path
+    """The tree as it was."""
+    record: Record
+    packages: tuple[str, ...]
+    """Names of the packages that the plan changes."""
+    repository: Path
+    """The plan's package files."""
+    owned: tuple[Owned, ...] = ()
+    """What was known of the guest's packages before anything ran, where the family asks for it."""
+
+    @property
+    def links(self) -> frozenset[str]:
+        """The top folders that are links into /usr."""
+        return frozenset(f"/{name}" for name in MERGED if (self.tree / name).is_symlink())
 
 
-def _read_database(
-    root: Path, planned: set[str], endings: tuple[str, ...]
-) -> Iterator[tuple[str, str, str]]:
-    """Every package's list of files, and the planned packages' scripts, as (package, ending, text).
-
-    Links are not followed.
-
-    Raises: TooLarge, RecordRefused for what is no file.
-    """
-    folder = _open_folder(root, DATABASE)
-    if folder is None:
-        return
-    budget = ALL_BYTES_MAX
-    try:
-        for name in sorted(os.listdir(folder)):
-            package, ending = os.path.splitext(name)
-            if ending == LIST or (ending in endings and _bare(package) in planned):
-                text = _read_at(folder, name)
-                budget -= len(text)
-                if budget < 0:
-                    raise TooLarge(where=DATABASE, why=f"it is over {ALL_BYTES_MAX} bytes")
-                yield package, ending, text
-    finally:
-        os.close(folder)
+def paths_in(script: str, links: frozenset[str]) -> Iterator[str]:
+    """The paths that a script names, but for top folders."""
+    for match in PATH.finditer(script):
+        path = real(match.group().rstrip("/."), links)
+        if path.count("/") >= 2:
+            yield path
 
 
-def _open_folder(root: Path, path: str) -> int | None:
-    """A folder below a root, no part of the way being a link."""
-    handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    for name in path.split("/"):
-        try:
-            inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
-        except OSError:
-            os.close(handle)
-            return None
-        os.close(handle)
-        handle = inside
-    return handle
-
-
-def _read_at(folder: int, name: str) -> str:
-    """A file of the database; what a script put there instead (link, pipe, folder) is refused."""
-    where = f"/{DATABASE}/{name}"
-    try:
-        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-    except OSError as error:
-        raise RecordRefused(where=where, why=f"it cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise RecordRefused(where=where, why="it is not a file")
-    with os.fdopen(handle, "rb") as file:
-        content = file.read(LIST_BYTES_MAX + 1)
-    if len(content) > LIST_BYTES_MAX:
-        raise TooLarge(where=where, why=f"it is over {LIST_BYTES_MAX} bytes")
-    return content.decode(errors="surrogateescape")
-
-
-def _bare(package: str) -> str:
-    """A package's name without the architecture that the database adds to some."""
+def bare(package: str) -> str:
+    """A package's name without the architecture that dpkg's database adds to some."""
     return package.partition(":")[0]
 
 
-def _real(path: str, links: set[str]) -> str:
+def real(path: str, links: frozenset[str]) -> str:
     """A path of the package database as it lies on a system whose top folders are merged."""
     top = path[: path.find("/", 1)] if "/" in path[1:] else path
     return f"/usr{path}" if top in links and path != top else path

@@ -20,12 +20,12 @@ from regild.change.boot_chain import (
     volumes_of,
     write_stand_ins,
 )
-from regild.change.boot_script import POLICY
 from regild.change.ended import SAID_BYTES, check_ended
-from regild.change.owners import read_owners
+from regild.change.family import Family, family_named
+from regild.change.owners import Owned, Ran
 from regild.change.record import read_record
 from regild.change.sandbox import make_memory_folders, sandbox_line
-from regild.change.script import ENVIRONMENT, GuestCommand
+from regild.change.script import GuestCommand
 from regild.change.tree import Part
 from regild.errors import (
     CommandFailed,
@@ -63,14 +63,15 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     if "extract" in request:
         _extract_in_memory(job / "tree", request["extract"], progress)
     parts = from_json(tuple[Part, ...], request["parts"])
-    upper = _make_layers(job, memory_bytes)
+    family, repository = family_named(request["type"]), Path(request["repository"])
+    upper = _make_layers(job, memory_bytes, family)
     if "acquire" in request:
         asked = {**request["acquire"], "upper": str(upper)}
         run_nested("regild.change.acquire", asked, progress, keep=(asked["disk"],))
     else:
         (job / "guest.log").unlink(missing_ok=True)  # of a first try in memory
     _mount_overlay(job)
-    guest = _Guest(job, Path(request["repository"]), request["timeout_seconds"], parts)
+    guest = _Guest(job, repository, request["timeout_seconds"], parts, family)
     try:
         said = [guest.run(command, progress) for command in commands]
     except GuestCommandFailed:
@@ -79,7 +80,9 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     progress.step("Recording what changed", None)
     with (job / "content").open("wb") as content:
         record = read_record(upper, job / "tree", content, request["room_bytes"])
-    owners = read_owners(job / "merged", job / "tree", record, request["packages"])
+    owned = from_json(tuple[Owned, ...], request["owned"])
+    names = tuple(request["packages"])
+    owners = family.read_owners(Ran(job / "merged", job / "tree", record, names, repository, owned))
     (job / "owners.json").write_text(to_json(owners, indent=0))
     (job / "record.json").write_text(to_json(record, indent=0))
     return {"entries": len(record.entries), "content_bytes": record.content_bytes, "said": said}
@@ -94,14 +97,14 @@ def _extract_in_memory(tree: Path, request: dict[str, Any], progress: Progress) 
     run_nested("regild.change.extract", request, progress, keep=(request["disk"],))
 
 
-def _make_layers(job: Path, memory_bytes: int) -> Path:
+def _make_layers(job: Path, memory_bytes: int, family: Family) -> Path:
     """The folders of an overlay, and its upper directory, in memory where that fits."""
     fast = job / "upper"
     folders = [job / name for name in ("inject", "upper", "apt", "memory", "merged")]
     run(["rm", "-rf", "--", *folders], purpose="to remove what a first try in memory left")
     for folder in folders:
         folder.mkdir()
-    _inject(job / "inject")
+    _inject(job / "inject", family)
     if inject_boot_chain(job / "inject", job / "tree"):
         (job / "apt" / "shown").touch()
     dress_like(job / "inject", job / "tree")
@@ -134,19 +137,20 @@ def _mount_memory(folder: Path, size: int, options: str = "") -> None:
     run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], purpose="to work in memory")
 
 
-def _make_state(folder: Path) -> Path:
-    """The folders that apt expects."""
-    for name in ("lists/partial", "cache/archives/partial"):
+def _make_state(folder: Path, family: Family) -> Path:
+    """The folders that the guest's package manager expects."""
+    for name in family.folders:
         (folder / name).mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _inject(folder: Path) -> None:
+def _inject(folder: Path, family: Family) -> None:
     """The layer above the tree: seen by the scripts, never part of the record."""
-    (folder / "usr/sbin").mkdir(parents=True, exist_ok=True)
-    policy = folder / "usr/sbin/policy-rc.d"
-    policy.write_text(POLICY)
-    policy.chmod(0o755)
+    for place, text in family.injected.items():
+        path = folder / place.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
 
 
 def _keeps_attributes(folder: Path) -> bool:
@@ -174,11 +178,16 @@ class _Guest:
     """The guest's commands, one after another; everything they say is kept in guest.log."""
 
     def __init__(
-        self, job: Path, repository: Path, timeout_seconds: float, parts: tuple[Part, ...]
+        self,
+        job: Path,
+        repository: Path,
+        timeout_seconds: float,
+        parts: tuple[Part, ...],
+        family: Family,
     ) -> None:
         self.job, self.repository, self.limit_seconds = job, repository, timeout_seconds
-        self.parts = parts
-        self.state = _make_state(job / "apt")
+        self.parts, self.environment = parts, family.environment
+        self.state = _make_state(job / "apt", family)
         self.until = time.monotonic() + timeout_seconds
 
     def run(self, command: GuestCommand, progress: Progress) -> str:
@@ -195,7 +204,7 @@ class _Guest:
             self.repository,
             self.state,
             memory,
-            ENVIRONMENT,
+            self.environment,
             volumes=volumes_of(self.parts),
             shown=shown,
         )

@@ -8,6 +8,7 @@ state.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from regild.describe import rpm_bdb, rpm_ndb, rpm_sqlite
 from regild.describe.evidence import Evidence, Unreadable, unknown
@@ -18,7 +19,11 @@ from regild.describe.rpm_relations import DESCRIPTION, Facts, read_facts, write_
 from regild.errors import Malformed, TooLarge
 from regild.model.content import Keyring, Package, Planning, Platform, Unknown
 from regild.model.purl import rpm_url
+from regild.model.rpm_files import RpmPackage
 from regild.model.rpm_header import Header, Tags
+
+if TYPE_CHECKING:
+    from regild.image.tree import Guest
 
 FOLDERS = ("/usr/lib/sysimage/rpm", "/usr/share/rpm", "/var/lib/rpm")
 """Where distributions keep it; often one of them is a symlink to another."""
@@ -68,6 +73,19 @@ def read_rpm(evidence: Evidence, known: Findings) -> Findings:
         planning=planning if not unknowns else None,
         databases=paths if found or unknowns else (),
     )
+
+
+def read_installed(guest: Guest) -> Iterator[RpmPackage]:
+    """The packages of rpm's database by their headers; none where the guest has no such database.
+
+    Raises: Malformed and the other errors of the tree where it cannot be read.
+    """
+    evidence = Evidence(guest)
+    for path, read in _databases(evidence, []):
+        for where, blob in read(evidence, path):
+            package = RpmPackage(Tags(blob, where), where)
+            if package.identity.name != _KEYS:
+                yield package
 
 
 def _planning(

@@ -14,25 +14,11 @@ from typing import NamedTuple
 
 from regild.errors import Malformed, TooLarge
 from regild.model.rpm_header import Header, Tags
+from regild.model.rpm_tags import OF_RPM, RELATIONS, SIGNS
 
 VENDOR, SIZE, LONG_SIZE, DESCRIPTION = 1011, 1009, 5009, 1005
 DIRECTORY_INDEXES, NAMES, DIRECTORIES = 1116, 1117, 1118
 MODULE = 5096
-RELATIONS = (
-    ("Provides", 1047, 1112, 1113),
-    ("Requires", 1049, 1048, 1050),
-    ("Conflicts", 1054, 1053, 1055),
-    ("Obsoletes", 1090, 1114, 1115),
-    ("Recommends", 5046, 5048, 5047),
-    ("Suggests", 5049, 5051, 5050),
-    ("Supplements", 5052, 5054, 5053),
-    ("Enhances", 5055, 5057, 5056),
-)
-"""Field, and the tags of its names, flags and versions (rpm's rpmtag.h)."""
-SIGNS = {2: "<", 4: ">", 8: "=", 10: "<=", 12: ">="}
-"""By the lowest bits of a relation's flags (RPMSENSE_LESS, _GREATER, _EQUAL)."""
-OF_RPM = "rpmlib("
-"""What a package asks of rpm itself; no package provides it."""
 STATUS_LIMIT = 48 << 20
 RELATIONS_LIMIT = 200_000
 """Lines of one package; the largest kernel of a distribution provides 30,000 symbols."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ from regild.feeds.cache import check_digest
 from regild.feeds.policy import SitePolicy, decide, reach_of
 from regild.host.fetch import Arrived, Fetcher
 from regild.host.files import digest_file, open_new, translated
-from regild.model.digest import Digest, hex_of
+from regild.model.digest import Digest, algorithm_of, hex_of
 from regild.model.plan import Archive
 from regild.model.progress import Progress, Shared
 
@@ -43,8 +44,9 @@ def _fetched(
     archive: Archive, folder: Path, policy: SitePolicy, fetcher: Fetcher, progress: Progress
 ) -> Path:
     """One archive: from the cache if it is whole there, else from its source."""
-    path = folder / f"{hex_of(archive.digest)}.deb"
-    if path.is_file() and digest_file(path) == archive.digest:
+    algorithm = algorithm_of(archive.digest)
+    path = folder / (hex_of(archive.digest) + _suffix(archive.name))
+    if path.is_file() and digest_file(path, algorithm=algorithm) == archive.digest:
         progress.advance(archive.bytes)
         return path
     with open_new(path) as file:
@@ -53,12 +55,22 @@ def _fetched(
                 place.url, file, archive.bytes, approved=place.approved, advance=progress.advance
             )
             if arrived is not None:
-                _check(archive, arrived)
+                file.flush()
+                found = arrived.digest
+                if algorithm != "sha256":
+                    found = digest_file(Path(file.name), algorithm=algorithm)
+                _check(archive, arrived, found)
                 return path
         raise NotOffered(where=archive.uri, why="it is in the index and not on the server")
 
 
-def _check(archive: Archive, arrived: Arrived) -> None:
+def _suffix(name: str) -> str:
+    """What a package's name ends in; anything else of it stays out of the cache."""
+    found = re.search(r"\.[a-z]{3}\Z", name)
+    return found[0] if found else ""
+
+
+def _check(archive: Archive, arrived: Arrived, found: Digest) -> None:
     """Compare what came with what the index promised.
 
     Raises: Truncated, DigestMismatch.
@@ -66,4 +78,4 @@ def _check(archive: Archive, arrived: Arrived) -> None:
     if arrived.bytes < archive.bytes:
         why = f"{archive.bytes} bytes were promised, {arrived.bytes} arrived"
         raise Truncated(where=archive.uri, why=why)
-    check_digest(archive.uri, archive.digest, arrived.digest)
+    check_digest(archive.uri, archive.digest, found)

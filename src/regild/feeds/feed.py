@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol
 from regild.errors import UnsupportedError
 from regild.feeds.policy import SitePolicy
 from regild.model.content import Content, Source
-from regild.model.plan import FeedState
+from regild.model.digest import Digest
+from regild.model.plan import FeedState, Plan
 from regild.model.progress import Progress
 from regild.model.release import IndexFile, Notice, Release
 
@@ -44,14 +45,16 @@ class Feed(NamedTuple):
     """What `Source.type` calls it."""
     module: str
     """The module whose `refresh` reads it."""
+    files: str
+    """The module whose `read_entry` believes and reads a package file."""
     statements: tuple[str, ...]
     """Where its signed statement lies below a source's own folder, by preference."""
 
 
 FEEDS: dict[str, Feed] = {
-    "deb": Feed("apt", "regild.feeds.apt", ("InRelease", "Release")),
-    "rpm": Feed("rpm-md", "regild.feeds.rpm", ("repodata/repomd.xml",)),
-    "apk": Feed("apk", "regild.feeds.apk", ("APKINDEX.tar.gz",)),
+    "deb": Feed("apt", "regild.feeds.apt", "regild.feeds.deb", ("InRelease", "Release")),
+    "rpm": Feed("rpm-md", "regild.feeds.rpm", "regild.feeds.rpm_entry", ("repodata/repomd.xml",)),
+    "apk": Feed("apk", "regild.feeds.apk", "", ("APKINDEX.tar.gz",)),
 }
 """By the family of packages (`Planning.type`)."""
 
@@ -71,6 +74,31 @@ def refresh(
         content, policy, cache, now, progress
     )
     return found
+
+
+def read_entries(
+    plan: Plan,
+    files: Mapping[Digest, Path],
+    content: Content,
+    available: Offers,
+    now: datetime,
+) -> dict[Digest, str]:
+    """What an index would say of each package file of a plan, read from the file itself once it is
+    believed, by the archive's digest.
+
+    `files` have been held against their digests; where the image asks for more than that (rpm's
+    signature in each file) it is checked here.
+
+    Raises: IntegrityError and its kinds, Malformed, Truncated, TooLarge.
+    """
+    module = importlib.import_module(FEEDS[content.planning.type].files)
+    return {
+        step.archive.digest: module.read_entry(
+            files[step.archive.digest], step, content, available, now
+        )
+        for step in plan.steps
+        if step.archive is not None
+    }
 
 
 def is_fed(content: Content) -> bool:

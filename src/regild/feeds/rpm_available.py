@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from regild.errors import PlanMoved
 from regild.feeds.primary import PrimaryIndex, RpmOffer
 from regild.model.content import Source
 from regild.model.digest import Digest
-from regild.model.plan import Archive, FeedState
+from regild.model.plan import Archive, FeedState, Step
 from regild.model.release import IndexFile, Notice, Release
 from regild.model.versions import rpm_key
 
@@ -109,6 +110,21 @@ class RpmAvailable:
         versions = {offer.version for _, offer in self._fitting(name, arch)}
         newest = max(versions, key=rpm_key, default="")
         return self.find_release(name, newest, arch) if newest else None
+
+    def source_of(self, step: Step) -> Source:
+        """The repository that a step's package file comes from; where several have the same file,
+        one that asks for the package's own signature.
+
+        Raises: PlanMoved where none has it any more.
+        """
+        found = [
+            repository.source
+            for repository, offer in self._fitting(step.name, step.arch)
+            if step.archive is not None and offer.digest == step.archive.digest
+        ]
+        if not found:
+            raise PlanMoved(where=step.name, why="no repository offers the planned file any more")
+        return next((one for one in found if Options(one).gpgcheck), found[0])
 
     def notices(self, name: str, was: str, becomes: str) -> Iterator[Notice]:
         """The advisories that an update of a package brings: those of every release that is newer

@@ -20,6 +20,7 @@ from regild.errors import BadSignature, Malformed, TooLarge, Truncated
 from regild.feeds.keys import Trust
 from regild.feeds.signature import Signed, verify_detached
 from regild.host.files import translated
+from regild.model.rpm_files import RpmPackage
 from regild.model.rpm_header import HEADER_LIMIT, TAGS_LIMIT, Header, Tags
 
 LEAD_BYTES = 96
@@ -71,6 +72,15 @@ def check_package(path: Path, trust: Trust, now: datetime, where: str) -> tuple[
         if len(payload) > PACKAGE_LIMIT:
             raise TooLarge(where=where, why="it is too large for an old signature over all of it")
         return header, _first_good(package.signed + payload, whole, trust, now, where)
+
+
+def open_package(path: Path) -> RpmPackage:
+    """A package by its header; whether it can be believed is not asked.
+
+    Raises: Malformed, Truncated, TooLarge.
+    """
+    with translated(path), path.open("rb") as file:
+        return RpmPackage(read_package(file, path.name).header, path.name)
 
 
 def read_package(file: IO[bytes], where: str) -> PackageFile:

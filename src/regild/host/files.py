@@ -119,18 +119,20 @@ def read_limited(path: Path, limit: int) -> bytes:
     return content
 
 
-def digest_file(path: Path, told: Callable[[int], None] | None = None) -> Digest:
-    """The SHA-256 digest of a whole file; `told` hears of every megabyte.
+def digest_file(
+    path: Path, told: Callable[[int], None] | None = None, algorithm: str = "sha256"
+) -> Digest:
+    """The digest of a whole file; `told` hears of every megabyte.
 
     Raises: MissingFile, NotPermitted.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.new(algorithm)
     with translated(path), path.open("rb", buffering=0) as file:
         while content := file.read(CHUNK_BYTES):
             digest.update(content)
             if told is not None:
                 told(len(content))
-    return Digest("sha256:" + digest.hexdigest())
+    return Digest(f"{algorithm}:{digest.hexdigest()}")
 
 
 def sync_folder(path: Path) -> None:

@@ -24,6 +24,11 @@ def sha256_of(content: bytes | memoryview) -> Digest:
     return Digest("sha256:" + hashlib.sha256(content).hexdigest())
 
 
+def algorithm_of(digest: Digest) -> str:
+    """The name of a digest's algorithm."""
+    return digest.partition(":")[0]
+
+
 def hex_of(digest: Digest) -> str:
     """The hexadecimal digits of a digest, without the algorithm's name."""
     return digest.partition(":")[2]

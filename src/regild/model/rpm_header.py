@@ -21,8 +21,9 @@ VALUES_LIMIT = 1_000_000
 
 NAME, VERSION, RELEASE, EPOCH, ARCH, SOURCE_RPM = 1000, 1001, 1002, 1003, 1022, 1044
 _STRINGS = {NAME: "name", VERSION: "version", RELEASE: "release", ARCH: "arch", SOURCE_RPM: "file"}
+_CHAR, _INT8, _INT16 = 1, 2, 3
 _INT32, _INT64, _STRING, _BINARY, _STRINGS_TYPE, _TRANSLATED = 4, 5, 6, 7, 8, 9
-_WIDTHS = {_INT32: (4, "I"), _INT64: (8, "Q")}
+_WIDTHS = {_CHAR: (1, "B"), _INT8: (1, "B"), _INT16: (2, "H"), _INT32: (4, "I"), _INT64: (8, "Q")}
 _ENTRY = struct.Struct(">IIiI")
 
 
@@ -101,7 +102,7 @@ class Tags:
         return [one.decode(errors="surrogateescape") for one in found[:count]]
 
     def numbers(self, tag: int) -> tuple[int, ...]:
-        """The numbers of 32 or 64 bits under a tag.
+        """The numbers of 8 to 64 bits under a tag.
 
         Raises: Malformed.
         """

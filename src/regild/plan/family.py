@@ -10,9 +10,8 @@ from regild.errors import UnsupportedError
 from regild.model.content import Platform
 from regild.model.plan import Method
 from regild.model.purl import debian_url, package_url, rpm_url
-from regild.plan.method import choose_method
+from regild.plan.method import choose_method, rpm_method
 
-RPM_WHY = "packages of rpm are planned for, and not changed offline yet"
 APK_WHY = "packages of apk are planned for, and not changed offline yet"
 
 Choose = Callable[[str, frozenset[str]], tuple[Method, str]]
@@ -42,7 +41,7 @@ def _deb_method(name: str, present: frozenset[str]) -> tuple[Method, str]:
 
 
 def _rpm_method(name: str, present: frozenset[str]) -> tuple[Method, str]:
-    return "boot", RPM_WHY
+    return rpm_method(name)
 
 
 def _apk_method(name: str, present: frozenset[str]) -> tuple[Method, str]:
@@ -69,7 +68,9 @@ FAMILIES: dict[str, Family] = {
         _deb_method,
         leaves_boot=True,
     ),
-    "rpm": Family("/var/lib/rpm", "noarch", _rpm_url, "Size", 1, _rpm_method, several=True),
+    "rpm": Family(
+        "/var/lib/rpm", "noarch", _rpm_url, "Size", 1, _rpm_method, leaves_boot=True, several=True
+    ),
     "apk": Family("/lib/apk/db/installed", "noarch", _apk_url, "I", 1, _apk_method),
 }
 """By purl type, which is also `Planning.type`."""

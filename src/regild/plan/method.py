@@ -78,6 +78,28 @@ def choose_method(name: str, installed: Iterable[str]) -> tuple[Method, str]:
     return "offline", FILES_WHY if name.startswith("grub") else SCRIPTS_WHY
 
 
+_OF_RPM: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
+    (
+        re.compile(
+            r"kernel(-(rt|64k|debug|default|desktop|azure|uek|lt|ml|PAE))*"
+            r"(-(core|modules(-core|-extra|-internal)?|base|uki-virt))?"
+        ),
+        "its scripts have dracut make the initial RAM disk of what is found on the running machine",
+    ),
+    (re.compile(r"dracut(-.*)?"), "it makes the initial RAM disk of the running machine"),
+    (
+        re.compile(r"shim(-.*)?|grub2-(pc|efi-.*|tools-efi)|systemd-boot(-.*)?|sdubby|grubby"),
+        "it is what the machine starts from",
+    ),
+)
+
+
+def rpm_method(name: str) -> tuple[Method, str]:
+    """How one package of rpm is changed and why."""
+    why = next((why for pattern, why in _OF_RPM if pattern.fullmatch(name)), "")
+    return ("boot", why) if why else ("offline", SCRIPTS_WHY)
+
+
 def writes_loader(name: str) -> bool:
     """Whether a package's script writes a boot loader outside of the guest's filesystems."""
     return bool(_why_booted(name, OWN_LOADER)) or name in ("systemd-boot", "lilo", "extlinux")

@@ -1,0 +1,121 @@
+"""What a plan compiles to for a guest of dpkg, pure but for the index that it writes.
+
+The guest's own apt does the work in its own order, but it is shown nothing to choose from: one
+small repository that holds exactly the package files of the plan. Its own configuration, sources
+and hooks are left out; dpkg's own settings in the guest (path excludes) stay in force.
+Source: apt.conf(5), apt-get(8), dpkg(1); options measured in the write path's reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from regild.change.archives import archive_name
+from regild.change.script import ENVIRONMENT as COMMON
+from regild.change.script import PLACE, STATE, GuestCommand
+from regild.model.content import Planning
+from regild.model.digest import Digest, hex_of
+from regild.model.plan import Archive, Plan, Step
+
+SETTINGS: Final = f"""\
+Dir::Etc::main "/dev/null";
+Dir::Etc::parts "{PLACE}/none";
+Dir::Etc::sourcelist "{PLACE}/sources.list";
+Dir::Etc::sourceparts "{PLACE}/none";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "{PLACE}/none";
+Dir::State::lists "{STATE}/lists";
+Dir::Cache "{STATE}/cache";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+Acquire::Languages "none";
+APT::Get::Assume-Yes "true";
+APT::Get::AutomaticRemove "false";
+APT::Get::Show-Versions "false";
+APT::Install-Recommends "true";
+APT::Sandbox::User "root";
+DPkg::Use-Pty "false";
+DPkg::Options {{ "--force-confdef"; "--force-confold"; "--force-unsafe-io"; }};
+"""
+
+SOURCES: Final = f"deb [trusted=yes] file:{PLACE} ./\n"
+"""Trusted, because every file was checked against a signed index before it was put there."""
+
+ENVIRONMENT: Final = {
+    **COMMON,
+    "APT_CONFIG": f"{PLACE}/apt.conf",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "DEBIAN_PRIORITY": "critical",
+    "DEBCONF_NONINTERACTIVE_SEEN": "true",
+    "NEEDRESTART_SUSPEND": "1",
+    "UCF_FORCE_CONFFOLD": "1",
+}
+
+FOLDERS: Final = ("lists/partial", "cache/archives/partial")
+"""The folders that apt expects below `STATE`."""
+
+POLICY: Final = "#!/bin/sh\n# Nothing is started while an image is changed.\nexit 101\n"
+"""invoke-rc.d(8): a policy-rc.d that ends with 101 forbids every action."""
+INJECTED: Final = {"/usr/sbin/policy-rc.d": POLICY}
+"""Seen by the scripts, never part of the record."""
+
+EXPLANATIONS: Final = (
+    ("dpkg state", r"/var/lib/dpkg/.*"),
+    ("dpkg state", r".*\.dpkg-(old|dist|new|bak|tmp)"),
+    ("ucf", r"/var/lib/ucf/.*|.*\.ucf-(old|dist|new)"),
+    ("apt state", r"/var/lib/apt/(extended_states|periodic/.*|daily_lock|mirrors/.*)"),
+    ("debconf", r"/var/cache/debconf/.*"),
+)
+"""What dpkg, apt and their helpers write for themselves."""
+
+FAULTS: Final = r"dpkg: error processing .*"
+UNWANTED: Final = ("filename", "size", "sha256", "sha1", "md5sum", "phased-update-percentage")
+
+
+def compile_plan(plan: Plan) -> tuple[GuestCommand, ...]:
+    """The commands that turn the plan's base into its expected content.
+
+    A full upgrade may remove packages; every other mode never does (apt-get(8)).
+    """
+    removing = any(step.action == "remove" for step in plan.steps)
+    upgrade = (
+        ("dist-upgrade",) if removing or plan.mode == "full" else ("upgrade", "--with-new-pkgs")
+    )
+    return (
+        GuestCommand(("apt-get", "-qq", "update"), "reading the plan's packages"),
+        GuestCommand(("apt-get", "-q", *upgrade), "apt-get " + upgrade[0], faults=FAULTS),
+        GuestCommand(("dpkg", "--audit"), "dpkg --audit", quiet=True),
+    )
+
+
+def write_index(
+    folder: Path, plan: Plan, entries: Mapping[Digest, str], planning: Planning
+) -> None:
+    """The index of a plan's package files, and apt's settings; `entries` are control files."""
+    index = [
+        _index_entry(step, step.archive, entries[step.archive.digest])
+        for step in plan.steps
+        if step.archive is not None
+    ]
+    (folder / "Packages").write_text("\n".join(index))
+    (folder / "apt.conf").write_text(SETTINGS)
+    (folder / "sources.list").write_text(SOURCES)
+    (folder / "none").mkdir()
+
+
+def _index_entry(step: Step, archive: Archive, stanza: str) -> str:
+    """A package's entry for apt: its control fields, and where the file is."""
+    lines, skipping = [], False
+    for line in stanza.strip().splitlines():
+        if not line.startswith((" ", "\t")):
+            skipping = line.partition(":")[0].lower() in UNWANTED
+        if not skipping:
+            lines.append(line)
+    lines += [
+        f"Filename: ./{archive_name(step)}",
+        f"Size: {archive.bytes}",
+        f"SHA256: {hex_of(archive.digest)}",
+    ]
+    return "\n".join(lines) + "\n"
