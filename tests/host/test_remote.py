@@ -23,6 +23,7 @@ from regild.host.remote import (
     BLOCK_BYTES,
     FIRST_BYTES,
     HEAD_BLOCKS,
+    TAIL_BLOCKS,
     Address,
     RemoteFile,
     address_of,
@@ -66,13 +67,21 @@ def test_only_the_blocks_that_are_needed_are_fetched(shelf: Shelf) -> None:
     assert tail(file) == LAST
     assert tail(file) == LAST
     assert file.requests == len(shelf.requests) == 2
-    assert file.bytes_read == shelf.bytes_sent < 2 * FIRST_BYTES
+    assert file.bytes_read == shelf.bytes_sent <= FIRST_BYTES + TAIL_BLOCKS * BLOCK_BYTES
 
 
 def test_who_reads_behind_the_first_bytes_gets_the_head_at_once(shelf: Shelf) -> None:
     file = opened(shelf)
     for place in range(HEAD_BLOCKS):
         assert file.read(place * BLOCK_BYTES, 9) == CONTENT[place * BLOCK_BYTES :][:9]
+    assert len(shelf.requests) == 2
+
+
+def test_who_reads_the_end_gets_the_tail_at_once(shelf: Shelf) -> None:
+    file = opened(shelf)
+    blocks = -(-len(CONTENT) // BLOCK_BYTES)
+    for number in reversed(range(blocks - TAIL_BLOCKS, blocks)):
+        assert file.read(number * BLOCK_BYTES, 9) == CONTENT[number * BLOCK_BYTES :][:9]
     assert len(shelf.requests) == 2
 
 

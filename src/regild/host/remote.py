@@ -34,7 +34,10 @@ FIRST_BYTES = 256 << 10
 HEAD_BLOCKS = 48
 """1.5 MiB: who reads on behind the first bytes needs the tables of the disk and of its volumes,
 which most formats keep there. Measured (docs/adr/0023)."""
-STEP_BLOCKS = 5
+TAIL_BLOCKS = 10
+"""320 KiB, brought as soon as anything of them is asked for: a disk's footer, the tables before it,
+and what was written last."""
+STEP_BLOCKS = 4
 STEP_MOST_BLOCKS = 128
 """How far a request reaches anywhere else; it doubles while reading goes straight on."""
 FOREIGN = ("aiobotocore", "aiohttp", "botocore", "fsspec", "s3fs")
@@ -193,6 +196,8 @@ class RemoteFile:
         """Bring blocks that are not here, at least those before `last`, in one request."""
         if first < HEAD_BLOCKS:
             last = max(last, HEAD_BLOCKS if self._blocks else FIRST_BYTES // BLOCK_BYTES)
+        elif first >= (tail := max(HEAD_BLOCKS, -(-self.size // BLOCK_BYTES) - TAIL_BLOCKS)):
+            first, last = self._first_absent(tail), tail + TAIL_BLOCKS
         self._step = min(STEP_MOST_BLOCKS, self._step * 2) if first == self._next else STEP_BLOCKS
         last = min(max(last, first + self._step), first + HELD_BLOCKS // 2)
         end = first + 1
@@ -205,6 +210,12 @@ class RemoteFile:
             raise Truncated(where=self.address, why=why)
         self._next = end
         self._keep(first, content)
+
+    def _first_absent(self, number: int) -> int:
+        """The first block from this one on that is not here."""
+        while number in self._blocks:
+            number += 1
+        return number
 
     def _keep(self, first: int, content: bytes) -> None:
         self.requests += 1
