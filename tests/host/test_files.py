@@ -38,8 +38,13 @@ os.open = without
 STOPS = {
     "before the sync": "os.fsync = lambda fd: os.kill(os.getpid(), 9)",
     "before the name": "os.link = lambda *a, **k: os.kill(os.getpid(), 9)",
-    "before it takes the place": "Path.replace = lambda *a: os.kill(os.getpid(), 9)",
-    "before the folder's sync": "files.sync_folder = lambda p: os.kill(os.getpid(), 9)",
+    "before it takes the place": "os.rename = lambda *a, **k: os.kill(os.getpid(), 9)",
+    "before the folder's sync": (
+        "synced = os.fsync\n"
+        "import stat\n"
+        "dies = lambda fd: stat.S_ISDIR(os.fstat(fd).st_mode) and os.kill(os.getpid(), 9)\n"
+        "os.fsync = lambda fd: dies(fd) or synced(fd)"
+    ),
 }
 
 

@@ -8,10 +8,11 @@ devices; what was left out is said.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import posixpath
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from regild.errors import (
     UnsupportedError,
     UsageError,
 )
-from regild.host.files import open_new, translated
+from regild.host.files import open_new, opened_folder, translated
 from regild.image.keys import NO_KEYS, Keys
 from regild.image.tree import Guest, Node, Tree, open_guest
 from regild.model.answers import CopyAnswer, Entry, FileAnswer, ListAnswer
@@ -90,7 +91,7 @@ def copy_out(
         if target.is_symlink() or target.is_dir() or (target.exists() and not force):
             why = "it is there already" if not force else "only a plain file is replaced"
             raise TargetExists(where=str(target), why=why)
-        copy = _Copy(guest.tree)
+        copy = _Copy(guest.tree, force)
         if kind == "directory":
             copy.folder(place, target)
         else:
@@ -111,8 +112,9 @@ def guest_path(path: str) -> str:
 class _Copy:
     """One copy on its way, within its limits."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, force: bool) -> None:
         self._tree = tree
+        self._force = force
         self._entries = 0
         self.files = 0
         self.bytes = 0
@@ -120,42 +122,55 @@ class _Copy:
 
     def file(self, place: str, target: Path) -> None:
         content = self._content(place)
-        with open_new(target) as file:
+        with open_new(target, replace=self._force) as file:
             file.write(content)
 
     def folder(self, place: str, target: Path) -> None:
-        """A folder under a hidden name beside its place, then renamed."""
-        with translated(target.parent):
-            hidden = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        """A folder under a hidden name beside its place, then renamed. All goes by handles, so that
+        a symlink that somebody puts in the place of one of them leads nowhere."""
+        with translated(target.parent), contextlib.ExitStack() as stack:
+            beside = stack.enter_context(opened_folder(target.parent))
+            hidden = f".{target.name}.{secrets.token_hex(8)}"
+            os.mkdir(hidden, 0o700, dir_fd=beside)
+            stack.callback(shutil.rmtree, hidden, dir_fd=beside)
+            inside = stack.enter_context(opened_folder(hidden, beside))
+            self._fill(place, "new", inside, 0)
             try:
-                self._fill(place, hidden / "new", 0)
-                # Renaming onto anything but an empty folder fails, whoever made it meanwhile.
-                (hidden / "new").rename(target)
-            finally:
-                shutil.rmtree(hidden)
+                # Fails for anything but an empty folder, whoever made it meanwhile.
+                os.rename("new", target.name, src_dir_fd=inside, dst_dir_fd=beside)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise
+                why = "it came there meanwhile"
+                raise TargetExists(where=str(target), why=why) from error
 
-    def _fill(self, place: str, folder: Path, depth: int) -> None:
+    def _fill(self, place: str, name: str, parent: int, depth: int) -> None:
+        """Make a folder `name` in the one whose handle is `parent`, with all that is in `place`."""
         if depth > DEPTH_LIMIT:
             raise TooLarge(where=place, why=f"folders lie more than {DEPTH_LIMIT} deep")
-        folder.mkdir()
-        for name in self._tree.names(place or "/"):
-            self._entries += 1
-            if self._entries > ENTRIES_LIMIT:
-                raise TooLarge(where=place, why=f"it holds more than {ENTRIES_LIMIT} entries")
-            path = f"{place}/{name}"
-            if name in ("", ".", "..") or "/" in name or "\0" in name:
-                raise UnsafeName(where=place, why=f"it names an entry {name!r}")
-            node = _found(self._tree, path)
-            if node.kind == "directory":
-                self._fill(path, folder / name, depth + 1)
-            elif node.kind == "file":
-                mode = 0o777 if node.mode & 0o100 else 0o666
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                content = self._content(path)
-                with os.fdopen(os.open(folder / name, flags, mode), "wb") as file:
-                    file.write(content)
-            else:
-                self.left_out.append(Unknown(path, f"it is a {node.kind}, which is not copied"))
+        os.mkdir(name, dir_fd=parent)
+        with opened_folder(name, parent) as folder:
+            for entry in self._tree.names(place or "/"):
+                self._entries += 1
+                if self._entries > ENTRIES_LIMIT:
+                    raise TooLarge(where=place, why=f"it holds more than {ENTRIES_LIMIT} entries")
+                if entry in ("", ".", "..") or "/" in entry or "\0" in entry:
+                    raise UnsafeName(where=place, why=f"it names an entry {entry!r}")
+                self._put(f"{place}/{entry}", entry, folder, depth)
+
+    def _put(self, path: str, name: str, folder: int, depth: int) -> None:
+        """One entry of a folder; what is neither a file nor a folder is left out."""
+        node = _found(self._tree, path)
+        if node.kind == "directory":
+            self._fill(path, name, folder, depth + 1)
+        elif node.kind == "file":
+            mode = 0o777 if node.mode & 0o100 else 0o666
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            content = self._content(path)
+            with os.fdopen(os.open(name, flags, mode, dir_fd=folder), "wb") as file:
+                file.write(content)
+        else:
+            self.left_out.append(Unknown(path, f"it is a {node.kind}, which is not copied"))
 
     def _content(self, place: str) -> bytes:
         content = self._tree.read(place, min(FILE_LIMIT, TOTAL_LIMIT - self.bytes))

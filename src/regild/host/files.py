@@ -5,100 +5,132 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import glob
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from regild.errors import DiskFull, MissingFile, NotPermitted, TooLarge
+from regild.errors import DiskFull, MissingFile, NotPermitted, TargetExists, TooLarge
 from regild.model.digest import Digest
 
 CHUNK_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
-def open_new(path: Path) -> Iterator[IO[bytes]]:
+def open_new(path: Path, *, replace: bool = True) -> Iterator[IO[bytes]]:
     """Write a file that appears under its name only when all of it is on the disk.
 
     The bytes go to a file without a name (open(2), O_TMPFILE) in the same folder, so that a
     process that is killed leaves nothing behind. It gets its name when it is whole; to replace
     a file takes a hidden name for a moment, and the next writer removes one that was left. On any
-    error `path` stays as it was.
+    error `path` stays as it was. All happens in the folder that `path` led to at first, whatever
+    becomes of the names on the way there; a symlink that stands under the name is replaced, not
+    followed. Without `replace`, a file that came there meanwhile is an error.
 
-    Raises: DiskFull, NotPermitted.
+    Raises: DiskFull, NotPermitted, MissingFile, TargetExists.
     """
-    with translated(path.parent):
-        _sweep(path)
-        handle, hidden = _nameless(path)
+    with translated(path.parent), opened_folder(path.parent) as folder:
+        _sweep(folder, path.name)
+        handle, hidden = _nameless(folder, path.name)
         try:
             with os.fdopen(handle, "w+b") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-                if hidden is not None or not _link(file.fileno(), path):
-                    hidden = hidden or _linked_aside(file.fileno(), path)
-                    hidden.replace(path)
+                if hidden is not None or not _link(file.fileno(), folder, path.name):
+                    if not replace and _is_there(folder, path.name):
+                        raise TargetExists(where=str(path), why="it came there meanwhile")
+                    hidden = hidden or _linked_aside(file.fileno(), folder, path.name)
+                    os.rename(hidden, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
             if hidden is not None:
-                hidden.unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(hidden, dir_fd=folder)
             raise
-        sync_folder(path.parent)
+        os.fsync(folder)
 
 
-def _nameless(path: Path) -> tuple[int, Path | None]:
+@contextlib.contextmanager
+def opened_folder(path: Path | str, parent: int | None = None) -> Iterator[int]:
+    """A folder by its handle, which stays the same whatever becomes of its name; one by its bare
+    name inside of `parent`, another such handle, is no symlink.
+
+    Raises: OSError.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    handle = os.open(path, flags | (os.O_NOFOLLOW if parent is not None else 0), dir_fd=parent)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _nameless(folder: int, name: str) -> tuple[int, str | None]:
     """A new file without a name; with a hidden one where the filesystem knows no nameless files.
 
     It is locked as long as it is open, which tells a living writer's from one that was left.
     """
     hidden = None
     try:
-        handle = os.open(path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        handle = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=folder)
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
             raise
-        hidden = _hidden(path)
-        handle = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        hidden = _hidden(name)
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
+        handle = os.open(hidden, flags, 0o666, dir_fd=folder)
     with contextlib.suppress(OSError):  # some network filesystems know no locks
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return handle, hidden
 
 
-def _link(handle: int, path: Path) -> bool:
+def _link(handle: int, folder: int, name: str) -> bool:
     """Give a finished nameless file its name; false when there is such a file already."""
     # Through a folder handle, because only then does Python call linkat(2) and follow the link.
-    folder = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.link(str(handle), path, src_dir_fd=folder, follow_symlinks=True)
-    except FileExistsError:
-        return False
-    finally:
-        os.close(folder)
+    with opened_folder(Path("/proc/self/fd")) as own:
+        try:
+            os.link(str(handle), name, src_dir_fd=own, dst_dir_fd=folder, follow_symlinks=True)
+        except FileExistsError:
+            return False
     return True
 
 
-def _linked_aside(handle: int, path: Path) -> Path:
-    """Give a finished nameless file a hidden name beside `path`, to replace that at once."""
-    while not _link(handle, hidden := _hidden(path)):
+def _is_there(folder: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _linked_aside(handle: int, folder: int, name: str) -> str:
+    """Give a finished nameless file a hidden name beside `name`, to replace that at once."""
+    while not _link(handle, folder, hidden := _hidden(name)):
         pass
     return hidden
 
 
-def _sweep(path: Path) -> None:
-    """Remove what writers of `path` that were killed have left beside it."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 16}.part"):
-        with contextlib.suppress(FileNotFoundError, PermissionError), left.open("rb") as file:
+def _sweep(folder: int, name: str) -> None:
+    """Remove what writers of `name` that were killed have left beside it."""
+    wanted = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}\.part")
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    for left in filter(wanted.fullmatch, os.listdir(folder)):
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            handle = os.open(left, flags, dir_fd=folder)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(left, dir_fd=folder)
+            except BlockingIOError:
                 continue  # its writer is alive
-            left.unlink()
+            finally:
+                os.close(handle)
 
 
-def _hidden(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+def _hidden(name: str) -> str:
+    return f".{name}.{secrets.token_hex(8)}.part"
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,14 +96,17 @@ def is_packed(path: Path) -> bool:
 
 
 def _neighbours(path: Path, window: Window, stack: contextlib.ExitStack) -> Neighbours | None:
-    """The door to the files beside a disk; none for a part of a file."""
+    """The door to the files beside a disk; none for a part of a file, and none for a device, beside
+    which the machine's own disks lie."""
     if window.handle == NO_HANDLE or window.offset:
+        return None
+    if not stat.S_ISREG(os.fstat(window.handle).st_mode):
         return None
     if window.size != os.lseek(window.handle, 0, os.SEEK_END):
         return None
     from regild.image.neighbours import Neighbours
 
-    return Neighbours(path.parent, window, stack)
+    return Neighbours(path, window, stack)
 
 
 @contextlib.contextmanager

@@ -16,10 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from regild.errors import HostError, Malformed, Truncated
+from regild.host.exact import ExactPath, open_exact
 from regild.host.files import translated
 from regild.host.remote import RemoteFile, address_of, open_remote
 
 NO_HANDLE = -1
+OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+"""Not waiting, because a pipe would let us wait for a writer that never comes."""
 _NOT_A_DISK = {
     stat.S_IFDIR: "a folder, not a disk image",
     stat.S_IFIFO: "a pipe, not a disk image",
@@ -139,22 +142,31 @@ def joined_window(pieces: Sequence[Window], where: str) -> Window:
 
 
 @contextlib.contextmanager
-def open_window(
-    path: Path, offset: int = 0, length: int | None = None, *, linked: bool = True
-) -> Iterator[Window]:
-    """Open a part of a file for reading; without `length`, all from `offset` to its end. A symlink
-    is followed where `linked` is true.
+def open_window(path: Path, offset: int = 0, length: int | None = None) -> Iterator[Window]:
+    """Open a part of a file for reading; without `length`, all from `offset` to its end.
 
     Raises: MissingFile, NotPermitted, Truncated when the file is shorter, Malformed when it is no
-    file at all; for an address as `open_remote`.
+    file at all, UnsafeName for an `ExactPath` that leads elsewhere by now; for an address as
+    `open_remote`.
     """
     if address := address_of(path):
         yield _remote_window(open_remote(address), offset, length)
         return
     with translated(path):
-        # Not waiting, because a pipe would let us wait for a writer that never comes.
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-        handle = os.open(path, flags if linked else flags | os.O_NOFOLLOW)
+        exact = isinstance(path, ExactPath)
+        handle = open_exact(path, OPEN_FLAGS) if exact else os.open(path, OPEN_FLAGS)
+    with window_of(handle, path, offset, length) as window:
+        yield window
+
+
+@contextlib.contextmanager
+def window_of(
+    handle: int, path: Path, offset: int = 0, length: int | None = None
+) -> Iterator[Window]:
+    """A part of a file that was opened as `path`; its handle is closed at the end.
+
+    Raises: Truncated when the file is shorter, Malformed when it is no file at all.
+    """
     try:
         kind = os.fstat(handle).st_mode
         if not stat.S_ISREG(kind) and not stat.S_ISBLK(kind):

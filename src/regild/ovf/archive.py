@@ -7,6 +7,7 @@ package.
 from __future__ import annotations
 
 import contextlib
+import errno
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from regild.errors import (
     UnsupportedError,
     UnsupportedFormat,
 )
+from regild.host.exact import ExactPath
 from regild.host.files import translated
 from regild.host.remote import address_of, approved, open_bytes, open_remote
 from regild.model.appliance import DiskReference, Envelope, FileReference, ManifestEntry
@@ -244,15 +246,22 @@ def folder_parts(folder: Path, file: FileReference, where: str) -> Iterator[Memb
 
 
 def file_member(folder: Path, name: str) -> Member:
-    """A regular file inside a folder, never behind a link that leads out of it.
+    """A regular file inside a folder, never behind a link that leads out of it; one that leads out
+    by the time that it is opened is an error then.
 
     Raises: UnsafeName, MissingFile, NotPermitted.
     """
     with translated(folder / name):
-        real = (folder / name).resolve(strict=True)
+        try:
+            real = ExactPath((folder / name).resolve(strict=True))
+        except (OSError, RuntimeError) as error:  # RuntimeError is pathlib's word for a loop
+            if isinstance(error, OSError) and error.errno not in (errno.EINVAL, errno.ENOTDIR):
+                raise
+            why = f"{name[:80]!r} is a link in a loop, or became one meanwhile"
+            raise UnsafeName(where=str(folder), why=why) from error
         if not real.is_relative_to(folder.resolve()):
             raise UnsafeName(where=str(folder), why=f"{name[:80]!r} is a link that leads out")
-        status = real.stat()
+        status = real.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise UnsafeName(where=str(folder), why=f"{name[:80]!r} is not a regular file")
     return Member(name, real, 0, status.st_size)
