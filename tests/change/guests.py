@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from regild.agent.update import parts_of
 from regild.change.apply import Boot, Changed, DiskFile, apply_plan
 from regild.change.extract import open_part
 from regild.change.repository import write_repository
@@ -160,21 +161,10 @@ def guest_of(appliance: Path) -> Guest:
         assert source is not None
         (member,) = source.parts
         place = DiskFile(member.path, member.offset, member.bytes)
+    return Guest(place, parts_in(place))
+
+
+def parts_in(place: DiskFile) -> tuple[Part, ...]:
+    """The filesystems of the guest on a disk, but for those that nobody writes."""
     with open_disk(place.path, place.offset, place.bytes) as disk, open_guest(disk) as guest:
-        spaces = {space.mount: space for space in guest.spaces}
-        parts = tuple(
-            Part(
-                mount.path,
-                mount.volume.offset,
-                mount.volume.bytes,
-                mount.filesystem,
-                f"UUID={mount.volume.uuid}",
-                spaces[mount.path].free_blocks,
-                spaces[mount.path].reserved_blocks,
-                spaces[mount.path].free_inodes,
-                spaces[mount.path].block_bytes,
-            )
-            for mount in guest.mounts
-            if mount.path in spaces
-        )
-    return Guest(place, parts)
+        return tuple(part for part in parts_of(guest) if part.writable)

@@ -13,12 +13,13 @@ from regild.change.boot_chain import (
     INITRAMFS,
     MARK,
     MENU,
+    MKRELPATH,
     PROBE,
     REAL,
     SETTINGS,
+    devices_of,
     dress_like,
     inject_boot_chain,
-    volumes_of,
     write_stand_ins,
 )
 from regild.change.script import STATE
@@ -71,6 +72,49 @@ def test_grub_probe_answers_for_the_guests_volumes(
     assert ask(shown[PROBE], *words) == (0, answer)
 
 
+LOGICAL = (
+    Part("/", 0, 1, "ext4", "UUID=1111-2222", device="/dev/mapper/vg-root"),
+    Part("/boot", 0, 1, "ext2", "UUID=3333-4444"),
+    Part("/srv/a b", 0, 1, "ext4", "UUID=5555-6666", device="/dev/mapper/$(touch owned)"),
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["--target=device", "/"], "/dev/mapper/vg-root"),
+        (["--device", "/dev/mapper/vg-root", "--target=fs_uuid"], "1111-2222"),
+        (["--device", "/dev/mapper/vg-root", "--target=abstraction"], "lvm"),
+        (["--target=abstraction", "/boot"], ""),
+        (["--target=device", "/srv/a b"], "/dev/disk/by-uuid/5555-6666"),
+    ],
+)
+def test_a_logical_volume_goes_by_its_name(
+    tree: Path, tmp_path: Path, words: list[str], answer: str
+) -> None:
+    shown = write_stand_ins(tmp_path / "shown", tree, LOGICAL)
+    assert ask(shown[PROBE], *words) == (0, answer)
+    assert devices_of(LOGICAL)[:2] == ("/dev/mapper/vg-root", "/dev/disk/by-uuid/1111-2222")
+
+
+@pytest.mark.parametrize(
+    ("place", "answer"),
+    [
+        ("/boot/vmlinuz-6.1", "/vmlinuz-6.1"),
+        ("/boot", "/"),
+        ("/", "/"),
+        ("/bootlike", "/bootlike"),
+        ("/srv/a b/c", "/c"),
+    ],
+)
+def test_a_place_is_told_as_its_own_volume_has_it(
+    tree: Path, tmp_path: Path, place: str, answer: str
+) -> None:
+    put(tree, MKRELPATH, "#!/bin/sh\n")
+    shown = write_stand_ins(tmp_path / "shown", tree, LOGICAL)
+    assert ask(shown[MKRELPATH], place) == (0, answer)
+
+
 def test_grub_probe_knows_nothing_of_this_machine(tree: Path, tmp_path: Path) -> None:
     probe = write_stand_ins(tmp_path / "shown", tree, PARTS)[PROBE]
     assert ask(probe, "--device", "/dev/sda1", "--target=fs_uuid") == (1, "")
@@ -93,7 +137,8 @@ def test_a_mount_point_or_uuid_with_shell_in_it_is_no_shell(tree: Path, tmp_path
     shown = write_stand_ins(tmp_path / "shown", tree, (ROOT, *strange))
     text = shown[PROBE].read_text()
     assert "touch" not in text.replace("?touch", "") and "$(touch" not in text
-    assert volumes_of((ROOT, *strange)) == ("1111-2222", "5555-6666")
+    names = [f"/dev/disk/by-uuid/{uuid}" for uuid in ("1111-2222", "5555-6666")]
+    assert devices_of((ROOT, *strange)) == tuple(names)
     assert ask(shown[PROBE], "--target=fs_uuid", "/") == (0, "1111-2222")
 
 

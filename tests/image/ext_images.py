@@ -55,7 +55,7 @@ def opened(image: Path, writable: bool = False) -> Iterator[Changing]:
     with open_disk(image) as disk:
         is_old = place.exists()
         with Overlay.open(place, disk) if is_old else Overlay.create(place, disk) as overlay:
-            volume = ExtVolume(Region(overlay, 0, disk.size, "test"), "test", writable)
+            volume = ExtVolume(Region(overlay, ((0, disk.size),), "test"), "test", writable)
             try:
                 yield Changing(volume, overlay)
             finally:

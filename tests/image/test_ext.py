@@ -178,7 +178,7 @@ def plain(tmp_path: Path) -> Path:
 def walk_all(image: Path) -> None:
     """Read everything that a filesystem holds."""
     with open_disk(image) as disk:
-        volume = ExtVolume(Region(disk, 0, disk.size, "test"), "test")
+        volume = ExtVolume(Region(disk, ((0, disk.size),), "test"), "test")
         facts_of_volume(volume)
         volume.close()
 
@@ -314,12 +314,12 @@ def test_what_writing_would_break_is_refused(options: str, why: str, tmp_path: P
     if options == "has_journal":
         tool("debugfs", "-w", "-R", "feature needs_recovery", image)
     with pytest.raises(UnsupportedFilesystem, match=why), open_disk(image) as disk:
-        ExtVolume(Region(disk, 0, disk.size, "test"), "test", writable=True)
+        ExtVolume(Region(disk, ((0, disk.size),), "test"), "test", writable=True)
 
 
 def test_a_region_ends_where_its_volume_ends(plain: Path) -> None:
     with open_disk(plain) as disk:
-        region = Region(disk, 1 << 20, 1 << 20, "test")
+        region = Region(disk, ((1 << 20, 1 << 20),), "test")
         assert len(region.read((1 << 20) - 10, 10)) == 10
         for offset, length in (((1 << 20) - 10, 11), (-1, 1), (0, -1), (1 << 60, 1)):
             with pytest.raises(Malformed, match="beyond its end"):

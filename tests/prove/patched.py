@@ -113,9 +113,7 @@ class Patched:
     def prove(self, overlay: Path, folder: Path) -> Proof:
         """The whole static proof of an overlay of this guest, as an update asks it."""
         place = self.guest.disk
-        areas = [
-            Area(part.mount, part.offset, part.bytes) for part in self.guest.parts if part.writable
-        ]
+        areas = [Area(part.mount, part.on_disk) for part in self.guest.parts if part.writable]
         with place.path.open("rb") as file, self.disk() as disk:
             request = {
                 "disk": file.fileno(),

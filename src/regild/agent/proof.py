@@ -141,9 +141,9 @@ def compare(
 def areas_of(guest: Guest) -> tuple[Area, ...]:
     """The guest's filesystems that can be compared inode by inode."""
     return tuple(
-        Area(mount.path, mount.volume.offset, mount.volume.bytes)
+        Area(mount.path, mount.volume.on_disk)
         for mount in guest.mounts
-        if mount.filesystem in COMPARED and not mount.volume.layer
+        if mount.volume.filesystem in COMPARED and mount.volume.on_disk
     )
 
 

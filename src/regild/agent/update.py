@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from regild import __version__
 from regild.agent.deliver import Delivery, check_deliverable, deliver
 from regild.agent.inscribe import check_target, output_of
@@ -36,8 +38,9 @@ from regild.errors import ProveError, UnsupportedError
 from regild.host.namespace import find_id_map
 from regild.host.scratch import Scratch, default_folder, open_scratch
 from regild.image.overlay import Overlay
+from regild.image.tree import Guest
 from regild.model.answers import UpdateAnswer
-from regild.model.content import Content
+from regild.model.content import Content, VolumeSpace
 from regild.model.digest import hex_of
 from regild.model.dsse import read_private_key
 from regild.model.plan import Plan
@@ -148,20 +151,31 @@ def check_known(inspected: Inspected) -> None:
             raise UnsupportedError(where=unknown.where, why=unknown.why)
 
 
-def parts_of(inspected: Inspected) -> tuple[Part, ...]:
+def parts_of(guest: Guest) -> tuple[Part, ...]:
     """The guest's filesystems as the change room wants them."""
-    spaces = {space.mount: space for space in inspected.guest.spaces}
+    spaces = {space.mount: space for space in guest.spaces}
     parts = []
-    for mount in inspected.guest.mounts:
+    for mount in guest.mounts:
         volume, space = mount.volume, spaces.get(mount.path)
-        place = mount.path, volume.offset, volume.bytes, mount.filesystem, f"UUID={volume.uuid}"
-        room = (
-            (space.free_blocks, space.reserved_blocks, space.free_inodes, space.block_bytes)
-            if space
-            else ()
+        # What a layer hides is only read, and called so (`ext4 on LUKS`).
+        filesystem = volume.filesystem if volume.on_disk else mount.filesystem
+        part = Part(
+            mount.path,
+            volume.offset,
+            volume.bytes,
+            filesystem,
+            f"UUID={volume.uuid}",
+            places=volume.places,
+            device=f"/dev/mapper/{volume.device}" if volume.layer == "LVM" else "",
         )
-        parts.append(Part(*place, *room))
+        parts.append(replace(part, **_room(space)) if space else part)
     return tuple(parts)
+
+
+def _room(space: VolumeSpace) -> dict[str, int]:
+    """What a filesystem has free, by the names of a part's fields."""
+    names = ("free_blocks", "reserved_blocks", "free_inodes", "block_bytes")
+    return {name: getattr(space, name) for name in names}
 
 
 @contextmanager
@@ -247,7 +261,7 @@ def _change(
     write_repository(repository, planned.plan, files, entries, content.planning)
     return apply_plan(
         DiskFile(*inspected.boot.stored.whole()),
-        parts_of(inspected),
+        parts_of(inspected.guest),
         planned.plan,
         repository,
         job,

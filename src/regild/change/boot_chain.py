@@ -3,8 +3,9 @@
 update-initramfs and update-grub are called by many packages, each time anew. While packages are
 installed, stand-ins in a layer above the tree only write down that they were called. One last
 command then does the work once (dracut's it refuses: that looks at the running machine). For it
-grub-probe and blkid are stand-ins too, bound over the guest's own: they answer for the guest's
-volumes, where the real ones would look at the devices of this machine. Neither is ever recorded.
+grub-probe, grub-mkrelpath and blkid are stand-ins too, bound over the guest's own: they answer for
+the guest's volumes, where the real ones would look at the devices and mounts of this machine.
+None of it is ever recorded.
 Source: grub-mkconfig_lib and 10_linux of GRUB 2.06; update-initramfs(8), mkinitramfs(8) and the
 fsck hook of Debian 12; measured, docs/adr/0053.
 """
@@ -26,6 +27,7 @@ MENU: Final = "/usr/sbin/update-grub"
 DRACUT: Final = "/usr/bin/dracut"
 PROBE: Final = "/usr/sbin/grub-probe"
 BLKID: Final = "/usr/sbin/blkid"
+MKRELPATH: Final = "/usr/bin/grub-mkrelpath"
 SETTINGS: Final = "/etc/initramfs-tools"
 REAL: Final = ".of-the-guest"
 """The guest's own program beside its stand-in."""
@@ -34,6 +36,7 @@ MARK: Final = "Shown while an image is changed offline"
 SMALL: Final = 1 << 20
 FILES_LIMIT: Final = 100
 _UUID = re.compile(r"UUID=([0-9A-Za-z-]{4,36})\Z")
+_DEVICE = re.compile(r"/dev/mapper/[0-9A-Za-z_][0-9A-Za-z+_.-]{0,250}\Z")
 _GRUBS_NAMES: Final = {"ext3": "ext2", "ext4": "ext2", "vfat": "fat"}
 
 _LATER = f"""\
@@ -105,6 +108,7 @@ def write_stand_ins(folder: Path, merged: Path, parts: tuple[Part, ...]) -> dict
     for place, content in (
         (PROBE, _answers(parts, _PROBED)),
         (BLKID, _answers(parts, _IDENTIFIED)),
+        (MKRELPATH, _answers(parts, _RELATIVE)),
     ):
         if _is_plain(merged, place):
             shown[place] = _write(folder, place, content.encode())
@@ -126,9 +130,15 @@ def dress_like(layer: Path, tree: Path) -> None:
             os.utime(folder, ns=(status.st_mtime_ns, status.st_mtime_ns))
 
 
-def volumes_of(parts: tuple[Part, ...]) -> tuple[str, ...]:
-    """The UUIDs of the guest's filesystems, which its scripts look for in /dev/disk/by-uuid."""
-    return tuple(dict.fromkeys(uuid for part in parts if (uuid := _uuid(part))))
+def devices_of(parts: tuple[Part, ...]) -> tuple[str, ...]:
+    """The names below /dev of the guest's filesystems, which its scripts look for."""
+    return tuple(dict.fromkeys(name for part in parts for name in _names(part)))
+
+
+def _names(part: Part) -> tuple[str, ...]:
+    """What a volume is called below /dev; a logical one's own name comes first."""
+    own = (part.device,) if _DEVICE.match(part.device) else ()
+    return (*own, f"/dev/disk/by-uuid/{_uuid(part)}") if _uuid(part) else ()
 
 
 def _uuid(part: Part) -> str:
@@ -152,12 +162,13 @@ done
 [ -n "$device" ] || place=$(readlink -m -- "$place")
 find_volume "$place" || { echo "grub-probe: $place is on no volume of the guest" >&2; exit 1; }
 case $target in
-device) echo "/dev/disk/by-uuid/$uuid" ;;
+device) echo "$name" ;;
 fs_uuid) echo "$uuid" ;;
 fs) echo "$grub" ;;
 partmap) echo gpt; echo msdos ;;
 drive) echo "(hd0)" ;;
-abstraction | cryptodisk_uuid | fs_label | *hint* | disk) ;;
+abstraction) echo $layer ;;
+cryptodisk_uuid | fs_label | *hint* | disk) ;;
 *) exit 1 ;;
 esac
 """
@@ -172,18 +183,27 @@ for word; do
 done
 find_volume "${token:-$place}" || exit 2
 case " $* " in
-*" -o device "*) echo "/dev/disk/by-uuid/$uuid" ;;
+*" -o device "*) echo "$name" ;;
 *" -s TYPE "* | *" --match-tag TYPE "*) echo "$fs" ;;
 *" -s UUID "* | *" --match-tag UUID "*) echo "$uuid" ;;
-*) echo "/dev/disk/by-uuid/$uuid: UUID=\\"$uuid\\" TYPE=\\"$fs\\"" ;;
+*) echo "$name: UUID=\\"$uuid\\" TYPE=\\"$fs\\"" ;;
 esac
+"""
+
+
+_RELATIVE = """\
+for place; do :; done
+place=$(readlink -m -- "$place")
+find_volume "$place" || { echo "grub-mkrelpath: $place is on no volume of the guest" >&2; exit 1; }
+place=${place#$above}
+echo "${place:-/}"
 """
 
 
 def _answers(parts: tuple[Part, ...], rest: str) -> str:
     """A script that knows the guest's volumes, the deepest mount point first."""
     known = sorted((part for part in parts if _uuid(part)), key=lambda one: -len(one.mount))
-    cases = [_case(part, f"/dev/disk/by-uuid/{_uuid(part)}") for part in known]
+    cases = [_case(part, " | ".join(_names(part))) for part in known]
     cases.append("    /dev/*) return 1 ;;")
     cases += [_case(part, _below(part.mount)) for part in known]
     places = "\n".join(cases)
@@ -194,13 +214,19 @@ def _answers(parts: tuple[Part, ...], rest: str) -> str:
 
 def _case(part: Part, places: str) -> str:
     fs = part.filesystem
-    return f"    {places}) uuid={_uuid(part)} fs={fs} grub={_GRUBS_NAMES.get(fs, fs)} ;;"
+    told = f"uuid={_uuid(part)} fs={fs} grub={_GRUBS_NAMES.get(fs, fs)} name={_names(part)[0]}"
+    layer = "lvm" if part.device else ""
+    return f"    {places}) {told} layer={layer} above='{_pattern(part.mount)}' ;;"
 
 
 def _below(mount: str) -> str:
     """The shell's pattern for a mount point and all below it; what is no plain letter fits any."""
-    plain = "" if mount == "/" else re.sub(r"[^A-Za-z0-9/._-]", "?", mount)
+    plain = _pattern(mount)
     return f"{plain or '/'} | {plain}/*"
+
+
+def _pattern(mount: str) -> str:
+    return "" if mount == "/" else re.sub(r"[^A-Za-z0-9/._-]", "?", mount)
 
 
 def _settings(tree: Path) -> Iterator[str]:

@@ -51,7 +51,7 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
 def open_part(disk: Disk | Overlay, part: Part, writable: bool = False) -> ExtVolume:
     """Open one of the guest's filesystems, which sees nothing of the disk but its own volume."""
     where = part.volume or part.mount
-    return ExtVolume(Region(disk, part.offset, part.bytes, where), where, writable)
+    return ExtVolume(Region(disk, part.on_disk, where), where, writable)
 
 
 def _extract_part(

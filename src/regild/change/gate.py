@@ -142,10 +142,13 @@ def check_links(record: Record, owners: Owners) -> None:
 def check_places(record: Record, parts: tuple[Part, ...]) -> None:
     """Refuse changes on a filesystem that regild cannot write.
 
-    Raises: RecordRefused.
+    Raises: RecordRefused, also for a hard link from one filesystem to another.
     """
     for entry in record.entries:
         part = part_of(parts, entry.path)
+        if entry.link_to and part_of(parts, entry.link_to) != part:
+            why = f"it is the same file as {entry.link_to}, which lies on another filesystem"
+            raise RecordRefused(where=entry.path, why=why)
         if not part.writable and entry.path != part.mount:
             why = f"it lies on a {part.filesystem or 'foreign'} filesystem, which is only read"
             raise RecordRefused(where=entry.path, why=why)

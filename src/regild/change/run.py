@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from regild.change.boot_chain import (
+    devices_of,
     dress_like,
     inject_boot_chain,
-    volumes_of,
     write_stand_ins,
 )
 from regild.change.ended import SAID_BYTES, check_ended
@@ -205,7 +205,8 @@ class _Guest:
             self.state,
             memory,
             self.environment,
-            volumes=volumes_of(self.parts),
+            mounts=tuple(part.mount for part in self.parts if part.mount != "/"),
+            devices=devices_of(self.parts),
             shown=shown,
         )
         with path.open("ab", buffering=0) as log:

@@ -6,11 +6,14 @@ the capabilities that package scripts need (measured on 46 packages of Debian 12
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from regild.change.script import PLACE, STATE
+from regild.errors import RecordRefused
 
 CAPABILITIES = (
     "CAP_CHOWN",
@@ -34,24 +37,29 @@ def sandbox_line(
     memory: Path,
     environment: Mapping[str, str],
     *,
-    volumes: tuple[str, ...] = (),
+    mounts: tuple[str, ...] = (),
+    devices: tuple[str, ...] = (),
     shown: Mapping[str, Path] = MappingProxyType({}),
 ) -> list[str]:
     """The bubblewrap command line before the guest's own: what it sees and may do.
 
     `state` is where apt keeps its lists from one command to the next, outside of the image.
     `memory` is a folder of bounded size for all that a running system keeps in memory;
-    bubblewrap's own would each hold half of the machine's. `volumes` are UUIDs of the guest's
-    filesystems: scripts ask whether such a device exists, and are shown a name that holds nothing.
-    `shown` are files that lie over the guest's own for this one command.
+    bubblewrap's own would each hold half of the machine's. `mounts` are where the guest mounts
+    further volumes, parents first: as on the machine, nothing can be linked or renamed from one
+    to another. `devices` are names of the guest's volumes below /dev: scripts ask whether such a
+    device exists, and are shown a name that holds nothing. `shown` are files that lie over the
+    guest's own for this one command.
     """
     line = ["bwrap", "--bind", str(merged), "/", "--dev", "/dev", "--proc", "/proc"]
+    for mount in mounts:
+        line += ["--bind", _mount_point(merged, mount), mount]
     for over, file in shown.items():
         line += ["--ro-bind", str(file), over]
     for name, place in MEMORY_FOLDERS.items():
         line += ["--bind", str(memory / name), place]
-    for uuid in volumes:
-        line += ["--symlink", "/dev/null", f"/dev/disk/by-uuid/{uuid}"]
+    for device in devices:
+        line += ["--symlink", "/dev/null", device]
     line += ["--remount-ro", "/dev", "--dir", "/run/lock"]
     line += ["--ro-bind", str(repository), PLACE, "--bind", str(state), STATE]
     line += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
@@ -63,6 +71,20 @@ def sandbox_line(
     for name, value in environment.items():
         line += ["--setenv", name, value]
     return [*line, "--chdir", "/", "--"]
+
+
+def _mount_point(merged: Path, mount: str) -> str:
+    """A mount point in the merged tree, which no script has moved away or led elsewhere.
+
+    Raises: RecordRefused.
+    """
+    place = str(merged)
+    for name in mount.strip("/").split("/"):
+        place = f"{place}/{name}"
+        if not os.path.lexists(place) or not stat.S_ISDIR(os.lstat(place).st_mode):
+            why = "a volume is mounted there, and a script put something else in its way"
+            raise RecordRefused(where=mount, why=why)
+    return place
 
 
 def make_memory_folders(memory: Path) -> Path:

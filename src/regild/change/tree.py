@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
+
 import msgspec
 
-from regild.errors import UnsafeName, UnsupportedFilesystem
+from regild.errors import Malformed, UnsafeName, UnsupportedFilesystem
+from regild.image.spans import Places
 from regild.model.content import Value
 
 
@@ -24,6 +28,15 @@ class Part(Value, frozen=True):
     reserved_blocks: int = 0
     free_inodes: int = 0
     block_bytes: int = 4096
+    places: Places = ()
+    """Where its bytes lie on the disk, piece by piece, for a volume that LVM put together."""
+    device: str = ""
+    """`/dev/mapper/...` of a logical volume."""
+
+    @property
+    def on_disk(self) -> Places:
+        """Where its bytes lie on the disk."""
+        return self.places or ((self.offset, self.bytes),)
 
     @property
     def writable(self) -> bool:
@@ -53,7 +66,19 @@ def check_parts(parts: tuple[Part, ...]) -> tuple[Part, ...]:
         kind = root.filesystem if root else "no"
         why = f"its root is on {kind} filesystem, and changes are written to ext2, ext3 or ext4"
         raise UnsupportedFilesystem(where="the guest", why=why)
+    _check_apart(found.values())
     return tuple(found[mount] for mount in sorted(found, key=lambda m: m.rstrip("/").count("/")))
+
+
+def _check_apart(parts: Iterable[Part]) -> None:
+    """Refuse volumes that share bytes of the disk: writing one would change another.
+
+    Raises: Malformed.
+    """
+    spans = sorted((*span, part.mount) for part in parts if part.writable for span in part.on_disk)
+    for (offset, length, mount), (other, _, place) in itertools.pairwise(spans):
+        if offset + length > other:
+            raise Malformed(where=place, why=f"it lies on the same bytes of the disk as {mount}")
 
 
 def part_of(parts: tuple[Part, ...], path: str) -> Part:

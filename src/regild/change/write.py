@@ -23,6 +23,7 @@ from regild.image.ext import ExtVolume
 from regild.image.filecheck import check_filesystem
 from regild.image.grains import GRAIN_BYTES
 from regild.image.overlay import Overlay
+from regild.image.region import Region
 from regild.image.spans import outside
 from regild.image.window import Window
 from regild.image.writeback import Writeback
@@ -87,7 +88,8 @@ def _write_part(
     writing.writeback.flush()
     free = [*volume.read_free(), *writing.writeback.read_journal()]
     volume.close()
-    _let_go(overlay, [(part.offset + offset, length) for offset, length in free])
+    region = Region(overlay, part.on_disk, part.mount)
+    _let_go(overlay, [place for span in free for place in region.on_disk(*span)])
 
 
 def _let_go(overlay: Overlay, free: list[tuple[int, int]]) -> None:

@@ -46,7 +46,7 @@ def read_layers(disk: Disk, volumes: Sequence[Volume], keys: Keys, where: str) -
     layers = Layers(disk, tuple(volumes))
     _unlock(layers, keys, where)
     if any(volume.kind == "lvm" for volume in layers.volumes):
-        _put_together(layers)
+        _put_together(layers, disk.size)
         _unlock(layers, keys, where)
     return layers
 
@@ -90,8 +90,9 @@ def _plain(disk: Disk, volume: Volume, keys: Keys) -> Disk:
     return unlocked(disk, volume.offset, volume.bytes, keys, volume.name)
 
 
-def _put_together(layers: Layers) -> None:
-    """Add the logical volumes of LVM."""
+def _put_together(layers: Layers, size: int) -> None:
+    """Add the logical volumes of LVM; those within the disk's own `size` know their places there,
+    those inside of encrypted volumes do not."""
     from regild.image.lvm import read_groups
 
     groups = read_groups(layers.disk, layers.volumes)
@@ -102,7 +103,9 @@ def _put_together(layers: Layers) -> None:
             layers.lost.append(Unknown(name, one.why))
         else:
             volume = logical_volume(groups.disk, number, one.offset, one.bytes, name)
-            found.append(replace(volume, device=one.device, layer="LVM"))
+            within = all(at + length <= size for at, length in one.places)
+            places = one.places if within else ()
+            found.append(replace(volume, device=one.device, layer="LVM", places=places))
     layers.disk = groups.disk
     layers.volumes = tuple(found)
     layers.whys = groups.whys

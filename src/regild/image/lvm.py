@@ -18,6 +18,7 @@ from regild.image.disk import Disk
 from regild.image.grains import MAX_DISK_BYTES, SECTOR_BYTES, check_range, read_by_grain
 from regild.image.lvm_text import Section, read_text
 from regild.image.partitions import printable
+from regild.image.spans import Places
 from regild.image.volumes import Volume
 
 _MAGIC = b" LVM2 x[5A%r0N*>"
@@ -27,6 +28,8 @@ MAX_AREAS = 8
 MAX_VOLUMES = 256
 MAX_SEGMENTS = 65536
 MAX_STRIPES = 128
+MAX_PLACES = 65536
+"""4 GiB in stripes of 64 KiB; a linear volume has a few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Logical:
     offset: int = 0
     bytes: int = 0
     why: str = ""
+    places: Places = ()
+    """Where its bytes lie on the disk; none where that takes too many pieces to tell."""
 
 
 @dataclass(slots=True)
@@ -242,8 +247,10 @@ def _read_group(
         shown = printable(f"{name}/{key}")
         device = f"{name.replace('-', '--')}-{key.replace('-', '--')}"
         try:
-            offset, length = extended.append(list(_segments(one, physical, extent, shown)))
-            groups.volumes.append(Logical(shown, device, offset, length))
+            segments = list(_segments(one, physical, extent, shown))
+            offset, length = extended.append(segments)
+            found = Logical(shown, device, offset, length, places=_places(segments))
+            groups.volumes.append(found)
         except RegildError as error:
             why = getattr(error, "why", str(error))
             groups.volumes.append(Logical(shown, device, why=why))
@@ -283,6 +290,22 @@ def _segments(
             raise Malformed(where=where, why="its physical volume is not on this disk")
         yield _Segment(begin, length, places, stripe)
         begin += length
+
+
+def _places(segments: Sequence[_Segment]) -> Places:
+    """Where the bytes of segments lie on the disk, neighbours as one."""
+    found: list[tuple[int, int]] = []
+    for segment in segments:
+        if len(found) + segment.bytes // segment.stripe > MAX_PLACES:
+            return ()
+        for number in range(segment.bytes // segment.stripe):
+            row, column = divmod(number, len(segment.places))
+            at = segment.places[column] + row * segment.stripe
+            if found and sum(found[-1]) == at:
+                found[-1] = found[-1][0], found[-1][1] + segment.stripe
+            else:
+                found.append((at, segment.stripe))
+    return tuple(found)
 
 
 def _place(

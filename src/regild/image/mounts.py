@@ -86,7 +86,7 @@ def _lines(tree: MountedTree, volumes: Sequence[Volume], missing: list[Unknown])
 
 
 def _kind(volume: Volume) -> str:
-    """The filesystem's name; one on LVM or LUKS is called so, because it is only read."""
+    """The filesystem's name, and the layer that it lies in."""
     return f"{volume.filesystem} on {volume.layer}" if volume.layer else volume.filesystem
 
 

@@ -6,6 +6,8 @@ import heapq
 from collections.abc import Iterable, Iterator
 
 Span = tuple[int, int]
+Places = tuple[Span, ...]
+"""Where the bytes of a volume lie on its disk, in the volume's order."""
 
 
 def joined(*sides: Iterable[Span]) -> Iterator[Span]:

@@ -22,6 +22,7 @@ from regild.image.partitions import (
     read_partitions,
     read_partitions_of_4096,
 )
+from regild.image.spans import Places
 from regild.model.content import Value
 
 VolumeKind = Literal[
@@ -71,6 +72,13 @@ class Volume(Value, frozen=True):
     """`LVM` or `LUKS` for a volume inside of others; its place is behind the disk's end."""
     why: str = ""
     """What an unknown volume looked like."""
+    places: Places = ()
+    """Where the bytes of a logical volume lie on the disk; none where that cannot be told."""
+
+    @property
+    def on_disk(self) -> Places:
+        """Where the volume's bytes lie on the disk; none for what lies in a layer that hides it."""
+        return self.places if self.layer else ((self.offset, self.bytes),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,14 +132,18 @@ def _initrd_faults(guest: Guest, initrd: str, version: str) -> Iterator[str]:
         yield f"{initrd} holds no modules of Linux {version}"
     if not {"init", "usr/bin/init", "sbin/init"} & names:
         yield f"{initrd} holds nothing to begin with"
-    filesystem = guest.mounts[0].filesystem
-    if version and not _can_mount(guest.tree, names, version, filesystem):
-        yield f"{initrd} cannot mount a root on {filesystem}"
+    root = guest.mounts[0].volume
+    if version and not _has_driver(guest.tree, names, version, root.filesystem):
+        yield f"{initrd} cannot mount a root on {root.filesystem}"
+    if root.layer == "LVM" and version:
+        able = {"sbin/lvm", "usr/sbin/lvm"} & names
+        if not able or not _has_driver(guest.tree, names, version, "dm-mod"):
+            yield f"{initrd} cannot put together the volumes of LVM"
 
 
-def _can_mount(tree: Tree, names: frozenset[str], version: str, filesystem: str) -> bool:
-    """The root's filesystem is a module in the RAM disk, or built into the kernel."""
-    module = re.compile(rf".*/{re.escape(filesystem)}\.ko(\.[a-z0-9]+)?")
+def _has_driver(tree: Tree, names: frozenset[str], version: str, driver: str) -> bool:
+    """A driver is a module in the RAM disk, or built into the kernel."""
+    module = re.compile(rf".*/{re.escape(driver)}\.ko(\.[a-z0-9]+)?")
     if any(f"modules/{version}/" in name and module.fullmatch(name) for name in names):
         return True
     for folder in _MODULES:
@@ -147,7 +151,7 @@ def _can_mount(tree: Tree, names: frozenset[str], version: str, filesystem: str)
             built_in = tree.read(f"/{folder}/{version}/modules.builtin", LIST_MAX)
         except (InputError, UnsupportedError):
             continue
-        return f"/{filesystem}.ko".encode() in built_in
+        return f"/{driver}.ko".encode() in built_in
     return False
 
 
@@ -159,3 +163,5 @@ def _root_faults(guest: Guest, root: str) -> Iterator[str]:
         yield f"it mounts {root}, and the guest lies on UUID={own.uuid}"
     if kind == "LABEL" and wanted != own.label:
         yield f"it mounts {root}, and the guest lies on LABEL={own.label}"
+    if root.startswith("/dev/mapper/") and own.device and root != f"/dev/mapper/{own.device}":
+        yield f"it mounts {root}, and the guest lies on /dev/mapper/{own.device}"

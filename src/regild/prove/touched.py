@@ -20,6 +20,7 @@ from regild.image.filecheck import check_filesystem
 from regild.image.grains import GRAIN_BYTES
 from regild.image.overlay import Overlay
 from regild.image.region import Region
+from regild.image.spans import Places
 from regild.image.window import Window
 from regild.model.content import Value
 from regild.model.json import from_json, to_json
@@ -34,8 +35,7 @@ class Area(Value, frozen=True):
     """One ext2/3/4 filesystem of the guest: where it is mounted and where it lies."""
 
     mount: str
-    offset: int
-    bytes: int
+    places: Places
 
 
 def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -75,6 +75,7 @@ class _Comparison:
 
     def __init__(self, base: Disk, overlay: Overlay, area: Area, known: frozenset[str]) -> None:
         self.area, self.known = area, known
+        self.region = Region(overlay, area.places, area.mount)
         self.before, self.after = _opened(base, area), _opened(overlay, area)
         self.changed = frozenset(overlay.changed())
 
@@ -120,16 +121,16 @@ class _Comparison:
         if was.block != seen.block or was.flags != seen.flags:
             return True
         for run in runs:
-            first = (self.area.offset + run.physical) // GRAIN_BYTES
-            last = (self.area.offset + run.physical + run.length - 1) // GRAIN_BYTES
-            if any(number in self.changed for number in range(first, last + 1)):
-                return True
+            for at, length in self.region.on_disk(run.physical, run.length):
+                first, last = at // GRAIN_BYTES, (at + length - 1) // GRAIN_BYTES
+                if any(number in self.changed for number in range(first, last + 1)):
+                    return True
         return False
 
 
 def _opened(disk: Disk | Overlay, area: Area) -> ExtVolume:
     where = f"the filesystem of {area.mount}"
-    return ExtVolume(Region(disk, area.offset, area.bytes, where), where)
+    return ExtVolume(Region(disk, area.places, where), where)
 
 
 def _facts(inode: Inode) -> str:
