@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 
 from regild.errors import Unsolvable
 from regild.plan.debian.choice import Relations
 from regild.plan.debian.decide import Aim, Decision
-from regild.plan.debian.guest import Guest, Installed, Version, seat
+from regild.plan.debian.guest import Guest, Installed, seat
 from regild.plan.debian.loading import read_facts
-from regild.plan.debian.shelf import Shelf
+from regild.plan.debian.plain import NotPlain, Plain, seat_among
+from regild.plan.debian.seen import seen_for
+from regild.plan.debian.shelf import Shelf, Version
 from regild.plan.debian.sweep import unneeded
 from regild.plan.solver import Move, Request, Transaction
 
@@ -27,17 +30,20 @@ def answer(shelf: Shelf, request: Request) -> Transaction:
 
     Raises: Unsolvable, PlanError, Malformed.
     """
+    if (guest := seat_among(seen_for(shelf), request)) is not None:
+        with contextlib.suppress(NotPlain):
+            return _decided(guest, request, Plain)
     guest = seat(shelf, request)
     try:
-        return _decided(guest, request)
+        return _decided(guest, request, Decision)
     finally:
         guest.close()
 
 
-def _decided(guest: Guest, request: Request) -> Transaction:
+def _decided(guest: Guest, request: Request, decide: type[Decision]) -> Transaction:
     locked = frozenset(_locked(guest, request.holds))
     wishes = tuple(_wishes(guest, request, locked))
-    decision = Decision(guest, Aim(request.mode == "full", wishes, locked, request.planning.auto))
+    decision = decide(guest, Aim(request.mode == "full", wishes, locked, request.planning.auto))
     if broken := decision.broken():
         raise Unsolvable(where="the image", why="; ".join(_told_broken(decision.relations, broken)))
     ids = decision.reach()

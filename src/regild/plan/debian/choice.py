@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from regild.plan.debian.evr import version_of
@@ -26,9 +27,10 @@ class Relations:
             for name in (REQUIRES, RECOMMENDS, SUGGESTS, CONFLICTS)
         }
         self._providers: dict[int, list[Any]] = {}
+        self._ids: dict[int, set[int]] = {}
         self._facts: dict[int, Facts] = {}
 
-    def of(self, solvable: Any, kind: str) -> list[int]:
+    def of(self, solvable: Any, kind: str) -> Sequence[int]:
         """The relations of one kind that a version has."""
         return [one.id for one in solvable.lookup_deparray(self._keys[kind])]
 
@@ -46,9 +48,17 @@ class Relations:
             found = self._providers[relation] = self.pool.whatprovides(relation)
         return found
 
-    def is_met(self, relation: int, ids: set[int] | frozenset[int]) -> bool:
+    def ids(self, relation: int) -> AbstractSet[int]:
+        """libsolv's numbers of the versions that satisfy a relation; perhaps of more versions than
+        this image's, so it is for asking which of them are among others."""
+        found = self._ids.get(relation)
+        if found is None:
+            found = self._ids[relation] = {one.id for one in self.providers(relation)}
+        return found
+
+    def is_met(self, relation: int, ids: AbstractSet[int]) -> bool:
         """Whether one of some versions satisfies a relation."""
-        return any(one.id in ids for one in self.providers(relation))
+        return not self.ids(relation).isdisjoint(ids)
 
     def facts(self, solvable: Any) -> Facts:
         """What is said of a version."""
@@ -63,7 +73,9 @@ class Relations:
         fresh = []
         for alternative in self.alternatives(relation):
             first = self.names(alternative)[0]
-            providers = [one for one in self.providers(alternative) if not one.isinstalled()]
+            providers = [
+                one for one in self.providers(alternative) if not self.guest.is_installed(one)
+            ]
             for one in sorted(providers, key=lambda one: self._rank(one, first)):
                 if one.nameid in self.guest.packages:
                     yield one

@@ -37,17 +37,19 @@ class Aim:
 class Decision:
     """One question to libsolv, in as many rounds as it takes."""
 
-    def __init__(self, guest: Guest, aim: Aim) -> None:
+    def __init__(self, guest: Guest, aim: Aim, relations: Relations | None = None) -> None:
         import solv
 
         self.solv, self.guest, self.aim = solv, guest, aim
         self.pool = guest.shelf.pool
-        self.relations = Relations(guest)
+        self.relations = relations or Relations(guest)
         self.now = frozenset(one.now.id for one in guest.packages.values())
         self._extra: dict[int, Any] = {}
         """Recommended packages to bring in if they can be had, by id."""
         self._banned: set[int] = set()
         """Candidates that must not be taken."""
+        self._asked: dict[Any, frozenset[int] | None] = {}
+        """What libsolv has answered."""
 
     def reach(self) -> frozenset[int]:
         """The packages that the image ends with: libsolv's ids of their versions."""
@@ -119,9 +121,8 @@ class Decision:
             if (one := found.get(identity)) is None or one.candidate is None:
                 continue
             for relation in self.relations.of(one.candidate.solvable, CONFLICTS):
-                for other in self.relations.providers(relation):
-                    if other.id != identity:
-                        found.pop(other.id, None)
+                for other in (self.relations.ids(relation) & found.keys()) - {identity}:
+                    del found[other]
         return list(found.values())
 
     def _granted(self, granted: list[Any], wishes: list[Any], removing: bool) -> list[Any]:
@@ -171,6 +172,12 @@ class Decision:
 
     def _ask(self, jobs: list[Any], removing: bool) -> frozenset[int] | None:
         """libsolv's answer; None where the jobs cannot all be had."""
+        question = (removing, *((job.how, job.what) for job in jobs))
+        if question not in self._asked:
+            self._asked[question] = self._answer(jobs, removing)
+        return self._asked[question]
+
+    def _answer(self, jobs: list[Any], removing: bool) -> frozenset[int] | None:
         solver = self._solver(removing)
         if solver.solve(jobs):
             return None
@@ -205,7 +212,7 @@ class Decision:
         for identity in sorted(ids):
             other = self.pool.id2solvable(identity)
             for relation in self.relations.of(other, CONFLICTS):
-                if any(each.id == one.now.id for each in self.relations.providers(relation)):
+                if one.now.id in self.relations.ids(relation):
                     return f"{other.name} excludes it"
         for relation in self.relations.of(one.now.solvable, REQUIRES):
             if not self.relations.is_met(relation, ids):
@@ -304,9 +311,6 @@ class Decision:
                 if not self.relations.is_met(relation, self.now):
                     found.append((one, "Depends", relation))
             for relation in self.relations.of(one.now.solvable, CONFLICTS):
-                others = [
-                    other for other in self.relations.providers(relation) if other.id in self.now
-                ]
-                if any(other.id != one.now.id for other in others):
+                if (self.relations.ids(relation) & self.now) - {one.now.id}:
                     found.append((one, "Conflicts", relation))
         return found

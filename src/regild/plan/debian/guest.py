@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from regild.errors import Malformed
 from regild.model.digest import sha256_of
 from regild.model.release import IndexFile
 from regild.model.versions import debian_key
-from regild.plan.debian.loading import ABSENT, Facts, add_packages, read_facts, read_stanzas
+from regild.plan.debian.loading import ABSENT, Fields, add_packages, read_stanzas
 from regild.plan.debian.pins import (
     INSTALLED_FORM,
     Offered,
@@ -23,10 +23,12 @@ from regild.plan.debian.pins import (
     read_pins,
 )
 from regild.plan.debian.settings import read_settings
-from regild.plan.debian.shelf import Shelf
+from regild.plan.debian.shelf import Others, Shelf, Title, Version
 from regild.plan.solver import Request
 
 BELOW_INSTALLED = 50
+OTHERS_LIMIT = 20
+"""Sets of priorities for which it is known what is out."""
 EVERYONE = 100
 """The share, in percent, at which an update is for all (Phased-Update-Percentage)."""
 STATUS = "/var/lib/dpkg/status"
@@ -34,20 +36,6 @@ NOW = IndexFile(
     path="", digest=sha256_of(b""), where=STATUS, form=INSTALLED_FORM, suite="now", component="now"
 )
 """What is installed, as pins may speak of it."""
-
-
-class Version(NamedTuple):
-    """One version of a package, installed or on offer."""
-
-    solvable: Any
-    facts: Facts
-    places: tuple[int, ...]
-    """The indexes that offer it."""
-
-    @property
-    def id(self) -> int:
-        """libsolv's number for it."""
-        return int(self.solvable.id)
 
 
 @dataclass(slots=True)
@@ -76,6 +64,14 @@ class Guest:
     unwanted: set[int] = field(default_factory=set)
     """Versions on offer that are nobody's candidate."""
     repo: Any = None
+    """What is installed, where that stands in the pool for this image alone."""
+
+    def is_installed(self, one: Any) -> bool:
+        """Whether a version is that of an installed package."""
+        if self.repo is not None:
+            return bool(one.isinstalled())
+        before = self.packages.get(one.nameid)
+        return before is not None and before.now.id == one.id
 
     def word(self, option: str, default: str) -> str:
         """A setting of the guest."""
@@ -90,9 +86,9 @@ class Guest:
 
     def close(self) -> None:
         """Take the image out of the pool again."""
-        self.shelf.pool.set_disabled_list([])
-        self.shelf.pool.installed = None
         if self.repo is not None:
+            self.shelf.pool.set_disabled_list([])
+            self.shelf.pool.installed = None
             self.repo.free(True)
         self.repo = None
 
@@ -108,22 +104,28 @@ def seat(shelf: Shelf, request: Request) -> Guest:
     guest.repo = pool.add_repo(STATUS)
     pool.installed = guest.repo
     stanzas = [
-        one for one in read_stanzas(io.BytesIO(planning.status.encode()), STATUS) if _is_there(one)
+        one for one in read_stanzas(io.BytesIO(planning.status.encode()), STATUS) if is_there(one)
     ]
     made = add_packages(guest.repo, stanzas, shelf.words, STATUS, every=True)
     for fields, (solvable, facts) in zip(stanzas, made, strict=True):
-        hold = fields["status"].split()[0] == "hold"
         guest.packages[solvable.nameid] = Installed(
-            solvable.name, Version(solvable, facts, ()), hold
+            solvable.name, Version(solvable, facts, ()), is_held(fields)
         )
-    pool.createwhatprovides()
-    _find_candidates(guest, request)
-    pool.set_disabled_list(sorted(guest.unwanted))
-    pool.createwhatprovides()
+    find_candidates(guest, request)
+    shelf.leave_out(guest.unwanted | shelf.seen_ids)
     return guest
 
 
-def _is_there(fields: dict[str, str]) -> bool:
+def is_held(fields: Fields) -> bool:
+    """Whether an installed package is on hold."""
+    return fields["status"].split()[0] == "hold"
+
+
+def is_there(fields: Fields) -> bool:
+    """Whether a stanza of dpkg's status is that of a package of which anything is installed.
+
+    Raises: Malformed.
+    """
     words = fields.get("status", "").split()
     if len(words) != 3:
         raise Malformed(
@@ -132,33 +134,69 @@ def _is_there(fields: dict[str, str]) -> bool:
     return words[2] not in ABSENT
 
 
-def _find_candidates(guest: Guest, request: Request) -> None:
-    """Settle which version of each package is meant, and which are out."""
+def find_candidates(guest: Guest, request: Request) -> None:
+    """Settle which version of each package is meant, and which are out.
+
+    Raises: Malformed for pins that cannot be read, PlanError.
+    """
     shelf = guest.shelf
     pins = read_pins(request.planning.preferences)
     indexes = (*shelf.indexes, NOW)
     guest.priorities = index_priorities(indexes, pins, guest.word("APT::Default-Release", ""))
-    pinned = _pinned(shelf, pins)
-    names = {*guest.packages, *shelf.contested, *pinned}
-    names |= {shelf.pool.str2id(name) for name in request.forbidden}
-    for nameid in names:
+    pinned = _pinned(guest, pins)
+    own = {*guest.packages, *pinned, *map(shelf.pool.str2id, request.forbidden)}
+    others = _left_out_of_others(guest)
+    guest.unwanted.update(others.all)
+    for nameid in own:
+        guest.unwanted.difference_update(others.by_name.get(nameid, ()))
+    for nameid in own:
         _settle(guest, nameid, pinned.get(nameid, []), indexes, request)
+    names = own | shelf.contested
     for place, repo in enumerate(shelf.repos):
         if guest.priorities[place] <= 0:
             guest.unwanted.update(one.id for one in repo.solvables if one.nameid not in names)
 
 
-def _pinned(shelf: Shelf, pins: Sequence[Pin]) -> dict[int, list[Pin]]:
+def _left_out_of_others(guest: Guest) -> Others:
+    """The versions that are nobody's candidate of packages that an image does not have: they are
+    the same for every image with the same priorities."""
+    shelf, priorities = guest.shelf, guest.priorities
+    found = shelf.others.get(priorities)
+    if found is None:
+        by_name = {}
+        for nameid in shelf.contested:
+            title = shelf.title(nameid)
+            chosen = candidate(_offered(title), priorities)
+            by_name[nameid] = _left_out(title, chosen.version if chosen else "")
+        whole = frozenset(one for ids in by_name.values() for one in ids)
+        if len(shelf.others) >= OTHERS_LIMIT:
+            shelf.others.clear()
+        found = shelf.others[priorities] = Others(by_name, whole)
+    return found
+
+
+def _offered(title: Title) -> list[Offered]:
+    """The versions on offer under a title."""
+    return [
+        Offered(text, title.keys[text], version.places, False)
+        for text, version in title.versions.items()
+    ]
+
+
+def _left_out(title: Title, keep: str) -> tuple[int, ...]:
+    """The ids of all versions on offer but one."""
+    return (*title.repeats, *(one for text, one in title.ids.items() if text != keep))
+
+
+def _pinned(guest: Guest, pins: Sequence[Pin]) -> dict[int, list[Pin]]:
     """The pins on each package, by the id of its title."""
+    shelf = guest.shelf
     found: dict[int, list[Pin]] = {}
     sources: dict[str, set[tuple[int, str]]] | None = None
 
     def names() -> Iterator[str]:
-        return (
-            one.name.partition(":")[0]
-            for repo in (*shelf.repos, *([shelf.pool.installed]))
-            for one in repo.solvables
-        )
+        yield from shelf.names
+        yield from (one.title.partition(":")[0] for one in guest.packages.values())
 
     for name, pin in pins_by_name(pins, names()):
         arches = (
@@ -170,7 +208,7 @@ def _pinned(shelf: Shelf, pins: Sequence[Pin]) -> dict[int, list[Pin]]:
         )
         if name.startswith("src:"):
             if sources is None:
-                sources = _sources(shelf)
+                sources = _sources(guest)
             titles = {
                 nameid for nameid, arch in sources.get(name[4:], ()) if arch in (*arches, "all")
             }
@@ -181,13 +219,11 @@ def _pinned(shelf: Shelf, pins: Sequence[Pin]) -> dict[int, list[Pin]]:
     return found
 
 
-def _sources(shelf: Shelf) -> dict[str, set[tuple[int, str]]]:
+def _sources(guest: Guest) -> dict[str, set[tuple[int, str]]]:
     """The packages of each source, by the source's name."""
-    found: dict[str, set[tuple[int, str]]] = {}
-    for repo in (*shelf.repos, shelf.pool.installed):
-        for one in repo.solvables:
-            facts = read_facts(one.vendor)
-            found.setdefault(facts.source, set()).add((one.nameid, facts.arch))
+    found = {name: set(titles) for name, titles in guest.shelf.sources.items()}
+    for nameid, one in guest.packages.items():
+        found.setdefault(one.now.facts.source, set()).add((nameid, one.now.facts.arch))
     return found
 
 
@@ -200,45 +236,31 @@ def _settle(
 ) -> None:
     """Find one package's candidate and put all its other versions out."""
     shelf, installed = guest.shelf, guest.packages.get(nameid)
-    versions: dict[str, Version] = {}
-    others: list[int] = []
-    for one in shelf.pool.whatprovides(nameid):
-        if one.nameid != nameid or one.repo == shelf.pool.installed:
-            continue
-        facts, place = read_facts(one.vendor), shelf.place_of[one.repo.id]
-        before = versions.get(facts.version)
-        if before is None:
-            versions[facts.version] = Version(one, facts, (place,))
-        else:
-            versions[facts.version] = before._replace(places=(*before.places, place))
-            others.append(one.id)
-    offered = [
-        Offered(text, debian_key(text), version.places, False) for text, version in versions.items()
-    ]
+    title = shelf.title(nameid)
+    versions, offered = title.versions, _offered(title)
     if installed is not None:
         text = installed.now.facts.version
         places = versions[text].places if text in versions else ()
         offered = [one for one in offered if one.version != text]
         offered.append(Offered(text, debian_key(text), (*places, len(shelf.indexes)), True))
         installed.now = installed.now._replace(places=places)
-    offered = [_with_pin(one, pins, indexes, versions) for one in offered]
+    if pins:
+        offered = [_with_pin(one, pins, indexes, versions) for one in offered]
     chosen = candidate(offered, guest.priorities)
     if installed is not None and request.mode == "security":
         only = candidate(offered, _behind_security(guest.priorities, indexes))
         safe = only is not None and any(indexes[place].security for place in only.places)
         if only is not None and safe and not only.is_installed:
             chosen, installed.is_security = only, True
-    name = shelf.pool.id2str(nameid)
     keep = versions.get(chosen.version) if chosen is not None and not chosen.is_installed else None
     if keep is not None and installed is not None and not request.phased:
         gradual = not any(indexes[place].security for place in keep.places)
         keep = None if gradual and keep.facts.phase < EVERYONE else keep
-    if name.partition(":")[0] in request.forbidden:
+    if request.forbidden and shelf.pool.id2str(nameid).partition(":")[0] in request.forbidden:
         keep = None
     if installed is not None:
         installed.candidate = keep
-    guest.unwanted.update(others)
-    guest.unwanted.update(one.id for one in versions.values() if keep is None or one.id != keep.id)
+    guest.unwanted.update(_left_out(title, keep.facts.version if keep else ""))
 
 
 def _with_pin(

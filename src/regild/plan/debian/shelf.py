@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -21,7 +22,8 @@ from regild.errors import HostError
 from regild.host.files import open_new
 from regild.model.content import Value
 from regild.model.release import IndexFile
-from regild.plan.debian.loading import add_packages, read_stanzas
+from regild.model.versions import debian_key
+from regild.plan.debian.loading import Facts, add_packages, read_facts, read_stanzas
 from regild.plan.debian.relations import Vocabulary
 
 FORM = 1
@@ -40,8 +42,40 @@ class Note(Value, frozen=True):
     """Names with an Essential version."""
 
 
+class Version(NamedTuple):
+    """One version of a package, installed or on offer."""
+
+    solvable: Any
+    facts: Facts
+    places: tuple[int, ...]
+    """The indexes that offer it."""
+
+    @property
+    def id(self) -> int:
+        """libsolv's number for it."""
+        return int(self.solvable.id)
+
+
+class Title(NamedTuple):
+    """What is on offer under one name and architecture."""
+
+    versions: dict[str, Version]
+    keys: dict[str, tuple[object, ...]]
+    """By version, what sorts as it does."""
+    ids: dict[str, int]
+    repeats: tuple[int, ...]
+    """The ids of what is offered again, in the same version."""
+
+
+class Others(NamedTuple):
+    """The ids of what is on offer and nobody's candidate."""
+
+    by_name: dict[int, tuple[int, ...]]
+    all: frozenset[int]
+
+
 class Shelf:
-    """The repositories of some indexes in one pool."""
+    """The repositories of some indexes in one pool, with what has been looked up in them."""
 
     def __init__(self, indexes: Sequence[IndexFile], architectures: tuple[str, ...]) -> None:
         import solv
@@ -57,7 +91,68 @@ class Shelf:
             self.repos.append(repo)
             self.notes.append(note)
         self.place_of = {repo.id: place for place, repo in enumerate(self.repos)}
+        self.end = len(self.pool.solvables)
+        """Solvables from this number on are those of images."""
         self.contested = self._contested()
+        self.others: dict[tuple[int, ...], Others] = {}
+        """By the priorities of the indexes, what is out of packages that an image has not."""
+        self.seen: Any = None
+        """What was installed in images so far (`plan.debian.seen`)."""
+        self.seen_ids: set[int] = set()
+        """Its solvables, which are in the pool and not on offer."""
+        self._titles: dict[int, Title] = {}
+        self._clean = False
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of all that is on offer, some more than once."""
+        return tuple(one.name.partition(":")[0] for repo in self.repos for one in repo.solvables)
+
+    @cached_property
+    def sources(self) -> dict[str, set[tuple[int, str]]]:
+        """The titles, with their architectures, that come of each source package."""
+        found: dict[str, set[tuple[int, str]]] = {}
+        for one in (one for repo in self.repos for one in repo.solvables):
+            facts = read_facts(one.vendor)
+            found.setdefault(facts.source, set()).add((one.nameid, facts.arch))
+        return found
+
+    def title(self, nameid: int) -> Title:
+        """What is on offer under a title."""
+        found = self._titles.get(nameid)
+        if found is None:
+            found = self._titles[nameid] = self._title(nameid)
+        return found
+
+    def _title(self, nameid: int) -> Title:
+        self.clean()
+        versions: dict[str, Version] = {}
+        repeats = []
+        for one in self.pool.whatprovides(nameid):
+            if one.nameid != nameid or one.id >= self.end:
+                continue
+            facts, place = read_facts(one.vendor), self.place_of[one.repo.id]
+            before = versions.get(facts.version)
+            if before is None:
+                versions[facts.version] = Version(one, facts, (place,))
+            else:
+                versions[facts.version] = before._replace(places=(*before.places, place))
+                repeats.append(int(one.id))
+        ids = {text: version.id for text, version in versions.items()}
+        return Title(versions, {text: debian_key(text) for text in versions}, ids, tuple(repeats))
+
+    def clean(self) -> None:
+        """Have libsolv find all that is on offer, whatever an image left out before."""
+        if not self._clean:
+            self.pool.set_disabled_list([])
+            self.pool.createwhatprovides()
+            self._clean = True
+
+    def leave_out(self, ids: Iterable[int]) -> None:
+        """Have libsolv find what is on offer but for some versions."""
+        self._clean = False
+        self.pool.set_disabled_list(sorted(ids))
+        self.pool.createwhatprovides()
 
     def _contested(self) -> set[int]:
         """The ids of the names that have more than one version on offer."""

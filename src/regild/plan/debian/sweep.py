@@ -41,10 +41,9 @@ def unneeded(
     while waiting:
         one = waiting.pop()
         for relation in (relation for kind in kinds for relation in relations.of(one, kind)):
-            for other in relations.providers(relation):
-                if other.id in ids and other.id not in needed:
-                    needed.add(other.id)
-                    waiting.append(other)
+            for other in (relations.ids(relation) & ids) - needed:
+                needed.add(other)
+                waiting.append(here[other])
     return set(ids) - needed
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from regild.plan.debian.choice import CONFLICTS, RECOMMENDS, REQUIRES, Relations
-from regild.plan.debian.guest import Guest, Version
+from regild.plan.debian.guest import Guest
+from regild.plan.debian.shelf import Version
 
 ESSENTIAL = 5100
 PRIORITIES = {1: 3, 2: 2, 3: 1, 4: -1, 5: -2}
