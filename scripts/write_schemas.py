@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from regild.model.agent_answers import AGENT_ANSWERS
 from regild.model.answers import ANSWERS
 from regild.model.group_answers import GROUP_ANSWERS
 from regild.model.json import schema_of
@@ -18,7 +19,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     """The schema of every answer, by file name."""
     return {
         f"{command}.schema.json": schema_of(kind)
-        for command, kind in {**ANSWERS, **STORE_ANSWERS, **GROUP_ANSWERS}.items()
+        for command, kind in {**ANSWERS, **STORE_ANSWERS, **GROUP_ANSWERS, **AGENT_ANSWERS}.items()
     }
 
 

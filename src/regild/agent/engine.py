@@ -81,6 +81,7 @@ itself, in the same transaction. Doing it again after a kill must come to the sa
 
 WORKS: dict[str, str] = {
     "update": "regild.agent.renewing:update_job",
+    "push": "regild.agent.promoting:push_job",
 }
 """What does each kind of job, as MODULE:FUNCTION."""
 
@@ -152,7 +153,7 @@ def perform(workplace: Workplace, key: str, progress: Progress | None = None) ->
     with open_store(workplace.place, workplace.config) as store:
         owner = f"{name_of_process()}:{secrets.token_hex(4)}"
         with store.catalogue.writing(store.actor) as change:
-            taken = claim_job(change, key, owner, LEASE_SECONDS, _is_gone)
+            taken = claim_job(change, key, owner, LEASE_SECONDS, is_gone)
             if taken is None:
                 return read_job(change, key)
         job, lease = taken
@@ -173,7 +174,8 @@ def perform(workplace: Workplace, key: str, progress: Progress | None = None) ->
             raise
 
 
-def _is_gone(owner: str) -> bool:
+def is_gone(owner: str) -> bool:
+    """Whether a worker that held a lease is gone for certain, so that nobody need wait for it."""
     return has_ended(owner.rpartition(":")[0])
 
 
@@ -190,7 +192,7 @@ def _work_of(kind: str) -> Work:
 def _failed(store: Store, job: Job, lease: Lease, error: Exception) -> Job:
     """What failed waits for another try where that may help, or is over."""
     known = error if isinstance(error, RegildError) else _unforeseen(error)
-    why = f"{type(known).__name__}: {known}"
+    why, result = f"{type(known).__name__}: {known}", {"exit_code": known.exit_code}
     with store.catalogue.writing(store.actor) as change:
         try:
             check_job(change, lease)
@@ -198,8 +200,8 @@ def _failed(store: Store, job: Job, lease: Lease, error: Exception) -> Job:
             return read_job(change, job.key)
         if known.retryable and job.attempts < TRIES:
             pause = timedelta(seconds=PAUSES[min(job.attempts, len(PAUSES)) - 1])
-            return put_back(change, lease, why, change.now + pause)
-        return end_job(change, lease, {"exit_code": known.exit_code}, why)
+            return put_back(change, lease, why, change.now + pause, result)
+        return end_job(change, lease, result, why)
 
 
 def _unforeseen(error: Exception) -> RegildError:

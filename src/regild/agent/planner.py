@@ -71,6 +71,16 @@ class Planner:
             )
         return self._offers[key]
 
+    def wishes(self) -> Digest:
+        """A digest of all that plans depend on besides contents and their repositories: what the
+        site wants, what advisories say, and this version.
+
+        Raises: the errors of `feeds`.
+        """
+        feeds = [(feed.place, feed.digest) for feed in self._advisories().feeds]
+        inputs = FORM, __version__, self.site.plan, self.site.policy, feeds
+        return sha256_of(canonical(inputs))
+
     def plan(self, content: Content, basis: Basis, maintenance: Maintenance) -> Plan:
         """The plan for a content; for Windows, with feeds of advisories, what it lacks.
 

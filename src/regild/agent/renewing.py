@@ -26,7 +26,6 @@ from regild.model.progress import Progress
 from regild.model.store_answers import RenewAnswer
 from regild.store import Reading, Writing
 from regild.store.channels import find_channel, list_channels, promote
-from regild.store.feed_uses import keep_feeds
 from regild.store.generations import check_usable, list_generations, resolve
 
 FOLDER = "renewals"
@@ -68,10 +67,7 @@ def renew(
         def delivered(plan: Plan) -> None:
             deposit.make(output, plan, progress)
 
-        answer, plan = update_by(path, output, site, progress, manner, delivered=delivered)
-    if deposit.made is None:
-        with store.catalogue.writing(store.actor) as change:
-            keep_feeds(change, Reference(base.image, str(base.number)), plan.feeds)
+        answer, _ = update_by(path, output, site, progress, manner, delivered=delivered)
     return RenewAnswer(base, answer, deposit.made, deposit.moved)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +36,7 @@ from regild.agent.rotation import (
 from regild.agent.storing import Store
 from regild.errors import NotListed, UsageError
 from regild.host.files import read_limited
+from regild.host.process import name_of_process
 from regild.model.group_answers import (
     FreezesAnswer,
     GroupAnswer,
@@ -68,9 +68,7 @@ class Floor:
     store: Store
     folder: Path
     progress: Progress
-    owner: str = field(
-        default_factory=lambda: f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
-    )
+    owner: str = field(default_factory=lambda: f"{name_of_process()}:{secrets.token_hex(4)}")
 
     def means(self) -> Means:
         """What turns are taken with."""
@@ -176,7 +174,7 @@ def rotate(floor: Floor, name: str, *, force: bool = False, wait_seconds: float 
         done += turn.done
         for action in turn.done:
             floor.progress.note(_story(name, action))
-        if _is_settled(turn) or time.monotonic() >= until:
+        if is_settled(turn) or time.monotonic() >= until:
             break
         time.sleep(PAUSE_SECONDS)
     tidy(floor)
@@ -295,15 +293,21 @@ def _instances(view: Reading, name: str) -> tuple[Instance, ...]:
     return tuple(instance_of_row(row) for row in list_instances(view, name) if row.state != GONE)
 
 
-def _is_settled(turn: Turn) -> bool:
+def is_settled(turn: Turn) -> bool:
+    """Whether a group has all its instances, ready, and nothing was done in a turn."""
     own = [one for one in turn.instances if not one.owner]
     is_whole = len(own) == turn.group.size and all(one.state == "ready" for one in own)
     return turn.rotation.phase in ("idle", "halted") and is_whole and not turn.done
 
 
-def _story(name: str, action: Action) -> str:
-    """An action in a line."""
+def story_of(action: Action) -> tuple[str, str]:
+    """An action as a word and what it was done to."""
     what = (
         action.instance if isinstance(action, OF_INSTANCES) else f"generation {action.generation}"
     )
-    return f"{name}: {kind_of(action)} {what}" + (f", {action.why}" if action.why else "")
+    return kind_of(action), what + (f", {action.why}" if action.why else "")
+
+
+def _story(name: str, action: Action) -> str:
+    """An action in a line."""
+    return f"{name}: {' '.join(story_of(action))}"

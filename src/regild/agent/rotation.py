@@ -18,6 +18,7 @@ from typing import NamedTuple
 from msgspec import to_builtins
 from msgspec.structs import replace
 
+from regild.agent.engine import is_gone
 from regild.agent.groups import (
     GONE,
     calendar_of,
@@ -145,7 +146,7 @@ def _alone(means: Means, name: str) -> Iterator[Lease]:
     Raises: Busy.
     """
     with means.catalogue.writing(means.actor, means.now()) as change:
-        lease = take_lease(change, f"group/{name}", means.owner, LEASE_SECONDS)
+        lease = take_lease(change, f"group/{name}", means.owner, LEASE_SECONDS, is_gone)
     if lease is None:
         raise Busy(where=f"group {name}", why="another agent takes a turn with it")
     try:

@@ -13,7 +13,7 @@
     "http://deb.example/debian" = "http://mirror.example/debian"
 
 An unknown key is an error, because a misspelled wish is worse than none. `[feeds]` is read by
-`regild.feeds.settings`.
+`regild.feeds.settings`, `[agent]` by `regild.agent.policy_file`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 CONTRADICTIONS = {"offline": "boot", "boot": "record"}
 """A method, and the carrier that is not one of it."""
-PARTS = ("cache", "plan", "policy", "feeds", "store")
+PARTS = ("cache", "plan", "policy", "feeds", "store", "agent")
 
 
 class Site(msgspec.Struct, frozen=True):

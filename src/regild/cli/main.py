@@ -13,6 +13,8 @@ from typing import Annotated
 import typer
 
 from regild import __version__
+from regild.cli.commands.agent import app as agent_app
+from regild.cli.commands.agent import approve
 from regild.cli.commands.browse import cat, cp, ls
 from regild.cli.commands.conformance import conformance
 from regild.cli.commands.describe import describe
@@ -79,6 +81,7 @@ app.add_typer(jobs, name="jobs")
 for kept in (publish, promote, rollback, pin, revoke, restore, export, query, events):
     app.command()(kept)
 app.command()(push)
+app.command()(approve)
 app.command("import")(import_image)
 for name, group in (
     ("image", image_app),
@@ -87,6 +90,7 @@ for name, group in (
     ("group", group_app),
     ("instance", instance_app),
     ("freeze", freeze_app),
+    ("agent", agent_app),
 ):
     app.add_typer(group, name=name)
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -36,12 +36,10 @@ from regild.model.rotation import (
     Replacement,
     Rollout,
 )
+from regild.rotate.settings_text import SettingsText
 
 SIZE_LIMIT = 10_000
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
-
-T = TypeVar("T")
 
 
 class _GroupTable(msgspec.Struct, forbid_unknown_fields=True):
@@ -101,21 +99,21 @@ def read_group(text: str, where: str, read: Callable[[str], str]) -> Group:
         told = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise GroupRefused(where=where, why=str(error)) from error
-    source = _Source(text, where)
+    source = SettingsText(text, where, _refused)
     for name in told:
         if name not in (*TABLES, "options"):
             source.refuse(name, "", f"is not a table; there are {', '.join(TABLES)}, options")
-    group: _GroupTable = source.table(told, "group", _GroupTable)
-    calendar: _CalendarTable = source.table(told, "calendar", _CalendarTable)
+    group: _GroupTable = source.table(told.get("group", {}), "group", _GroupTable)
+    calendar: _CalendarTable = source.table(told.get("calendar", {}), "calendar", _CalendarTable)
     found = Group(
         group.name,
         group.image,
         group.channel,
         group.driver,
         group.size,
-        rollout=_rollout(source, source.table(told, "rollout", _RolloutTable)),
-        health=_health(source, source.table(told, "health", _HealthTable)),
-        drain=_drain(source, source.table(told, "drain", _DrainTable)),
+        rollout=_rollout(source, source.table(told.get("rollout", {}), "rollout", _RolloutTable)),
+        health=_health(source, source.table(told.get("health", {}), "health", _HealthTable)),
+        drain=_drain(source, source.table(told.get("drain", {}), "drain", _DrainTable)),
         step_seconds=source.seconds("calendar", "step", calendar.step),
         windows=read(calendar.windows) if calendar.windows else "",
         freezes=read(calendar.freezes) if calendar.freezes else "",
@@ -153,77 +151,18 @@ def check_group(group: Group) -> list[tuple[str, str]]:
     return wrong
 
 
-class _Source:
-    """A file's text, for saying where in it something is wrong."""
-
-    def __init__(self, text: str, where: str) -> None:
-        self._lines = text.splitlines()
-        self._where = where
-
-    def table(self, told: dict[str, Any], name: str, kind: type[T]) -> T:
-        """One table of the file.
-
-        Raises: GroupRefused.
-        """
-        try:
-            return msgspec.convert(told.get(name, {}), kind)
-        except msgspec.ValidationError as error:
-            # msgspec says "... field `size`" of a name, and "... - at `$.size`" of a value.
-            found = re.search(r"field `([a-z_]+)`|`\$\.([a-z_]+)", str(error))
-            setting = next(filter(None, found.groups())) if found else ""
-            self.refuse(name, setting, str(error).partition(" - at")[0])
-
-    def amount(self, table: str, name: str, value: int | str) -> Amount:
-        """A number or a share such as `25%`.
-
-        Raises: GroupRefused.
-        """
-        if isinstance(value, int) and 0 <= value <= SIZE_LIMIT:
-            return Amount(value)
-        found = re.fullmatch(r"(\d{1,3})%", value) if isinstance(value, str) else None
-        if found is None or int(found[1]) > 100:
-            self.refuse(table, name, f"is a number or a share such as 25%, not {value!r}")
-        return Amount(int(found[1]), percent=True)
-
-    def seconds(self, table: str, name: str, value: int | str) -> int:
-        """A length of time: seconds, or a number with s, m, h or d.
-
-        Raises: GroupRefused.
-        """
-        found = re.fullmatch(r"(\d{1,7})([smhd]?)", str(value))
-        if found is None:
-            self.refuse(table, name, f"is a time such as 90s, 30m, 2h or 1d, not {value!r}")
-        return int(found[1]) * SECONDS[found[2] or "s"]
-
-    def refuse(self, table: str, name: str, why: str) -> NoReturn:
-        """Say what is wrong, and in which line as far as that can be seen.
-
-        Raises: GroupRefused, always.
-        """
-        line = self._line_of(table, name)
-        place = f"{self._where}, line {line}" if line else self._where
-        setting = f"[{table}] {name}".strip()
-        raise GroupRefused(where=place, why=f"{setting}: {why}")
-
-    def _line_of(self, table: str, name: str) -> int:
-        current, heading = "", 0
-        for number, line in enumerate(self._lines, 1):
-            if found := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
-                current = found[1]
-                heading = number if current == table else heading
-            elif current == table and name and re.match(rf"\s*\"?{re.escape(name)}\"?\s*=", line):
-                return number
-        return heading
+def _refused(where: str, why: str) -> GroupRefused:
+    return GroupRefused(where=where, why=why)
 
 
-def _rollout(source: _Source, table: _RolloutTable) -> Rollout:
+def _rollout(source: SettingsText, table: _RolloutTable) -> Rollout:
     def amount(name: str) -> Amount:
-        return source.amount("rollout", name, getattr(table, name))
+        return source.amount("rollout", name, getattr(table, name), SIZE_LIMIT)
 
     return Rollout(
         mode=table.mode,
         canary=table.canary,
-        waves=tuple(source.amount("rollout", "waves", one) for one in table.waves),
+        waves=tuple(source.amount("rollout", "waves", one, SIZE_LIMIT) for one in table.waves),
         max_surge=amount("max_surge"),
         max_unavailable=amount("max_unavailable"),
         min_ready=amount("min_ready"),
@@ -234,7 +173,7 @@ def _rollout(source: _Source, table: _RolloutTable) -> Rollout:
     )
 
 
-def _health(source: _Source, table: _HealthTable) -> Health:
+def _health(source: SettingsText, table: _HealthTable) -> Health:
     target = str(table.target)
     needs = {"port", "http", "command"}
     if table.kind in needs and not target:
@@ -242,12 +181,12 @@ def _health(source: _Source, table: _HealthTable) -> Health:
     return Health(table.kind, target, source.seconds("health", "within", table.within))
 
 
-def _drain(source: _Source, table: _DrainTable) -> DrainPolicy:
+def _drain(source: SettingsText, table: _DrainTable) -> DrainPolicy:
     grace = source.seconds("drain", "grace", table.grace)
     return DrainPolicy(table.wait_for_logoff, grace, table.force)
 
 
-def _options(source: _Source, told: Any) -> dict[str, str]:
+def _options(source: SettingsText, told: Any) -> dict[str, str]:
     """The driver's own settings, as texts."""
     if not isinstance(told, dict):
         source.refuse("options", "", "is a table")

@@ -48,3 +48,16 @@ def outdated(view: Reading, feeds: Iterable[FeedState]) -> tuple[str, ...]:
         rows = view.connection.execute(select(feed_uses.c.generation_id).where(or_(*part)))
         found |= {row.generation_id for row in rows}
     return tuple(sorted(names_of(view, sorted(found)).values()))
+
+
+def feeds_of(view: Reading) -> dict[str, frozenset[tuple[str, str]]]:
+    """Address and suite of the feeds that each generation's newest plan was made from; what was
+    never planned is not there."""
+    rows = view.connection.execute(
+        select(feed_uses.c.generation_id, feed_uses.c.uri, feed_uses.c.suite)
+    )
+    found: dict[int, set[tuple[str, str]]] = {}
+    for row in rows:
+        found.setdefault(row.generation_id, set()).add((row.uri, row.suite))
+    names = names_of(view, sorted(found))
+    return {names[key]: frozenset(value) for key, value in found.items()}

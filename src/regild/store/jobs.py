@@ -131,17 +131,38 @@ def end_job(
     return read_job(change, lease.name)
 
 
-def put_back(change: Writing, lease: Lease, why: str, not_before: datetime | None = None) -> Job:
-    """A job waits again: what failed may pass.
+def put_back(
+    change: Writing,
+    lease: Lease,
+    why: str,
+    not_before: datetime | None = None,
+    result: Mapping[str, Any] | None = None,
+) -> Job:
+    """A job waits again: what failed may pass; `result` is what can be said so far.
 
     Raises: LeaseLost.
     """
     job = check_job(change, lease)
-    values = {"state": "waiting", "why": why, "not_before": not_before, "until": None}
-    values["changed"] = change.now
+    values: dict[str, Any] = {"state": "waiting", "why": why, "not_before": not_before}
+    values |= {"until": None, "changed": change.now, "result": dict(result or {})}
     change.connection.execute(update(jobs).where(jobs.c.key == lease.name).values(values))
     tell(change, "job.wait", job.subject, {"key": job.key, "why": why})
     return read_job(change, lease.name)
+
+
+def retry_job(change: Writing, key: str) -> Job:
+    """Have a job that has failed, or waits for its next try, done again at once.
+
+    Raises: NotListed for one that is not there, is at work or is done.
+    """
+    job = read_job(change, key)
+    if job.state not in ("failed", "waiting"):
+        raise NotListed(where=f"a job {key} that failed", why=f"it is {job.state}")
+    values: dict[str, Any] = {"state": "waiting", "attempts": 0, "not_before": None, "why": ""}
+    values |= {"until": None, "changed": change.now, "result": {}}
+    change.connection.execute(update(jobs).where(jobs.c.key == key).values(values))
+    tell(change, "job.retry", job.subject, {"key": key})
+    return read_job(change, key)
 
 
 def find_job(view: Reading, key: str) -> Job | None:

@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import insert, update
+
 from regild.errors import LeaseLost, Unanswered
 from regild.host.files import translated as files_translated
-from regild.store.catalogue import Catalogue, translated
-from regild.store.events import list_events, tell
+from regild.store.catalogue import Catalogue, Writing, translated
+from regild.store.leases import find_lease
+from regild.store.schema import leases
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 LOCK = 7283940166
 """The number of PostgreSQL's advisory lock of whoever leads; any would do."""
 SUFFIX = ".leader"
-LED = "agent.lead"
+NOTE = "agent"
+OWNER_SIGNS = 200
 LEADING = "the right to lead"
 
 
@@ -72,15 +76,23 @@ def leading(catalogue: Catalogue, actor: str, owner: str) -> Iterator[Leadership
     with opened as held:
         if held is not None:
             with catalogue.writing(actor) as change:
-                tell(change, LED, "agent", {"owner": owner})
+                _note(change, f"{actor} ({owner})")
         yield held
 
 
 def leader_of(catalogue: Catalogue) -> str:
-    """Who led last, by its own name and the actor's."""
+    """Who led last, by the actor's name and the process's own."""
     with catalogue.reading() as view:
-        found = list_events(view, kind=LED, limit=1, newest=True)
-    return f"{found[-1].actor} ({found[-1].facts.get('owner', '')})" if found else "nobody yet"
+        found = find_lease(view, NOTE)
+    return found.owner if found else "nobody yet"
+
+
+def _note(change: Writing, who: str) -> None:
+    """Note who leads, for others to read; the lock itself is elsewhere."""
+    values = {"owner": who[:OWNER_SIGNS], "until": change.now}
+    own = leases.c.name == NOTE
+    if change.connection.execute(update(leases).where(own).values(values)).rowcount == 0:
+        change.connection.execute(insert(leases).values(name=NOTE, token=1, **values))
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def take_lease(
     token = held.token if goes_on else held.token + 1
     values = {"owner": owner, "until": until, "token": token}
     change.connection.execute(update(leases).where(leases.c.name == name).values(values))
-    if not goes_on:
+    if held.owner != owner:
         tell(change, "lease.take", name, {"owner": owner, "after": held.owner})
     return Lease(name, owner, until, token)
 

@@ -1,0 +1,62 @@
+"""What the agent did, as a person reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from regild.cli.table import table
+from regild.cli.text import plain
+from regild.model.agent_answers import (
+    AgentAnswer,
+    AgentJobsAnswer,
+    ApprovalAnswer,
+    FailureAnswer,
+    Told,
+)
+
+
+def agent_text(answer: AgentAnswer, width: int) -> str:
+    """A run of the agent: what was done, what is waited for, what failed."""
+    lines = story_lines(answer.done, answer.waits, answer.failures, width)
+    if answer.again is not None:
+        lines += ["", plain(f"The next thing comes by itself at {answer.again:%Y-%m-%d %H:%M:%S}Z")]
+    return "\n".join(lines)
+
+
+def story_lines(
+    done: Sequence[Told],
+    waits: Sequence[Told],
+    failures: Sequence[FailureAnswer],
+    width: int,
+) -> list[str]:
+    """A story in up to three tables."""
+    rows = [(one.what, one.subject, one.text) for one in done]
+    lines = table(["DONE", "OF", "MORE"], rows, width) or ["nothing to do"]
+    if waits:
+        lines += ["", *table(["WAITS", "FOR"], [(one.subject, one.text) for one in waits], width)]
+    if failures:
+        told = [(one.subject, one.why, _again(one)) for one in failures]
+        lines += ["", *table(["FAILED", "WHY", "AGAIN"], told, width)]
+    return lines
+
+
+def jobs_text(answer: AgentJobsAnswer, width: int) -> str:
+    """The agent's work."""
+    rows = [
+        (one.key, one.subject, one.state, str(one.attempts), one.why or one.owner)
+        for one in answer.jobs
+    ]
+    lines = table(["JOB", "OF", "STATE", "TRIES", "WHY OR WHO"], rows, width)
+    return "\n".join([plain(f"Led last by {answer.leader}"), *(lines or ["no work waits"])])
+
+
+def approval_text(answer: ApprovalAnswer) -> str:
+    """What was decided."""
+    one = answer.approval
+    return plain(
+        f"{one.subject}: {one.verdict} by {one.actor}" + (f", {one.why}" if one.why else "")
+    )
+
+
+def _again(failure: FailureAnswer) -> str:
+    return f"{failure.again:%Y-%m-%d %H:%M}Z" if failure.again else "when somebody has looked"
