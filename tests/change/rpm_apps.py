@@ -7,9 +7,20 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
-from tests.change.rpm_guests import HEAD, build_spec, run_tool
+from tests.change.rpm_guests import (
+    HEAD,
+    MANAGERS,
+    ROOTS,
+    SETTINGS,
+    build_spec,
+    filesystem,
+    find_wrapped,
+    kept,
+    run_tool,
+)
 
 CONF = "%config(noreplace) "
 
@@ -119,7 +130,8 @@ OLD = (
     App("vuln", "1.0", {"/usr/bin/vuln": "vuln 1"}),
     App("watch", "1.0", {"/usr/bin/watch": "watch 1"},
         scripts=("%triggerin -- web", "mkdir -p /var/lib/watch; echo web >>/var/lib/watch/seen")),
-    App("gone", "1.0", {"/usr/bin/gone": "gone"}, head=("Requires: vuln = 1.0",)),
+    App("gone", "1.0", {"/usr/bin/gone": "gone"}, head=("Requires: tied = 1.0",)),
+    App("tied", "1.0", {"/usr/bin/tied": "tied 1"}),
 )  # fmt: skip
 NEW = (
     web("2.0"),
@@ -128,10 +140,21 @@ NEW = (
         "newdocs", "2.0", {"/usr/share/newdocs/page": "new page"}, head=("Obsoletes: olddocs < 2",)
     ),
     App("vuln", "1.1", {"/usr/bin/vuln": "vuln 1.1"}),
+    App("tied", "2.0", {"/usr/bin/tied": "tied 2"}),
     App("watch", "1.1", {"/usr/bin/watch": "watch 1.1"}),
     App("extra", "1.0", {"/usr/share/extra/note": "extra"}),
 )
 
+ADVISORIES = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<updates><update from="a@mirror.example" status="final" type="security" version="1"><id>WR-1</id>
+<title>t</title><severity>Important</severity><issued date="2026-01-01 00:00:00"/>
+<updated date="2026-01-01 00:00:00"/>
+<references><reference href="x" id="CVE-2026-1234" type="cve" title="CVE-2026-1234"/></references>
+<description>d</description><pkglist><collection short="c"><name>c</name>
+<package name="vuln" version="1.1" release="1" epoch="0" arch="x86_64" src="vuln-1.1-1.src.rpm">
+<filename>vuln-1.1-1.x86_64.rpm</filename></package></collection></pkglist></update></updates>
+"""
 URI = "http://mirror.example/wrapped"
 KEY_PATH = "/etc/pki/rpm-gpg/WRAPPED"
 REPO = f"""\
@@ -144,7 +167,7 @@ repo_gpgcheck=0
 gpgkey=file://{KEY_PATH}
 """
 OFFSET = 1 << 20
-DISK_BYTES = 1 << 30
+DISK_BYTES = 384 << 20
 
 INSTALL = """
 set -eu
@@ -157,10 +180,16 @@ dnf -q -y --installroot=$root --releasever=39 --noplugins --nogpgcheck --disable
     --setopt=install_weak_deps=0 --setopt=varsdir=/nowhere install "$@"
 rm -rf $root/dev/* $root/var/cache/* $root/var/log/dnf* $root/var/log/hawkey* $root/run/*
 """
+SITE = """
+echo 'site = mine' >$1/etc/web/site.conf
+echo 'replaced = mine' >$1/etc/web/replaced.conf
+echo kept >$1/var/lib/web/own
+"""
+"""What the site changed in its image."""
 FILL = """
 set -eu
 mke2fs -q -F -t ext4 -b 4096 -L root -U 6a3b2c4e-0000-4000-8000-000000000001 \\
-    -O ^orphan_file,^metadata_csum_seed -d "$1" -E offset=1048576 "$2" 1044480k
+    -O ^orphan_file,^metadata_csum_seed -d "$1" -E offset=1048576 "$2" 391168k
 """
 """The filesystem of a tree, straight in the disk."""
 
@@ -190,13 +219,16 @@ def build_apps(folder: Path, apps: tuple[App, ...]) -> list[Path]:
     return made
 
 
-def make_tree(root: Path, packages: list[Path], names: list[str], work: Path) -> None:
-    """Install packages into an empty folder by dnf."""
+def make_tree(
+    root: Path, packages: list[Path], names: list[str], work: Path, site: str = ""
+) -> None:
+    """Install packages into an empty folder by dnf, and change there what a site would."""
     home = work / "home"
     home.mkdir()
     (home / ".rpmmacros").write_text("%_dbpath /usr/lib/sysimage/rpm\n")
     repository = repository_of(work / "repository", packages)
     as_root("sh", "-c", INSTALL, "install", root, repository, work, *names, env={"HOME": str(home)})
+    as_root("sh", "-euc", site, "site", root)
 
 
 def make_image(root: Path, image: Path) -> None:
@@ -215,17 +247,69 @@ def make_image(root: Path, image: Path) -> None:
 class Golden:
     """An outdated guest of rpm, and what its repository offers now."""
 
-    image: Path
-    repository: Path
-    """The content of `URI`, packages signed by a key that the guest has."""
-    home: Path
-    """The home of gpg with that key."""
+    folder: Path
+
+    @property
+    def image(self) -> Path:
+        """A raw disk; copy it before you write."""
+        return self.folder / "golden.raw"
+
+    @property
+    def mirror(self) -> Path:
+        """An offline folder that holds the repository, its packages signed by a key that the guest
+        has."""
+        return self.folder / "mirror"
+
+    @property
+    def home(self) -> Path:
+        """The home of gpg with that key."""
+        return self.folder / "gpg"
+
+
+def find_golden() -> Golden:
+    """The guest, built where the cache does not have it yet; other processes may ask too."""
+    wrapped = find_wrapped()
+    recipe = f"{wrapped.name} {sha256(Path(__file__).read_bytes()).hexdigest()}"
+    return Golden(kept("rpm-golden", recipe, lambda folder: _build_golden(folder, wrapped)))
+
+
+def _build_golden(folder: Path, wrapped: Path) -> None:
+    golden, work = Golden(folder), folder / "work"
+    for name in ("settings", "tree"):
+        (work / name).mkdir(parents=True)
+    golden.home.mkdir()
+    golden.home.chmod(0o700)
+    key = make_key(golden.home)
+    made = sorted(wrapped.glob("*.rpm"))
+    made += filesystem(work / "settings", {**SETTINGS, **_own(key)})
+    made += build_apps(work / "old", OLD)
+    names = ["filesystem", *ROOTS, *MANAGERS, *(app.name for app in OLD)]
+    make_tree(work / "tree", made, names, work, SITE)
+    make_image(work / "tree", golden.image)
+    new = build_apps(work / "new", NEW)
+    sign(golden.home, new)
+    offered = golden.mirror / URI.removeprefix("http://")
+    repository_of(offered, new)
+    advisories = work / "updateinfo.xml"
+    advisories.write_text(ADVISORIES)
+    run_tool("modifyrepo_c", "--mdtype", "updateinfo", advisories, offered / "repodata")
+    shutil.rmtree(work)
+
+
+def make_key(home: Path) -> str:
+    """A new key in a home of gpg, as its armoured certificate."""
+    gpg = ("gpg", "--homedir", home, "--batch", "--quiet", "--passphrase", "")
+    run_tool(*gpg, "--quick-gen-key", "packager@mirror.example", "rsa2048", "sign", "never")
+    return run_tool(*gpg, "--armor", "--export").stdout
+
+
+def _own(key: str) -> dict[str, str]:
+    return {"/etc/yum.repos.d/wrapped.repo": REPO, KEY_PATH: key}
 
 
 def sign(home: Path, packages: list[Path]) -> None:
     """Sign package files with the key in a home of gpg."""
-    run_tool(
-        "rpmsign", "--define", "_gpg_name packager@mirror.example", "--define",
-        f"_gpg_path {home}", "--define", f"__gpg {shutil.which('gpg')}", "--addsign", *packages,
-    )  # fmt: skip
+    names = ["--define", "_gpg_name packager@mirror.example", "--define", f"_gpg_path {home}"]
+    names += ["--define", f"__gpg {shutil.which('gpg')}"]
+    run_tool("rpmsign", *names, "--addsign", *packages)
     subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)

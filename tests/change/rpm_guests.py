@@ -7,15 +7,20 @@ rpm, so what it shows is how rpm and dnf work, not how somebody packages for the
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
+
+from demo.build import cache_folder
 
 ROOTS = (
     "dash",
@@ -121,6 +126,42 @@ def installed() -> dict[str, Wrapped]:
             tuple(w.split()[0] for w in provides.split(",") if w.strip()),
         )
     return rows
+
+
+def kept(kind: str, recipe: str, build: Callable[[Path], None]) -> Path:
+    """A folder of the cache by the digest of its recipe, built where it is not there yet; other
+    processes may ask too."""
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    place = cache / f"{kind}-{sha256(recipe.encode()).hexdigest()[:16]}"
+    with (cache / f"{kind}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
+            try:
+                scratch.chmod(0o755)
+                build(scratch)
+                scratch.rename(place)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    return place
+
+
+def find_wrapped() -> Path:
+    """A folder with a package for each of Debian's packages that the guest needs."""
+    packages = closure((*ROOTS, *MANAGERS))
+    recipe = "\n".join(
+        [Path(__file__).read_text(), *(f"{one.name} {one.version}" for one in packages)]
+    )
+
+    def build(folder: Path) -> None:
+        work = folder / "work"
+        work.mkdir()
+        for path in wrap_all(work, packages):
+            path.rename(folder / path.name)
+        shutil.rmtree(work)
+
+    return kept("rpm-wrapped", recipe, build)
 
 
 def closure(roots: Iterable[str]) -> list[Wrapped]:

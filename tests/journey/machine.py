@@ -13,6 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+AT_SCRIPTS = ("Unpacking", "Running scriptlet")
+"""What dpkg and dnf say while they run packages' scripts."""
+
 
 @dataclass(frozen=True)
 class Traces:
@@ -86,7 +89,7 @@ def at_work(jobs: Path) -> str:
         if (guest / "record.json").exists():
             return "writing"
         log = guest / "guest.log"
-        if log.exists() and "Unpacking" in log.read_text(errors="replace"):
+        if log.exists() and any(word in log.read_text(errors="replace") for word in AT_SCRIPTS):
             return "scripts"
     return "before"
 

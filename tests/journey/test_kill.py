@@ -57,13 +57,15 @@ def test_a_job_that_was_killed_after_its_change_goes_on_without_its_scripts(
 class Killing:
     """An update of a copy, killed at moments all over its length."""
 
-    def __init__(self, small_ova: Path, folder: Path) -> None:
+    def __init__(self, image: Path, folder: Path, *options: object) -> None:
         self.folder, self.jobs = folder, folder / "jobs"
-        self.source, self.target = folder / "golden.ova", folder / "out" / "golden-2.ova"
-        shutil.copyfile(small_ova, self.source)
+        self.source = folder / f"golden{image.suffix}"
+        self.target = folder / "out" / f"golden-2{image.suffix}"
+        shutil.copyfile(image, self.source)
         self.target.parent.mkdir()
         self.before = digest(self.source)
-        self.arguments = ("update", self.source, "-o", self.target, "--scratch", self.jobs)
+        words = "update", self.source, "-o", self.target, "--scratch", self.jobs
+        self.arguments = (*words, *options)
         self.seen: Counter[str] = Counter()
         self.whole: dict[str, float] = {}
 

@@ -13,8 +13,11 @@ from regild.change.family import family_of
 from regild.describe.boot import read_boot
 from regild.describe.licences import Licences, read_licences
 from regild.describe.reader import describe_guest
+from regild.describe.rpm import read_installed
 from regild.errors import ProveError
-from regild.feeds.shipped import ShippedPackage, read_shipped
+from regild.feeds.feed import read_shipped
+from regild.feeds.rpm_file import open_package
+from regild.feeds.shipped import ShippedPackage
 from regild.host.namespace import View
 from regild.host.scratch import Scratch
 from regild.host.stage import run_stage
@@ -24,6 +27,7 @@ from regild.model.content import Content, Unknown
 from regild.model.json import from_json, to_json
 from regild.model.plan import Difference, Plan
 from regild.model.progress import Progress
+from regild.prove.rpm_database import RpmFiles
 from regild.prove.scene import Scene
 from regild.prove.static import Found, prove_static
 from regild.prove.touched import Area
@@ -79,6 +83,7 @@ def prove_result(
             boot_before=read_boot(inspected.guest.tree).entries,
             expected=plan.expected,
             shipped=shipped_of(plan, job.path / "repository"),
+            rpm=rpm_files_of(guest, inspected.guest, job.path / "repository"),
             touched=touched,
             filesystems=filesystems,
             changed=known,
@@ -98,10 +103,23 @@ def shipped_of(plan: Plan, repository: Path) -> tuple[ShippedPackage, ...]:
     Raises: as `read_shipped`.
     """
     return tuple(
-        read_shipped(repository / archive_name(step), step.name, step.arch)
+        read_shipped(repository / archive_name(step), step)
         for step in plan.steps
-        if step.archive is not None and step.type == "deb"
+        if step.archive is not None
     )
+
+
+def rpm_files_of(guest: Guest, before: Guest | None, repository: Path | None) -> RpmFiles | None:
+    """What is known of a guest's packages of rpm; None where it has no database of rpm.
+
+    Raises: Malformed, Truncated, TooLarge.
+    """
+    installed = tuple(read_installed(guest))
+    if not installed:
+        return None
+    files = sorted(repository.glob("*.rpm")) if repository else ()
+    planned = tuple(open_package(path) for path in files)
+    return RpmFiles(installed, tuple(read_installed(before)) if before else (), planned)
 
 
 def compare(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
-from regild.agent.proof import areas_of, compare
+from regild.agent.proof import areas_of, compare, rpm_files_of
 from regild.describe.boot import read_boot
 from regild.errors import HostError, ProveError, UnsupportedError
 from regild.host.namespace import find_id_map
@@ -58,6 +58,7 @@ def _proven(inspected: Inspected, folder: Path, progress: Progress) -> SystemPro
         guest,
         inspected.content,
         boot=boot.entries,
+        rpm=rpm_files_of(guest, None, None),
         filesystems=filesystems,
         unasked=unasked,
     )

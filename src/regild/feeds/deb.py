@@ -38,14 +38,6 @@ def read_control(path: Path) -> str:
     return content.decode(errors="replace")
 
 
-def read_entry(path: Path, *_: object) -> str:
-    """What an index says of a package: its control file. The signed index vouches for the file.
-
-    Raises: as `read_control`.
-    """
-    return read_control(path)
-
-
 def find_control_file(path: Path, wanted: str) -> bytes | None:
     """One of the files beside the control file, such as `conffiles`; None where there is none.
 

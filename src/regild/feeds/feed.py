@@ -10,9 +10,10 @@ from typing import NamedTuple, Protocol
 
 from regild.errors import UnsupportedError
 from regild.feeds.policy import SitePolicy
+from regild.feeds.shipped import ShippedPackage
 from regild.model.content import Content, Source
 from regild.model.digest import Digest
-from regild.model.plan import FeedState, Plan
+from regild.model.plan import FeedState, Plan, Step
 from regild.model.progress import Progress
 from regild.model.release import IndexFile, Notice, Release
 
@@ -46,13 +47,14 @@ class Feed(NamedTuple):
     module: str
     """The module whose `refresh` reads it."""
     files: str
-    """The module whose `read_entry` believes and reads a package file."""
+    """The module whose `read_entry` believes and reads a package file, and whose `read_shipped`
+    tells what it puts into a guest."""
     statements: tuple[str, ...]
     """Where its signed statement lies below a source's own folder, by preference."""
 
 
 FEEDS: dict[str, Feed] = {
-    "deb": Feed("apt", "regild.feeds.apt", "regild.feeds.deb", ("InRelease", "Release")),
+    "deb": Feed("apt", "regild.feeds.apt", "regild.feeds.shipped", ("InRelease", "Release")),
     "rpm": Feed("rpm-md", "regild.feeds.rpm", "regild.feeds.rpm_entry", ("repodata/repomd.xml",)),
     "apk": Feed("apk", "regild.feeds.apk", "", ("APKINDEX.tar.gz",)),
 }
@@ -99,6 +101,16 @@ def read_entries(
         for step in plan.steps
         if step.archive is not None
     }
+
+
+def read_shipped(path: Path, step: Step) -> ShippedPackage:
+    """Everything that a step's package file puts into a guest.
+
+    Raises: Malformed, Truncated, TooLarge, MissingFile.
+    """
+    module = importlib.import_module(FEEDS[step.type].files)
+    found: ShippedPackage = module.read_shipped(path, step.name, step.arch)
+    return found
 
 
 def is_fed(content: Content) -> bool:

@@ -12,9 +12,11 @@ from regild.errors import Malformed, PlanMoved
 from regild.feeds.rpm import trust_of
 from regild.feeds.rpm_available import Options, RpmAvailable
 from regild.feeds.rpm_file import check_package, open_package
+from regild.feeds.shipped import Shipped, ShippedPackage
 from regild.model.content import Content
+from regild.model.digest import Digest
 from regild.model.plan import Step
-from regild.model.rpm_files import RpmPackage
+from regild.model.rpm_files import RpmFile, RpmPackage
 from regild.model.rpm_header import Header, Tags
 from regild.model.rpm_tags import OF_RPM, RELATIONS
 
@@ -44,6 +46,29 @@ def read_entry(
         why = f"the file is {found.name}-{found.evr}.{found.arch}"
         raise PlanMoved(where=where, why=why)
     return primary_entry(package)
+
+
+def read_shipped(path: Path, name: str, arch: str) -> ShippedPackage:
+    """Everything that a package file puts into a guest, by its header.
+
+    Raises: Malformed, Truncated, TooLarge.
+    """
+    paths = (_shipped(one) for one in open_package(path).files() if not one.is_ghost)
+    return ShippedPackage(name, arch, tuple(paths), "rpm")
+
+
+def _shipped(one: RpmFile) -> Shipped:
+    known = one.algorithm == "sha256" and one.digest
+    return Shipped(
+        one.path,
+        one.kind,
+        mode=one.mode,
+        bytes=one.bytes,
+        digest=Digest(f"sha256:{one.digest}") if known else None,
+        target=one.target,
+        is_roots=one.user == one.group == "root",
+        is_config=one.is_config,
+    )
 
 
 def primary_entry(package: RpmPackage) -> str:

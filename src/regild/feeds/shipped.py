@@ -15,7 +15,7 @@ from typing import IO
 from msgspec.structs import replace
 
 from regild.errors import Malformed, TooLarge
-from regild.feeds.deb import find_control_file, open_archive
+from regild.feeds.deb import find_control_file, open_archive, read_control
 from regild.model.content import Value
 from regild.model.digest import Digest
 from regild.model.record import Kind
@@ -63,6 +63,14 @@ def read_shipped(path: Path, name: str, arch: str) -> ShippedPackage:
     with open_archive(path, "data.tar") as archive:
         found = tuple(_paths(archive, config, str(path)))
     return ShippedPackage(name, arch, found)
+
+
+def read_entry(path: Path, *_: object) -> str:
+    """What an index says of a package: its control file. The signed index vouches for the file.
+
+    Raises: as `read_control`.
+    """
+    return read_control(path)
 
 
 def _paths(archive: tarfile.TarFile, config: set[str], where: str) -> Iterator[Shipped]:

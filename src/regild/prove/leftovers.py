@@ -1,6 +1,7 @@
 """Whether anything lies about that a change made for itself, or did not finish.
 
 Source: dpkg(1) and its source (`.dpkg-new`, `.dpkg-tmp`, `updates`, `tmp.ci`, `triggers/Unincorp`);
+rpm's lib/fsm.c (`NAME;` and eight digits);
 overlayfs and FUSE (`.wh.`, `.fuse_hidden`); invoke-rc.d(8) (policy-rc.d); cloud-init (seeds).
 """
 
@@ -16,7 +17,7 @@ from regild.model.plan import Difference
 from regild.prove.scene import UNREADABLE, Scene, find_node, names_in, walk
 
 NAMES = re.compile(
-    r".*\.dpkg-(new|tmp|divert\.tmp)|\.fuse_hidden.*|\.nfs[0-9a-f]{16,}|\.wh\..*|.*\.ucf-new"
+    r".*\.dpkg-(new|tmp|divert\.tmp)|.+;[0-9a-f]{8}|\.fuse_hidden.*|\.nfs[0-9a-f]{16,}|\.wh\..*|.*\.ucf-new"
 )
 """Names that nothing finished leaves behind."""
 

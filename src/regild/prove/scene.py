@@ -14,6 +14,7 @@ from regild.model.content import BootEntry, Content, Package
 from regild.model.digest import Digest, sha256_of
 from regild.model.plan import Difference
 from regild.prove.dpkg_files import DpkgFiles, read_dpkg_files
+from regild.prove.rpm_database import RpmFiles
 
 UNREADABLE = (InputError, UnsupportedError)
 """What a damaged image makes of a question; the answer is then that it cannot be read."""
@@ -35,6 +36,8 @@ class Scene:
     """The packages that were promised."""
     shipped: tuple[ShippedPackage, ...] | None = None
     """What the plan's package files hold."""
+    rpm: RpmFiles | None = None
+    """What is known of packages of rpm; None where the guest has no database of rpm."""
     touched: tuple[Difference, ...] | None = None
     """What differs from before and is not on record (`regild.prove.touched`)."""
     filesystems: tuple[Difference, ...] | None = None

@@ -14,7 +14,7 @@ from regild.model.plan import Difference
 from regild.prove.accounts import check_accounts
 from regild.prove.boot_chain import check_boot_chain
 from regild.prove.check import check_content
-from regild.prove.files import check_config, check_lists, check_shipped, check_sums
+from regild.prove.family import Ask, Family, find_family
 from regild.prove.identity import check_identity
 from regild.prove.leftovers import check_leftovers
 from regild.prove.references import check_linker, check_links
@@ -75,6 +75,16 @@ def _asked(check: Check, scene: Scene) -> Iterator[Difference]:
         yield Difference(error.where, "something that can be read", error.why)
 
 
+def _by_family(pick: Callable[[Family], Ask]) -> Ask:
+    """A question about the files of packages, as the family of a scene's packages asks it."""
+
+    def ask(scene: Scene) -> Iterable[Difference]:
+        family = find_family(scene)
+        return pick(family)(scene) if family else ()
+
+    return ask
+
+
 def _check_packages(scene: Scene) -> Iterable[Difference]:
     return check_content(scene.expected or (), scene.content)
 
@@ -113,17 +123,17 @@ def _needs_plan(scene: Scene) -> Why:
 def _needs_packages(scene: Scene) -> Why:
     if scene.shipped is None:
         return "there are no package files to hold it against"
-    return "" if scene.dpkg else "only dpkg's packages are held against their files"
+    return _needs_database(scene)
 
 
-def _needs_dpkg(scene: Scene) -> Why:
-    return "" if scene.dpkg else "there is no database of dpkg"
+def _needs_database(scene: Scene) -> Why:
+    return "" if find_family(scene) else "there is no database of dpkg or rpm"
 
 
 def _needs_sums(scene: Scene) -> Why:
     if scene.shipped is not None:
         return "what the plan does not change was compared with the disk as it was"
-    return _needs_dpkg(scene)
+    return _needs_database(scene)
 
 
 def _needs_before(scene: Scene) -> Why:
@@ -148,20 +158,30 @@ CHECKS: tuple[Check, ...] = (
         _needs_plan,
     ),
     Check("states", "no package is half installed or half configured", _check_states),
-    Check("lists", "every package has its list of files", check_lists, _needs_dpkg),
+    Check(
+        "lists",
+        "every package has its list of files",
+        _by_family(lambda one: one.lists),
+        _needs_database,
+    ),
     Check(
         "files",
         "every file of the plan's packages is as its package file has it",
-        check_shipped,
+        _by_family(lambda one: one.shipped),
         _needs_packages,
     ),
     Check(
         "config",
         "configuration files are as shipped, or as the site had them",
-        check_config,
+        _by_family(lambda one: one.config),
         _needs_packages,
     ),
-    Check("sums", "the files of all packages fit dpkg's sums", check_sums, _needs_sums),
+    Check(
+        "sums",
+        "the files of all packages fit the package database's sums",
+        _by_family(lambda one: one.sums),
+        _needs_sums,
+    ),
     Check("boot", "boot menu, kernels, modules, initial RAM disks and root agree", _check_boot),
     Check("links", "alternatives, units and start links lead somewhere", check_links),
     Check("linker", "the linker's cache names what is there", check_linker),
