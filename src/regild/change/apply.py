@@ -18,6 +18,7 @@ from typing import Any
 
 from regild.change.boot_chain import FINISH
 from regild.change.boot_script import write_script
+from regild.change.bounds import most_memory
 from regild.change.family import family_named, family_of, type_of
 from regild.change.gate import check_links, check_places, check_room, explain_record
 from regild.change.owners import Owned, Owners
@@ -108,7 +109,11 @@ def apply_plan(
         compiled = family_of(plan).compile(plan)
         commands = () if boot else (*compiled, FINISH)
         request = _request(plan, parts, repository, owned)
-        request |= {"job": str(job), "timeout_seconds": timeout_seconds}
+        request |= {
+            "job": str(job),
+            "timeout_seconds": timeout_seconds,
+            "most_bytes": most_memory(),
+        }
         request["commands"] = to_json(commands, indent=0)
         said: list[str] = []
         if boot:

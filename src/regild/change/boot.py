@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from regild.change.boot_script import Report
+from regild.change.bounds import check_disk
 from regild.change.ended import SAID_BYTES, check_ended, tail_of
-from regild.change.run import check_disk
 from regild.change.script import GuestCommand
 from regild.change.start import Start, kernel_options
 from regild.errors import GuestCommandFailed, GuestCommandHung

@@ -20,6 +20,7 @@ from regild.change.boot_chain import (
     inject_boot_chain,
     write_stand_ins,
 )
+from regild.change.bounds import check_disk, check_memory, free_bytes
 from regild.change.ended import SAID_BYTES, check_ended
 from regild.change.family import Family, family_named
 from regild.change.owners import Owned, Ran
@@ -35,13 +36,12 @@ from regild.errors import (
 )
 from regild.host.run import OUTPUT_BYTES_MAX, run
 from regild.host.stage import run_nested
+from regild.host.syscalls import open_filter
 from regild.model.json import from_json, to_json
 from regild.model.progress import Progress
 
 MEMORY_BYTES = 512 << 20
 """What the guest's /run, /tmp and /dev/shm may hold together."""
-RESERVE_BYTES = 256 << 20
-"""What the guest must leave free on this machine's disk."""
 END_SECONDS = 60
 
 
@@ -50,8 +50,9 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
     The job's folder holds `tree`, `repository` the plan's package files; `record.json`,
     `owners.json` and `content` appear in it. Commands have `timeout_seconds` together; new
-    contents may be `room_bytes` together. With `extract` in the request the tree is first taken
-    out here, into memory: thousands of small files cost a disk's filesystem more than dpkg does.
+    contents may be `room_bytes` together, and what the programs hold in memory `most_bytes`. With
+    `extract` in the request the tree is first taken out here, into memory: thousands of small
+    files cost a disk's filesystem more than dpkg does.
     With `acquire` in it the guest was booted before; what it changed is taken over, and `commands`
     are empty.
 
@@ -71,7 +72,8 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     else:
         (job / "guest.log").unlink(missing_ok=True)  # of a first try in memory
     _mount_overlay(job)
-    guest = _Guest(job, repository, request["timeout_seconds"], parts, family)
+    limits = (request["timeout_seconds"], request["most_bytes"])
+    guest = _Guest(job, repository, limits, parts, family)
     try:
         said = [guest.run(command, progress) for command in commands]
     except GuestCommandFailed:
@@ -165,13 +167,8 @@ def _keeps_attributes(folder: Path) -> bool:
 
 def _check_memory(upper: Path, memory_bytes: int) -> None:
     """Tell a guest that failed because our memory was full from one that failed by itself."""
-    if memory_bytes and _free_bytes(upper) < memory_bytes // 64:
+    if memory_bytes and free_bytes(upper) < memory_bytes // 64:
         raise DiskFull(where="memory", why="the change is larger than was thought")
-
-
-def _free_bytes(folder: Path) -> int:
-    free = os.statvfs(folder)
-    return free.f_bavail * free.f_frsize
 
 
 class _Guest:
@@ -181,22 +178,27 @@ class _Guest:
         self,
         job: Path,
         repository: Path,
-        timeout_seconds: float,
+        limits: tuple[float, int],
         parts: tuple[Part, ...],
         family: Family,
     ) -> None:
-        self.job, self.repository, self.limit_seconds = job, repository, timeout_seconds
+        self.job, self.repository = job, repository
+        self.limit_seconds, self.most_bytes = limits
         self.parts, self.environment = parts, family.environment
         self.state = _make_state(job / "apt", family)
-        self.until = time.monotonic() + timeout_seconds
+        self.until = time.monotonic() + self.limit_seconds
 
     def run(self, command: GuestCommand, progress: Progress) -> str:
         """Run one command in the sandbox to the end of all that it started; its last words."""
         progress.step(f"In the guest: {command.what}", None)
-        with _own_memory(self.job / "memory") as memory:
-            return self._run_in(memory, command)
+        with _own_memory(self.job / "memory") as memory, open_filter() as calls:
+            return self._run_in(memory, calls, command)
 
-    def _run_in(self, memory: Path, command: GuestCommand) -> str:
+    def _watch(self) -> None:
+        check_disk(self.job)
+        check_memory(self.most_bytes)
+
+    def _run_in(self, memory: Path, calls: int, command: GuestCommand) -> str:
         merged, path = self.job / "merged", self.job / "guest.log"
         shown = write_stand_ins(memory / "shown", merged, self.parts) if command.stand_ins else {}
         sandbox = sandbox_line(
@@ -205,6 +207,7 @@ class _Guest:
             self.state,
             memory,
             self.environment,
+            calls=calls,
             mounts=tuple(part.mount for part in self.parts if part.mount != "/"),
             devices=devices_of(self.parts),
             shown=shown,
@@ -218,7 +221,8 @@ class _Guest:
                     purpose="to run the guest's programs apart",
                     output=log,
                     timeout_seconds=max(self.until - time.monotonic(), 1),
-                    watch=lambda: check_disk(self.job),
+                    watch=self._watch,
+                    pass_fds=(calls,),
                     check=False,
                 )
             except CommandFailed as error:
@@ -228,16 +232,6 @@ class _Guest:
         text = _text_from(path, begin)
         check_ended(command, finished.code, text, self.limit_seconds)
         return text[-SAID_BYTES:]
-
-
-def check_disk(job: Path) -> None:
-    """End a guest that fills this machine's disk while something is left for the others.
-
-    Raises: DiskFull.
-    """
-    if _free_bytes(job) < RESERVE_BYTES:
-        why = f"the guest left less than {RESERVE_BYTES >> 20} MiB free"
-        raise DiskFull(where="the job's folder", why=why)
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ def sandbox_line(
     memory: Path,
     environment: Mapping[str, str],
     *,
+    calls: int,
     mounts: tuple[str, ...] = (),
     devices: tuple[str, ...] = (),
     shown: Mapping[str, Path] = MappingProxyType({}),
@@ -49,7 +50,8 @@ def sandbox_line(
     further volumes, parents first: as on the machine, nothing can be linked or renamed from one
     to another. `devices` are names of the guest's volumes below /dev: scripts ask whether such a
     device exists, and are shown a name that holds nothing. `shown` are files that lie over the
-    guest's own for this one command.
+    guest's own for this one command. `calls` is the file descriptor of a filter of system calls
+    (`host.syscalls`).
     """
     line = ["bwrap", "--bind", str(merged), "/", "--dev", "/dev", "--proc", "/proc"]
     for mount in mounts:
@@ -64,7 +66,7 @@ def sandbox_line(
     line += ["--ro-bind", str(repository), PLACE, "--bind", str(state), STATE]
     line += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
     line += ["--unshare-cgroup-try", "--hostname", "regild", "--die-with-parent", "--new-session"]
-    line += ["--cap-drop", "ALL"]
+    line += ["--seccomp", str(calls), "--cap-drop", "ALL"]
     for capability in CAPABILITIES:
         line += ["--cap-add", capability]
     line += ["--clearenv"]

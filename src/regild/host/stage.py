@@ -37,6 +37,7 @@ from regild.errors import (
 from regild.host.enter import NOT_ALLOWED, SIGNALLED
 from regild.host.namespace import IdMap, View, open_namespace
 from regild.host.run import end_group, find_tool
+from regild.host.syscalls import open_filter
 from regild.model.progress import Progress
 
 CAPABILITIES = (
@@ -78,17 +79,16 @@ def run_stage(
     NotPermitted when there can be no name space; GuestCommandHung when `timeout_seconds` pass.
     """
     argv: list[str | Path] = [sys.executable, "-I", "-m", "regild.host.stage", name]
-    if confined:
-        argv = [*_confinement(), *argv]
     title = f"the stage {name.rpartition('.')[2]}"
     with (
         log.open("ab") as errors_file,
+        open_filter() as calls,
         open_namespace(
-            argv,
+            [*_confinement(calls), *argv] if confined else argv,
             ids,
             view,
             errors=errors_file,
-            keep=keep,
+            keep=(*keep, calls),
             memory_bytes=MEMORY_BYTES_MAX if confined else None,
         ) as process,
         _deadline(process, timeout_seconds, title),
@@ -107,18 +107,14 @@ def run_nested(name: str, request: object, progress: Progress, *, keep: Sequence
     title = f"the stage {name.rpartition('.')[2]}"
     bound = find_tool("prlimit", "to bound a stage's memory")
     limit: list[str | Path] = [bound, f"--as={MEMORY_BYTES_MAX}"]
-    argv: list[str | Path] = [
-        *limit,
-        *_confinement(),
-        sys.executable,
-        "-I",
-        "-m",
-        "regild.host.stage",
-        name,
-    ]
-    process = subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=tuple(keep)
-    )
+    program = [sys.executable, "-I", "-m", "regild.host.stage", name]
+    with open_filter() as calls:
+        process = subprocess.Popen(
+            [*limit, *_confinement(calls), *program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=(*keep, calls),
+        )
     with process:
         try:
             return _converse(process, request, title, progress, lambda: "see the stages' log")
@@ -152,11 +148,13 @@ def signal_of(error: CommandFailed) -> int:
     return error.code - SIGNALLED if error.code > SIGNALLED else 0
 
 
-def _confinement() -> list[str | Path]:
-    """bubblewrap around the stage: no capability but those named, no new privileges."""
+def _confinement(calls: int) -> list[str | Path]:
+    """bubblewrap around the stage: no capability but those named, no new privileges, and only the
+    calls of the kernel that the filter lets through."""
     found = find_tool("bwrap", "to keep a guest's bytes apart from this machine")
     granted = [part for capability in CAPABILITIES for part in ("--cap-add", capability)]
-    return [found, "--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--cap-drop", "ALL", *granted]
+    shown = ["--bind", "/", "/", "--dev-bind", "/dev", "/dev"]
+    return [found, *shown, "--seccomp", str(calls), "--cap-drop", "ALL", *granted]
 
 
 def _read_lines(lines: IO[bytes], title: str) -> Iterator[dict[str, Any]]:
