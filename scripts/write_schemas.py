@@ -1,4 +1,5 @@
-"""Write the JSON Schemas of the command line's answers, from the types that give them."""
+"""Write the JSON Schemas of the command line's answers and of the files that people write, from
+the types that give them."""
 
 from __future__ import annotations
 
@@ -6,20 +7,30 @@ import json
 from pathlib import Path
 from typing import Any
 
+from regild.feeds.recipes import ReleaseList
 from regild.model.agent_answers import AGENT_ANSWERS
 from regild.model.answers import ANSWERS
 from regild.model.group_answers import GROUP_ANSWERS
 from regild.model.json import schema_of
+from regild.model.recipe_file import RecipeTables
 from regild.model.store_answers import STORE_ANSWERS
 
+FILES: dict[str, Any] = {"recipe-file": RecipeTables, "releases": ReleaseList}
+"""A recipe's TOML as JSON has it, and a list of releases that a recipe may name."""
 FOLDER = Path(__file__).parent.parent / "docs" / "spec" / "schemas"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """The schema of every answer, by file name."""
+    """The schema of every answer and file, by file name."""
     return {
         f"{command}.schema.json": schema_of(kind)
-        for command, kind in {**ANSWERS, **STORE_ANSWERS, **GROUP_ANSWERS, **AGENT_ANSWERS}.items()
+        for command, kind in {
+            **ANSWERS,
+            **STORE_ANSWERS,
+            **GROUP_ANSWERS,
+            **AGENT_ANSWERS,
+            **FILES,
+        }.items()
     }
 
 

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from regild.change.gate import check_links, check_places, check_room, explain_entry, explain_record
+from regild.change.gate import (
+    check_kept,
+    check_links,
+    check_places,
+    check_room,
+    explain_entry,
+    explain_record,
+)
 from regild.change.owners import Owners
 from regild.change.tree import Part
 from regild.errors import GuestFull, RecordRefused
 from regild.model.digest import Digest
+from regild.model.plan import Errand
 from regild.model.record import Entry, Inode, Record
 
 GONE = Inode("absent")
@@ -112,3 +120,34 @@ def test_a_change_on_a_filesystem_that_is_only_read_is_refused() -> None:
     efi = Part("/boot/efi", 0, 1 << 20, "vfat")
     with pytest.raises(RecordRefused, match="vfat"):
         check_places(record(changed("/boot/efi/EFI/x")), (ROOT, efi))
+
+
+ACME = Errand("acme", changes=("/opt/acme",), recipe=Digest("sha256:"))
+NOBODY = Owners({}, {}, [])
+
+
+def test_a_recipe_accounts_for_its_own_folders() -> None:
+    for path in ("/opt/acme", "/opt/acme/bin/agent"):
+        assert explain_entry(changed(path), OWNERS, (ACME,)).by == "recipe acme"
+    for path in ("/opt/acmes", "/opt", "/usr/bin/agent"):
+        assert explain_entry(changed(path), OWNERS, (ACME,)).by == ""
+
+
+def test_where_a_recipe_runs_alone_no_packages_trigger_accounts_for_anything() -> None:
+    path = "/etc/systemd/system/acme.service"
+    assert explain_entry(changed(path), OWNERS, (ACME,)).by == "systemd units"
+    assert explain_entry(changed(path), NOBODY, (ACME,)).by == ""
+    with pytest.raises(RecordRefused, match=path):
+        explain_record(record(changed(path)), NOBODY, (ACME,))
+
+
+def test_a_command_that_may_go_anywhere_accounts_for_what_it_did() -> None:
+    free = Errand("run", commands=(("true",),))
+    assert explain_entry(changed("/srv/a"), NOBODY, (free,)).by == "command of run"
+    assert explain_entry(changed("/opt/acme/a"), NOBODY, (ACME, free)).by == "recipe acme"
+
+
+def test_what_the_image_keeps_for_itself_is_refused_and_named() -> None:
+    check_kept(record())
+    with pytest.raises(RecordRefused, match="/etc/hosts"):
+        check_kept(Record((), 0, Digest("sha256:"), ("/etc/hosts",)))

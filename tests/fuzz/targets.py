@@ -97,6 +97,30 @@ def run_logins(content: bytes) -> None:
         assert not login.password or repr(login.password) not in repr(login)
 
 
+def run_recipe(content: bytes) -> None:
+    """Read a recipe; what is wrong has a reason, and nothing else is refused."""
+    from regild.model.recipe_file import check_recipe, named_texts, read_recipe
+
+    texts = dict.fromkeys(named_texts(content), "{}")
+    if check_recipe(content):
+        return
+    assert read_recipe(content, "it", "image", "/srv", texts).name
+
+
+def seeds_of_recipes() -> Iterator[bytes]:
+    from tests.model.test_recipe_file import GOOD, PIP
+
+    yield GOOD.encode()
+    yield PIP.encode()
+
+
+def run_releases(content: bytes) -> None:
+    """Read a list of releases."""
+    from regild.feeds.recipes import read_list
+
+    read_list(content, "the list")
+
+
 def run_manifest(content: bytes) -> None:
     """Read a manifest; ours says the same."""
     from regild.ovf.manifest import read_manifest, write_manifest
@@ -1114,6 +1138,10 @@ TARGETS: dict[str, Target] = {
     "logins": Target(
         run_logins,
         texts("machine http://a:80/b login n password p\n# x\ndefault login x\nmachine c\n"),
+    ),
+    "recipe": Target(run_recipe, seeds_of_recipes),
+    "releases": Target(
+        run_releases, texts('{"releases": [{"version": "2.0", "files": []}], "date": "2026"}')
     ),
     "changelog": Target(run_changelog, texts(CHANGELOG)),
     "initramfs": Target(run_initramfs, seeds_of_initramfs),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
+from regild.agent.recipes import recipes_for
+from regild.agent.site import Site
 from regild.describe.boot import read_boot
 from regild.image.keys import NO_KEYS, Keys
 from regild.model.answers import DescribeAnswer, DiskAnswer
@@ -13,18 +15,24 @@ from regild.model.progress import Progress
 
 
 def describe(
-    path: Path, progress: Progress, keys: Keys = NO_KEYS, languages: bool = True
+    path: Path,
+    progress: Progress,
+    keys: Keys = NO_KEYS,
+    languages: bool = True,
+    site: Site | None = None,
 ) -> tuple[DescribeAnswer, ...]:
     """What each virtual system of an image holds, with or without packages of programming
-    languages; nothing is booted, mounted or written.
+    languages, and with the applications that the recipes of a site find; nothing is booted, mounted
+    or written.
 
-    Raises: as `open_image` and `open_system`.
+    Raises: as `open_image`, `open_system` and `recipes_for`.
     """
     with open_image(path, keys) as image:
+        recipes = recipes_for(image, site).used if site else ()
         answers = []
         for system in image.systems:
             progress.step(f"Reading {path.name} {system.id}".rstrip())
-            with open_system(image, system, languages) as inspected:
+            with open_system(image, system, languages, recipes) as inspected:
                 answers.append(answer_of(inspected))
         return tuple(answers)
 

@@ -18,6 +18,8 @@ from regild import __version__
 from regild.agent.describe import answer_of
 from regild.agent.inspect import Inspected, OpenDisk, open_system
 from regild.agent.intake import SIDECAR, Image, System, open_image
+from regild.agent.recipes import recipes_for
+from regild.agent.site import Site
 from regild.agent.verify import require_manifest
 from regild.describe import spdx
 from regild.describe.bom import write_cyclonedx
@@ -65,6 +67,7 @@ def inscribe(
     progress: Progress,
     bom_format: str = "cyclonedx",
     keys: Keys = NO_KEYS,
+    site: Site | None = None,
 ) -> DescribeAnswer:
     """Write an image with its descriptor to `out`, in the same form, and say what it holds.
 
@@ -81,7 +84,8 @@ def inscribe(
         _check_form(image, out)
         require_manifest(image, progress)
         progress.step(f"Reading {path.name}")
-        with open_system(image, image.only_system) as inspected:
+        recipes = recipes_for(image, site).used if site else ()
+        with open_system(image, image.only_system, recipes=recipes) as inspected:
             created = created_of(path)
             descriptor = new_descriptor(inspected, created, _virtual(inspected, progress))
             licences = licences_of(inspected, progress) if sbom != "none" else {}

@@ -27,6 +27,7 @@ from regild.image.volumes import read_volumes
 from regild.model.appliance import Descriptor, DescriptorState
 from regild.model.content import Content, Unknown
 from regild.model.digest import Digest
+from regild.model.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,11 @@ class Inspected:
 
 
 @contextlib.contextmanager
-def open_system(image: Image, system: System, languages: bool = True) -> Iterator[Inspected]:
+def open_system(
+    image: Image, system: System, languages: bool = True, recipes: tuple[Recipe, ...] = ()
+) -> Iterator[Inspected]:
     """Open a system's disks and describe its guest, with or without packages of programming
-    languages; nothing is written.
+    languages, and with the applications that `recipes` find; nothing is written.
 
     Raises: as `open_disk`, `open_guest` and `describe_guest`; NothingRead for a system without
     disks.
@@ -71,7 +74,7 @@ def open_system(image: Image, system: System, languages: bool = True) -> Iterato
         disks = tuple(OpenDisk(one, stack.enter_context(open_stored(one))) for one in system.disks)
         boot, guest = _found_guest(image, disks, stack)
         further = tuple(one for disk in disks if disk is not boot for one in _unread(disk))
-        content = describe_guest(guest, languages)
+        content = describe_guest(guest, languages, recipes)
         if further:
             unknowns = (*content.unknowns, *further)
             content = msgspec.structs.replace(content, unknowns=unknowns)

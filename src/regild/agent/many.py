@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from regild.agent.intake import open_image
 from regild.errors import HostError, MissingFile, NotAnArchive, RegildError, TooLarge
@@ -28,6 +28,9 @@ IMAGES_LIMIT = 10_000
 POOL_FROM = 4
 """Fewer images are read one after another: starting a process costs as much as reading one."""
 WORKERS_LIMIT = 8
+
+if TYPE_CHECKING:
+    from regild.agent.site import Site
 
 Answers = tuple[DescribeAnswer, ...] | RegildError
 T = TypeVar("T")
@@ -99,17 +102,21 @@ def each(work: Work[T], images: tuple[Path, ...], progress: Progress) -> Iterato
 
 
 def describe_many(
-    images: tuple[Path, ...], progress: Progress, keys: Keys = NO_KEYS, languages: bool = True
+    images: tuple[Path, ...],
+    progress: Progress,
+    keys: Keys = NO_KEYS,
+    languages: bool = True,
+    site: Site | None = None,
 ) -> Iterator[Answers]:
     """What each image holds, or why it cannot be said, in the order of the images."""
-    return each(DescribeWork(keys, languages), images, progress)
+    return each(DescribeWork(keys, languages, site), images, progress)
 
 
 class DescribeWork:
     """Describes images."""
 
-    def __init__(self, keys: Keys, languages: bool) -> None:
-        self._keys, self._languages = keys, languages
+    def __init__(self, keys: Keys, languages: bool, site: Site | None = None) -> None:
+        self._keys, self._languages, self._site = keys, languages, site
 
     @contextlib.contextmanager
     def open(self, progress: Progress) -> Iterator[Callable[[Path], tuple[DescribeAnswer, ...]]]:
@@ -117,7 +124,7 @@ class DescribeWork:
         # Loaded here, because who asks for descriptors alone spreads the same paths.
         from regild.agent.describe import describe
 
-        yield lambda image: describe(image, progress, self._keys, self._languages)
+        yield lambda image: describe(image, progress, self._keys, self._languages, self._site)
 
 
 class _Process:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from regild.errors import (
     InputError,
@@ -85,17 +86,45 @@ def check_given(plan: Plan, content: Content, available: Offers, policy: Policy)
     for uri, suite in sorted({*now, *then}):
         if now.get((uri, suite)) != then.get((uri, suite)):
             raise PlanMoved(where=f"the repository {uri} {suite}", why="it is of another state")
-    for step in plan.steps:
+    for step in plan.package_steps:
         if step.action == "remove":
             continue
         offered = available.find_release(step.name, step.becomes, step.arch)
         if offered is None or offered.archive != step.archive:
             why = f"no repository offers the file of {step.name} {step.becomes}"
             raise Malformed(where="the plan", why=why)
-    if plan.expected != expected_packages(content, plan.steps):
+    if without_errands(plan, content).expected != expected_packages(content, plan.package_steps):
         raise Malformed(where="the plan", why="it expects other packages than its steps bring")
     check_plan(plan, policy)
     check_room(plan.room)
+
+
+def without_errands(plan: Plan, content: Content) -> Plan:
+    """A plan as it was before recipes added to it."""
+    if not plan.errands and plan.applications is None:
+        return plan
+    errands = {file.digest: file.bytes for one in plan.errands for file in one.files}
+    return replace(
+        plan,
+        steps=plan.package_steps,
+        errands=(),
+        applications=None,
+        expected=expected_packages(content, plan.package_steps),
+        skipped=(),
+        download_bytes=plan.download_bytes - sum(errands.values()),
+    )
+
+
+def check_errands(plan: Plan, now: Plan) -> None:
+    """What recipes brought to a plan is what they bring now, whoever wrote the plan's file.
+
+    Raises: PlanMoved.
+    """
+    if identity_of(now) != identity_of(plan):
+        why = "they bring something else now, or the plan says what they do not"
+        raise PlanMoved(where="what recipes bring", why=why)
+    if (now.expected, now.applications) != (plan.expected, plan.applications):
+        raise PlanMoved(where="what recipes find", why="it is of another state")
 
 
 def _is_signed(content: bytes, where: str) -> bool:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from regild import __version__
 from regild.agent.evidence import open_known, with_evidence, with_notices
+from regild.agent.recipes import Kitchen, Recipes, site_recipes
 from regild.agent.site import Site, policy_of
 from regild.describe.reader import require_planning
 from regild.feeds.advisories.read import Known
@@ -33,6 +34,7 @@ from regild.plan.steps import make_plan
 from regild.plan.wishes import Policy
 
 FOLDER = "plans"
+NONE = Recipes()
 FORM = 1
 """Raised whenever equal inputs would give another plan."""
 
@@ -78,20 +80,30 @@ class Planner:
         Raises: the errors of `feeds`.
         """
         feeds = [(feed.place, feed.digest) for feed in self._advisories().feeds]
-        inputs = FORM, __version__, self.site.plan, self.site.policy, feeds
+        recipes = [one.digest for one in site_recipes(self.site)]
+        inputs = FORM, __version__, self.site.plan, self.site.policy, feeds, recipes
         return sha256_of(canonical(inputs))
 
-    def plan(self, content: Content, basis: Basis, maintenance: Maintenance) -> Plan:
+    def plan(
+        self, content: Content, basis: Basis, maintenance: Maintenance, recipes: Recipes = NONE
+    ) -> Plan:
         """The plan for a content; for Windows, with feeds of advisories, what it lacks.
 
         Raises: as `make`.
         """
         if content.platform.family == "windows" and self.feeds.advisories:
             return watched(content, basis, self.site.plan.mode, self._advisories())
-        return self.make(content, basis, maintenance).plan
+        return self.make(content, basis, maintenance, recipes).plan
 
-    def make(self, content: Content, basis: Basis, maintenance: Maintenance) -> Made:
-        """The plan for a content, from the cache where nothing that it depends on has changed.
+    def kitchen(self, recipes: Recipes) -> Kitchen:
+        """What some recipes bring to plans, read as this site wants it."""
+        return Kitchen(recipes, self.site, self.feeds)
+
+    def make(
+        self, content: Content, basis: Basis, maintenance: Maintenance, recipes: Recipes = NONE
+    ) -> Made:
+        """The plan for a content, from the cache where nothing that it depends on has changed; what
+        recipes bring is looked up each time.
 
         Raises: NoPackageDatabase, and the errors of `feeds` and `plan`.
         """
@@ -110,7 +122,8 @@ class Planner:
             plan = with_evidence(plan, content, known, *where)
             _keep(place, plan)
         # When a feed was fetched is not among what a plan depends on.
-        return Made(replace(plan, feeds=available.feeds, advisories=known.feeds), available)
+        plan = replace(plan, feeds=available.feeds, advisories=known.feeds)
+        return Made(self.kitchen(recipes).added(plan, content, allowed), available)
 
     def _advisories(self) -> Known:
         if self._known is None:

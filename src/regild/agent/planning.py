@@ -12,8 +12,9 @@ from regild.agent.claim import read_claims
 from regild.agent.inscribe import created_of
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
-from regild.agent.plan_file import check_given
+from regild.agent.plan_file import check_errands, check_given, without_errands
 from regild.agent.planner import Planner, open_planner, with_maintenance
+from regild.agent.recipes import Kitchen, Recipes, recipes_for
 from regild.agent.site import Site
 from regild.agent.verify import DOUBTED
 from regild.errors import IntegrityError, PlanMoved, UnsupportedError
@@ -44,9 +45,11 @@ class Planned:
     """A plan and what it takes to carry it out."""
 
     plan: Plan
-    available: Offers
+    available: Offers | None
+    """None where no package changes."""
     site: Site
     policy: SitePolicy
+    kitchen: Kitchen
 
     def fetch_packages(self, content: Content, progress: Progress) -> dict[Digest, Package]:
         """All package files of the plan, checked and believed as the image asks, by their digest.
@@ -54,7 +57,9 @@ class Planned:
         Raises: FeedUnreachable, NotOffered, DigestMismatch, SourceRefused, DiskFull; as
         `read_entries`.
         """
-        archives = [step.archive for step in self.plan.steps if step.archive]
+        archives = [step.archive for step in self.plan.package_steps if step.archive]
+        if self.available is None or not archives:
+            return {}
         progress.step("Fetching packages", sum(one.bytes for one in archives))
         files = fetch_archives(archives, self.policy, self.site.cache, progress)
         now = datetime.now(UTC)
@@ -89,9 +94,10 @@ def plan_with(
         return _plan_claim(planner, path)
     with open_image(path, keys) as image:
         progress.step(f"Reading {path.name}")
-        with open_system(image, image.only_system) as inspected:
+        recipes = recipes_for(image, planner.site)
+        with open_system(image, image.only_system, recipes=recipes.used) as inspected:
             found = inspected.descriptor
-            plan = planner.plan(inspected.content, "disk", _maker(found))
+            plan = planner.plan(inspected.content, "disk", _maker(found), recipes)
             answer = _answer(plan, inspected.content, path, inspected.state)
             created = (found.created if found else "") or created_of(path)
             return replace(answer, system=inspected.system.id, created=created)
@@ -111,7 +117,8 @@ def _plan_claim(planner: Planner, path: Path) -> PlanAnswer:
     (claim,) = claims
     if claim.state.state in DOUBTED:
         raise IntegrityError(where=str(path), why=f"{claim.state.state}: {claim.state.why}")
-    plan = planner.plan(claim.content, "descriptor", _maker(claim.descriptor))
+    recipes = recipes_for(claim.image, planner.site)
+    plan = planner.plan(claim.content, "descriptor", _maker(claim.descriptor), recipes)
     answer = _answer(plan, claim.content, path, claim.state)
     created = claim.descriptor.created if claim.descriptor else ""
     return replace(answer, system=claim.system, created=created)
@@ -127,7 +134,11 @@ def _answer(plan: Plan, content: Content, path: Path, state: DescriptorState) ->
 
 
 def plan_system(
-    inspected: Inspected, site: Site, progress: Progress, given: Plan | None = None
+    inspected: Inspected,
+    site: Site,
+    progress: Progress,
+    recipes: Recipes,
+    given: Plan | None = None,
 ) -> Planned:
     """Read the repositories that an inspected system names, and work out its plan; one that is
     `given` is only held against them.
@@ -137,11 +148,14 @@ def plan_system(
     """
     content, maker = inspected.content, _maker(inspected.descriptor)
     with open_planner(site, progress) as planner:
+        kitchen = planner.kitchen(recipes)
         if given is None:
-            made = planner.make(content, "disk", maker)
-            return Planned(made.plan, made.available, site, planner.feeds)
+            made = planner.make(content, "disk", maker, recipes)
+            return Planned(made.plan, made.available, site, planner.feeds, kitchen)
         if given.base != content.state:  # said before any network is asked
             raise PlanMoved(where="the image", why=f"it is {content.state}, not {given.base}")
         available = planner.available(content)
-        check_given(given, content, available, with_maintenance(site.policy, maker))
-        return Planned(given, available, site, planner.feeds)
+        policy = with_maintenance(site.policy, maker)
+        check_given(given, content, available, policy)
+        check_errands(given, kitchen.added(without_errands(given, content), content, policy))
+        return Planned(given, available, site, planner.feeds, kitchen)

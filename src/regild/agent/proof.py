@@ -27,6 +27,7 @@ from regild.model.content import Content, Unknown
 from regild.model.json import from_json, to_json
 from regild.model.plan import Difference, Plan
 from regild.model.progress import Progress
+from regild.model.recipe import Recipe
 from regild.prove.rpm_database import RpmFiles
 from regild.prove.scene import Scene
 from regild.prove.static import Found, prove_static
@@ -39,6 +40,8 @@ RECORDED: tuple[str, ...] = (
 )
 """What the record carrier has checked when it is done, whatever the packages, or there would be no
 overlay."""
+RUN_TOO = "every changed path is accounted for by a package, or by what was run"
+TESTED = "every test of the recipes ended with 0 in the changed guest"
 COMPARED = ("ext2", "ext3", "ext4")
 SECONDS_MAX = 1800
 
@@ -61,6 +64,7 @@ def prove_result(
     changed: Changed,
     job: Scratch,
     progress: Progress,
+    recipes: tuple[Recipe, ...] = (),
 ) -> Proof:
     """Describe a changed disk afresh and hold it against what the plan promised, and against the
     plan's package files in the job's repository.
@@ -69,7 +73,7 @@ def prove_result(
     """
     progress.step("Describing the result")
     with open_guest(overlay, inspected.boot.stored.name, inspected.image.keys) as guest:
-        observed = describe_guest(guest)
+        observed = describe_guest(guest, recipes=recipes)
         touched = filesystems = None
         known = _recorded(changed)
         if known is not None and areas_of(inspected.guest):
@@ -81,7 +85,8 @@ def prove_result(
             boot=read_boot(guest.tree).entries,
             before=inspected.guest,
             boot_before=read_boot(inspected.guest.tree).entries,
-            expected=plan.expected,
+            expected=None if any(one.packages for one in plan.errands) else plan.expected,
+            applications=plan.applications,
             shipped=shipped_of(plan, job.path / "repository"),
             rpm=rpm_files_of(guest, inspected.guest, job.path / "repository"),
             touched=touched,
@@ -92,8 +97,7 @@ def prove_result(
         licences = read_licences(guest, observed.packages)
     if proof.found:
         raise ProveError(where="the result", differences=tuple(map(told_of, proof.found)))
-    recorded = (*RECORDED, *family_of(plan).checked) if changed.carrier == "record" else ()
-    checks = (*recorded, *proof.held)
+    checks = (*_recorded_checks(plan, changed), *proof.held)
     return Proof(observed, checks, licences, (*proof.unchecked, *_uncompared(inspected.guest)))
 
 
@@ -178,6 +182,17 @@ def told_of(found: Found) -> str:
     """A difference in one line, behind the check that found it."""
     one = found.difference
     return f"{found.check}: {one.what}: {one.expected} != {one.observed}"
+
+
+def _recorded_checks(plan: Plan, changed: Changed) -> Iterator[str]:
+    """What held before the result was looked at."""
+    if changed.carrier == "record":
+        told = RUN_TOO if plan.errands else RECORDED[0]
+        yield from (told, *RECORDED[1:])
+        if plan.package_steps:
+            yield from family_of(plan).checked
+    if any(one.tests for one in plan.errands):
+        yield TESTED
 
 
 def _recorded(changed: Changed) -> frozenset[str] | None:

@@ -6,6 +6,8 @@
     hold = ["nginx"]
     [policy]
     keep = ["openssh-server"]
+    [recipes]
+    folder = "recipes"
     [feeds]
     allow = ["mirror.example", "10.0.0.0/8"]
     offline = "/srv/mirror"
@@ -19,6 +21,7 @@ An unknown key is an error, because a misspelled wish is worse than none. `[feed
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -32,6 +35,7 @@ from regild.feeds import policy
 from regild.feeds.policy import SitePolicy
 from regild.feeds.settings import read_policy
 from regild.host.files import read_limited
+from regild.model.digest import Digest
 from regild.model.plan import CarrierWish, MethodWish, Mode
 from regild.plan.wishes import Policy, Wishes
 
@@ -44,7 +48,22 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 CONTRADICTIONS = {"offline": "boot", "boot": "record"}
 """A method, and the carrier that is not one of it."""
-PARTS = ("cache", "plan", "policy", "feeds", "store", "agent")
+PARTS = ("cache", "plan", "policy", "feeds", "store", "agent", "recipes")
+
+
+class RecipeSettings(msgspec.Struct, frozen=True):
+    """`[recipes]`: whose recipes count, and those that the command line names."""
+
+    folder: Path | None = None
+    """The site's own recipes, `NAME.recipe.toml`."""
+    allow: tuple[Digest, ...] = ()
+    """Digests of recipes that came with images and may run."""
+    files: tuple[Path, ...] = ()
+
+
+class _RecipesTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    folder: str = ""
+    allow: tuple[str, ...] = ()
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -58,6 +77,7 @@ class Site(msgspec.Struct, frozen=True):
     plan_trust: Path | None = None
     """Keys or certificates in PEM (`trust` under [plan]); then `update --plan` takes only what one
     of them signed."""
+    recipes: RecipeSettings = RecipeSettings()
 
     @property
     def cache(self) -> Path:
@@ -86,6 +106,7 @@ def read_site(path: Path | None = None) -> Site:
         plan = msgspec.convert(table, Wishes)
         allowed = msgspec.convert(told.get("policy", {}), Policy)
         cache = msgspec.convert(told.get("cache"), str | None)
+        recipes = msgspec.convert(told.get("recipes", {}), _RecipesTable)
     # Of TOML, UTF-8 and msgspec; and where [plan] is no table at all.
     except (ValueError, RecursionError, AttributeError) as error:
         raise UsageError(what=f"{file}: {error}") from error
@@ -95,7 +116,19 @@ def read_site(path: Path | None = None) -> Site:
             what=f"{file}: {unknown[0]} is not a setting; there are {', '.join(PARTS)}"
         )
     kept, trusted = (file.parent / one if one else None for one in (cache, trust))
-    return Site(plan, read_policy(file), kept, allowed, trusted)
+    return Site(plan, read_policy(file), kept, allowed, trusted, _recipes(recipes, file))
+
+
+def _recipes(table: _RecipesTable, file: Path) -> RecipeSettings:
+    """The settings of recipes.
+
+    Raises: UsageError for a digest that is none.
+    """
+    for one in table.allow:
+        if not re.fullmatch("sha256:[0-9a-f]{64}", one):
+            raise UsageError(what=f"{file}: [recipes] allow: {one[:80]!r} is no sha256: digest")
+    folder = file.parent / table.folder if table.folder else None
+    return RecipeSettings(folder, tuple(map(Digest, table.allow)))
 
 
 def with_options(
@@ -115,6 +148,7 @@ def with_options(
     cache: Path | None = None,
     advisories: Sequence[str] = (),
     accept_older: bool = False,
+    recipes: Sequence[Path] = (),
 ) -> Site:
     """The site's wishes with those of a command line over them; lists are added.
 
@@ -136,7 +170,10 @@ def with_options(
     feeds = msgspec.structs.replace(
         feeds, accept_older=accept_older, as_of=moment_of(as_of) if as_of else feeds.as_of
     )
-    return msgspec.structs.replace(site, plan=plan, feeds=feeds, kept=cache or site.kept)
+    named = (*site.recipes.files, *recipes)
+    told = msgspec.structs.replace(site.recipes, files=named)
+    kept = cache or site.kept
+    return msgspec.structs.replace(site, plan=plan, feeds=feeds, kept=kept, recipes=told)
 
 
 def moment_of(text: str) -> str:

@@ -17,21 +17,24 @@ from msgspec.structs import replace
 from regild import __version__
 from regild.agent.deliver import Delivery, check_deliverable, deliver
 from regild.agent.inscribe import check_target, output_of
+from regild.agent.inscribe import created_of as image_created
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
 from regild.agent.journal import Journal, done_before, forget, new_journal, note
 from regild.agent.planning import Planned, plan_system
 from regild.agent.proof import prove_result
+from regild.agent.recipes import Recipes, recipes_for
 from regild.agent.site import Site
 from regild.agent.verify import require_manifest
 from regild.change.apply import Boot, Changed, DiskFile, apply_plan
 from regild.change.family import FAMILIES, check_carrier
 from regild.change.owners import Owned
-from regild.change.repository import write_repository
+from regild.change.repository import write_errands, write_repository
 from regild.change.rpm_owners import owned_of
 from regild.change.start import read_start
 from regild.change.tree import Part
 from regild.describe.boot import read_boot
+from regild.describe.compare import compare as compare_contents
 from regild.describe.reader import require_planning
 from regild.describe.rpm import read_installed
 from regild.errors import ProveError, UnsupportedError
@@ -43,13 +46,21 @@ from regild.model.answers import UpdateAnswer
 from regild.model.content import Content, VolumeSpace
 from regild.model.digest import hex_of
 from regild.model.dsse import read_private_key
-from regild.model.plan import Plan
+from regild.model.plan import Action, Plan, Step
 from regild.model.progress import Progress
 from regild.model.receipt import Receipt
 from regild.plan.method import writes_loader
 from regild.prove.receipt import make_receipt
 from regild.prove.vex import write_vex
 from regild.publish.assemble import Published
+
+ACTIONS: dict[str, Action] = {
+    "install": "install",
+    "upgrade": "upgrade",
+    "downgrade": "upgrade",
+    "remove": "remove",
+}
+"""What was seen of a package, as a step has it; the versions say which way it went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,31 +121,57 @@ def update_by(
 
     Raises: as `update`; what `delivered` raises.
     """
-    form, force, key = manner.form, manner.force, manner.key
-    check_target(path, output, force)
-    if key is not None:
-        read_private_key(key)  # a wrong one is said before any work
+    with open_for_change(path, output, site, progress, manner) as (inspected, recipes):
+        check_known(inspected)
+        planned = plan_system(inspected, site, progress, recipes, given)
+        answer = make_change(inspected, planned, output, progress, manner, delivered)
+        return answer, planned.plan
+
+
+@contextmanager
+def open_for_change(
+    path: Path, output: Path, site: Site, progress: Progress, manner: Manner
+) -> Iterator[tuple[Inspected, Recipes]]:
+    """An image, opened and described, of which a new one can be written to `output`, and the
+    recipes that count for it.
+
+    Raises: as `open_image`, `open_system`, `recipes_for` and `check_deliverable`.
+    """
+    check_target(path, output, manner.force)
+    if manner.key is not None:
+        read_private_key(manner.key)  # a wrong one is said before any work
     with open_image(path) as image:
         require_manifest(image, progress)
+        recipes = recipes_for(image, site)
         progress.step(f"Reading {path.name}")
-        with open_system(image, image.only_system) as inspected:
+        with open_system(image, image.only_system, recipes=recipes.used) as inspected:
             inspected.boot.stored.whole()
-            check_deliverable(inspected, output, form, force)
-            check_known(inspected)
-            planned = plan_system(inspected, site, progress, given)
-            if not planned.plan.steps:
-                return _answer(planned.plan, inspected.content, None, None), planned.plan
-            check_carrier(planned.plan)
-            folder = manner.scratch or default_folder()
-            with _open_job(folder, inspected, planned.plan, manner.keep_job) as job:
-                journal = new_journal(inspected, planned.plan, output, manner.argv)
-                seconds = manner.timeout_seconds
-                changed = _change_once(inspected, planned, job, journal, seconds, progress)
-                answer = _carry_out(
-                    inspected, planned, changed, job, output, form, force, key, progress
-                )
-                delivered(planned.plan)
-                return answer, planned.plan
+            check_deliverable(inspected, output, manner.form, manner.force)
+            yield inspected, recipes
+
+
+def make_change(
+    inspected: Inspected,
+    planned: Planned,
+    output: Path,
+    progress: Progress,
+    manner: Manner,
+    delivered: Callable[[Plan], object] = lambda plan: None,
+) -> UpdateAnswer:
+    """Carry a plan out and write the result; nothing is written where nothing is to be done.
+
+    Raises: as `update_by`.
+    """
+    if not planned.plan.changes_something:
+        return _answer(planned.plan, inspected.content, None, None)
+    check_carrier(planned.plan)
+    folder = manner.scratch or default_folder()
+    with _open_job(folder, inspected, planned.plan, manner.keep_job) as job:
+        journal = new_journal(inspected, planned.plan, output, manner.argv)
+        changed = _change_once(inspected, planned, job, journal, manner.timeout_seconds, progress)
+        answer = _carry_out(inspected, planned, changed, job, output, manner, progress)
+        delivered(planned.plan)
+        return answer
 
 
 def check_known(inspected: Inspected) -> None:
@@ -145,6 +182,14 @@ def check_known(inspected: Inspected) -> None:
     Raises: NoPackageDatabase, UnsupportedError.
     """
     require_planning(inspected.content, tuple(FAMILIES))
+    check_volumes(inspected)
+
+
+def check_volumes(inspected: Inspected) -> None:
+    """Go on only when every volume that the guest mounts was read.
+
+    Raises: UnsupportedError.
+    """
     mounted = {mount.volume.name for mount in inspected.guest.mounts}
     for unknown in inspected.guest.unknowns:
         if unknown.where.startswith("/") or unknown.where in mounted:
@@ -216,19 +261,19 @@ def _carry_out(
     changed: Changed,
     job: Scratch,
     output: Path,
-    form: str | None,
-    force: bool,
-    key: bytes | None,
+    manner: Manner,
     progress: Progress,
 ) -> UpdateAnswer:
     """Everything after the change."""
     plan = planned.plan
     with Overlay.open(Path(changed.overlay), inspected.boot.disk) as overlay:
         try:
-            proof = prove_result(overlay, inspected, plan, changed, job, progress)
+            used = planned.kitchen.recipes.used
+            proof = prove_result(overlay, inspected, plan, changed, job, progress, used)
         except ProveError:
             forget(job)
             raise
+        plan = with_observed(plan, inspected.content, proof.observed)
         receipt = make_receipt(
             plan,
             proof.observed,
@@ -237,11 +282,11 @@ def _carry_out(
             tool=f"regild {__version__}",
             unchecked=proof.unchecked,
         )
-        created = created_of(plan)
+        created = created_of(plan) or image_created(inspected.image.path)
         vex = write_vex(plan, proof.observed, created, receipt.tool)
-        found = proof.observed, receipt, created, proof.licences, vex, key
+        found = proof.observed, receipt, created, proof.licences, vex, manner.key
         delivery = Delivery(inspected, overlay, *found)
-        published = deliver(delivery, output, form, job.path, force, progress)
+        published = deliver(delivery, output, manner.form, job.path, manner.force, progress)
     return _answer(plan, proof.observed, receipt, published)
 
 
@@ -259,6 +304,7 @@ def _change(
     files = {digest: package.path for digest, package in packages.items()}
     entries = {digest: package.entry for digest, package in packages.items()}
     write_repository(repository, planned.plan, files, entries, content.planning)
+    write_errands(repository, planned.plan, planned.kitchen.fetch(planned.plan, progress))
     return apply_plan(
         DiskFile(*inspected.boot.stored.whole()),
         parts_of(inspected.guest),
@@ -296,8 +342,22 @@ def _boot(inspected: Inspected, plan: Plan, job: Scratch) -> Boot:
 
 
 def created_of(plan: Plan) -> str:
-    """When the newest input of a plan was made (RFC 3339, UTC): the same for equal inputs."""
-    return max((feed.date for feed in plan.feeds), default="") or "1970-01-01T00:00:00Z"
+    """When the newest input of a plan was made (RFC 3339, UTC), the same for equal inputs; empty
+    where none says so."""
+    dates = [feed.date for feed in plan.feeds] + [one.index_date for one in plan.errands]
+    return max(dates, default="")
+
+
+def with_observed(plan: Plan, before: Content, after: Content) -> Plan:
+    """A plan whose errands may change packages, with what they did as its steps."""
+    if not any(one.packages for one in plan.errands):
+        return plan
+    moved = tuple(
+        Step(ACTIONS[one.action], one.name, one.arch, one.was, one.becomes, one.type)
+        for one in compare_contents(before, after).changes
+        if one.action in ACTIONS
+    )
+    return replace(plan, steps=(*plan.steps, *moved))
 
 
 def _answer(

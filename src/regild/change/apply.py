@@ -19,8 +19,15 @@ from typing import Any
 from regild.change.boot_chain import FINISH
 from regild.change.boot_script import write_script
 from regild.change.bounds import most_memory
-from regild.change.family import family_named, family_of, type_of
-from regild.change.gate import check_links, check_places, check_room, explain_record
+from regild.change.errands import compile_commands, compile_tests
+from regild.change.family import family_named, type_of
+from regild.change.gate import (
+    check_kept,
+    check_links,
+    check_places,
+    check_room,
+    explain_record,
+)
 from regild.change.owners import Owned, Owners
 from regild.change.script import GuestCommand
 from regild.change.start import Start
@@ -106,8 +113,8 @@ def apply_plan(
         stages = _Stages(
             scratch, disk.path, file.fileno(), repository, timeout_seconds, progress, shown
         )
-        compiled = family_of(plan).compile(plan)
-        commands = () if boot else (*compiled, FINISH)
+        compiled, tests = compile_commands(plan), compile_tests(plan)
+        commands = () if boot else (*compiled, FINISH, *tests)
         request = _request(plan, parts, repository, owned)
         request |= {
             "job": str(job),
@@ -117,11 +124,11 @@ def apply_plan(
         request["commands"] = to_json(commands, indent=0)
         said: list[str] = []
         if boot:
-            said = stages.boot_guest({**place, **request}, compiled, boot)
+            said = stages.boot_guest({**place, **request}, (*compiled, *tests), boot)
             request["acquire"] = {**place, "booted": str(job / "booted")}
         extract = {**place, "tree": str(job / "tree")}
         ran = _run_in_memory_first(stages, extract, request, _memory_for(plan, parts))
-        explained = _judge(job, parts)
+        explained = _judge(job, parts, plan)
         areas = boot.areas if boot else ()
         write = {**place, "job": str(job), "now_ns": now_ns, "areas": areas}
         written = stages.read_or_write("write", write)
@@ -144,7 +151,7 @@ def _request(
         "repository": str(repository),
         "parts": to_json(parts, indent=0),
         "type": type_of(plan),
-        "packages": sorted({step.name for step in plan.steps}),
+        "packages": sorted({step.name for step in plan.package_steps}),
         "owned": to_json(owned, indent=0),
         "room_bytes": sum(part.bytes for part in parts if part.writable),
     }
@@ -250,14 +257,16 @@ def _run_in_memory_first(
     return stages.run_guest({**request, "memory_bytes": 0})
 
 
-def _judge(job: Path, parts: tuple[Part, ...]) -> tuple[Explained, ...]:
+def _judge(job: Path, parts: tuple[Part, ...], plan: Plan) -> tuple[Explained, ...]:
     """The gate, over what the run left."""
     record = from_json(Record, _read(job / "record.json"), "the change record")
     owners = from_json(Owners, _read(job / "owners.json"), "the package database's answer")
     check_places(record, parts)
     check_links(record, owners)
     check_room(record, parts)
-    return explain_record(record, owners)
+    if plan.errands and not plan.package_steps:
+        check_kept(record)
+    return explain_record(record, owners, plan.errands)
 
 
 def _read(path: Path) -> bytes:

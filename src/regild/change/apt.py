@@ -79,7 +79,7 @@ def compile_plan(plan: Plan) -> tuple[GuestCommand, ...]:
 
     A full upgrade may remove packages; every other mode never does (apt-get(8)).
     """
-    removing = any(step.action == "remove" for step in plan.steps)
+    removing = any(step.action == "remove" for step in plan.package_steps)
     upgrade = (
         ("dist-upgrade",) if removing or plan.mode == "full" else ("upgrade", "--with-new-pkgs")
     )
@@ -96,7 +96,7 @@ def write_index(
     """The index of a plan's package files, and apt's settings; `entries` are control files."""
     index = [
         _index_entry(step, step.archive, entries[step.archive.digest])
-        for step in plan.steps
+        for step in plan.package_steps
         if step.archive is not None
     ]
     (folder / "Packages").write_text("\n".join(index))

@@ -94,10 +94,10 @@ def compile_plan(plan: Plan) -> tuple[GuestCommand, ...]:
     What the plan removes and no new package takes the place of is removed by its full name.
     """
     dnf = ("dnf", f"--config={PLACE}/dnf.conf")
-    gone = tuple(_full_name(step) for step in plan.steps if step.action == "remove")
+    gone = tuple(_full_name(step) for step in plan.package_steps if step.action == "remove")
     erasing = ("--allowerasing",) if gone or plan.mode == "full" else ()
     commands = []
-    if any(step.action != "remove" for step in plan.steps):
+    if any(step.action != "remove" for step in plan.package_steps):
         upgrade = (*dnf, "upgrade", *erasing)
         commands.append(GuestCommand(upgrade, "dnf upgrade", faults=FAULTS))
     if gone:
@@ -113,7 +113,7 @@ def write_index(
     """The index of a plan's package files, and dnf's settings; `entries` are of primary.xml."""
     packages = [
         _package(step, step.archive, entries[step.archive.digest])
-        for step in plan.steps
+        for step in plan.package_steps
         if step.archive is not None
     ]
     body = "".join(packages)

@@ -92,4 +92,4 @@ def check_carrier(plan: Plan) -> None:
 
 def type_of(plan: Plan) -> str:
     """The purl type of a plan's packages."""
-    return next((step.type for step in plan.steps), "deb")
+    return next((step.type for step in plan.package_steps), "deb")

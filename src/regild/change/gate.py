@@ -16,6 +16,7 @@ from regild.change.family import family_named
 from regild.change.owners import Owners
 from regild.change.tree import Part, part_of
 from regild.errors import GuestFull, RecordRefused
+from regild.model.plan import Errand
 from regild.model.record import Entry, Explained, Record
 
 EXPLANATIONS: tuple[tuple[str, str], ...] = (
@@ -76,14 +77,39 @@ MARGIN_INODES = 16
 MERGED_BY_ALTERNATIVES = "/etc/alternatives/"
 
 
-def explain_entry(entry: Entry, owners: Owners) -> Explained:
-    """The reason that accounts for a changed path; `by` is empty where there is none."""
+def explain_entry(entry: Entry, owners: Owners, errands: tuple[Errand, ...] = ()) -> Explained:
+    """The reason that accounts for a changed path; `by` is empty where there is none.
+
+    Where errands run alone no package's trigger accounts for anything: what an errand does not
+    name as its own is unexplained, unless one may go wherever it likes.
+    """
     path = entry.path
     if owner := owners.owner_of(path):
         return Explained(path, f"package {owner}")
-    for by, pattern in _compiled(owners.type):
+    for errand in errands:
+        if any(_is_below(path, place) for place in errand.changes):
+            return Explained(path, _told(errand))
+    alone = bool(errands) and not owners.planned
+    for by, pattern in () if alone else _compiled(owners.type):
         if pattern.fullmatch(path):
             return Explained(path, by)
+    if (reason := _by_its_packages(entry, owners)) is not None:
+        return reason
+    free = next((errand for errand in errands if not errand.changes), None)
+    return Explained(path, _told(free) if free else "")
+
+
+def _told(errand: Errand) -> str:
+    return f"recipe {errand.name}" if errand.recipe else f"command of {errand.name}"
+
+
+def _is_below(path: str, place: str) -> bool:
+    return path == place or path.startswith(place + "/")
+
+
+def _by_its_packages(entry: Entry, owners: Owners) -> Explained | None:
+    """What packages account for besides their own files; None where they do not."""
+    path = entry.path
     if entry.becomes.target.startswith(MERGED_BY_ALTERNATIVES) or (
         entry.was.target.startswith(MERGED_BY_ALTERNATIVES)
     ):
@@ -93,7 +119,7 @@ def explain_entry(entry: Entry, owners: Owners) -> Explained:
     for place in _upward(path):
         if place in owners.spoken_of:
             return Explained(path, f"script of {owners.spoken_of[place]}")
-    return Explained(path, "")
+    return None
 
 
 @cache
@@ -103,12 +129,25 @@ def _compiled(type: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
     return tuple((by, re.compile(pattern)) for by, pattern in rows)
 
 
-def explain_record(record: Record, owners: Owners) -> tuple[Explained, ...]:
+def check_kept(record: Record) -> None:
+    """Refuse commands that change what an image keeps for itself: it would stay as it was, and
+    whoever asked for the change would not be told.
+
+    Raises: RecordRefused.
+    """
+    if record.kept:
+        why = "it belongs to the image's identity, which stays as it is"
+        raise RecordRefused(where=_few(list(record.kept)), why=why)
+
+
+def explain_record(
+    record: Record, owners: Owners, errands: tuple[Errand, ...] = ()
+) -> tuple[Explained, ...]:
     """Account for every path of a record.
 
     Raises: RecordRefused naming the paths that nothing accounts for.
     """
-    explained = tuple(explain_entry(entry, owners) for entry in record.entries)
+    explained = tuple(explain_entry(entry, owners, errands) for entry in record.entries)
     unexplained = [row.path for row in explained if not row.by]
     if unexplained:
         why = f"nothing accounts for {len(unexplained)} changed paths: {_few(unexplained)}"

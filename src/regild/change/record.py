@@ -19,7 +19,7 @@ from typing import IO
 
 import msgspec
 
-from regild.change.seal import is_kept
+from regild.change.seal import is_kept, is_own
 from regild.errors import GuestFull, RecordRefused, TooLarge
 from regild.model.digest import Digest
 from regild.model.record import Attribute, Entry, Inode, Kind, Record
@@ -58,7 +58,8 @@ def read_record(upper: Path, lower: Path, content: IO[bytes], room_bytes: int) -
     reading = _Reading(str(upper), str(lower), content, room_bytes)
     reading.compare_folder("")
     entries = tuple(sorted(reading.finish(), key=lambda entry: entry.path))
-    return Record(entries, reading.written, Digest("sha256:" + reading.digest.hexdigest()))
+    digest = Digest("sha256:" + reading.digest.hexdigest())
+    return Record(entries, reading.written, digest, tuple(reading.kept))
 
 
 class _Reading:
@@ -69,6 +70,7 @@ class _Reading:
         self.room_bytes = room_bytes
         self.entries: list[Entry] = []
         self.written, self.digest = 0, hashlib.sha256()
+        self.kept: list[str] = []
         self._places: dict[str, int] = {}
         self._first_names: dict[int, str] = {}
         self._names: defaultdict[int, set[str]] = defaultdict(set)
@@ -93,9 +95,10 @@ class _Reading:
         for name in sorted(os.listdir(self.upper + path)):
             child = f"{path}/{name}"
             if is_kept(child):
+                self._note_kept(child)
                 continue
             status = os.lstat(self.upper + child)
-            if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+            if _is_whiteout(status):
                 self._take_gone(child)
             elif stat.S_ISDIR(status.st_mode):
                 self._take_folder(child, status)
@@ -103,6 +106,14 @@ class _Reading:
                 self._take_other(child, status)
             if len(self.entries) > ENTRIES_MAX:
                 raise TooLarge(where="the change", why=f"it touches over {ENTRIES_MAX} paths")
+
+    def _note_kept(self, path: str) -> None:
+        """Remember what of the image's own was changed, for whoever has to be told."""
+        status = os.lstat(self.upper + path)
+        if is_own(path) and not stat.S_ISDIR(status.st_mode):
+            was, is_gone = self._lower_inode(path), _is_whiteout(status)
+            if is_gone or not _same(was, _inode(self.upper + path, status)):
+                self.kept.append(path)
 
     def _take_gone(self, path: str) -> None:
         """A whiteout: the path and all below it are gone, if there was anything."""
@@ -234,6 +245,10 @@ def canonical_acl(value: bytes) -> bytes:
         if tag not in (2, 8):  # ACL_USER, ACL_GROUP (acl(5)) are the entries with an id
             struct.pack_into("<I", fixed, place + 4, 0)
     return bytes(fixed)
+
+
+def _is_whiteout(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
 def _is_opaque(path: str) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from regild.change.archives import archive_name
+from regild.change.errands import FOLDER
 from regild.change.family import family_of
 from regild.errors import DigestMismatch
 from regild.host.files import digest_file
@@ -34,11 +35,28 @@ def write_repository(
 
     Raises: DigestMismatch.
     """
-    for step in plan.steps:
+    for step in plan.package_steps:
         if step.archive is not None:
             _copy_checked(files[step.archive.digest], folder / archive_name(step), step.archive)
     family_of(plan).write_index(folder, plan, entries, planning)
     for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def write_errands(folder: Path, plan: Plan, files: Mapping[Digest, Path]) -> None:
+    """Put the files of the plan's errands beside the packages, each errand's in its own folder.
+
+    Raises: DigestMismatch.
+    """
+    top = folder / FOLDER
+    for number, errand in enumerate(plan.errands):
+        place = top / str(number)
+        place.mkdir(parents=True)
+        for file in errand.files:
+            _copy_checked(files[file.digest], place / file.name, file)
+        for text in errand.texts:
+            (place / text.path).write_text(text.text)
+    for path in (top, *top.rglob("*")) if plan.errands else ():
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 

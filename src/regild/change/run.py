@@ -211,6 +211,7 @@ class _Guest:
             mounts=tuple(part.mount for part in self.parts if part.mount != "/"),
             devices=devices_of(self.parts),
             shown=shown,
+            read_only=command.read_only,
         )
         with path.open("ab", buffering=0) as log:
             log.write(f"# {' '.join(command.argv).partition(chr(10))[0]}\n".encode())

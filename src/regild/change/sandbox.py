@@ -41,6 +41,7 @@ def sandbox_line(
     mounts: tuple[str, ...] = (),
     devices: tuple[str, ...] = (),
     shown: Mapping[str, Path] = MappingProxyType({}),
+    read_only: bool = False,
 ) -> list[str]:
     """The bubblewrap command line before the guest's own: what it sees and may do.
 
@@ -50,12 +51,13 @@ def sandbox_line(
     further volumes, parents first: as on the machine, nothing can be linked or renamed from one
     to another. `devices` are names of the guest's volumes below /dev: scripts ask whether such a
     device exists, and are shown a name that holds nothing. `shown` are files that lie over the
-    guest's own for this one command. `calls` is the file descriptor of a filter of system calls
-    (`host.syscalls`).
+    guest's own for this one command; `read_only`: it cannot change any of the guest's. `calls` is
+    the file descriptor of a filter of system calls (`host.syscalls`).
     """
-    line = ["bwrap", "--bind", str(merged), "/", "--dev", "/dev", "--proc", "/proc"]
+    bind = "--ro-bind" if read_only else "--bind"
+    line = ["bwrap", bind, str(merged), "/", "--dev", "/dev", "--proc", "/proc"]
     for mount in mounts:
-        line += ["--bind", _mount_point(merged, mount), mount]
+        line += [bind, _mount_point(merged, mount), mount]
     for over, file in shown.items():
         line += ["--ro-bind", str(file), over]
     for name, place in MEMORY_FOLDERS.items():

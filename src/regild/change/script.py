@@ -34,3 +34,5 @@ class GuestCommand(Value, frozen=True):
     faults: str = ""
     """A regular expression: a line of its output that it fits tells of a failure, whatever the
     exit code says."""
+    read_only: bool = False
+    """It cannot change the guest's files."""

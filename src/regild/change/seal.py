@@ -39,9 +39,14 @@ DROPPED_FOLDERS = (
 """Folders whose content belongs to a running machine, not to its image."""
 
 
+def is_own(path: str) -> bool:
+    """Whether a path belongs to the image's identity."""
+    return path in KEPT_FILES or path.startswith(KEPT_PREFIXES)
+
+
 def is_kept(path: str) -> bool:
     """Whether a change of this path is left out of the record."""
-    if path in KEPT_FILES or path.startswith(KEPT_PREFIXES):
+    if is_own(path):
         return True
     return any(path == folder or path.startswith(folder + "/") for folder in DROPPED_FOLDERS)
 

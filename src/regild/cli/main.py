@@ -40,6 +40,8 @@ from regild.cli.commands.publish import (
 )
 from regild.cli.commands.push import import_image, push
 from regild.cli.commands.query import query
+from regild.cli.commands.recipe import app as recipe_app
+from regild.cli.commands.run import run as run_command
 from regild.cli.commands.sign import sign
 from regild.cli.commands.store import app as store_app
 from regild.cli.commands.store import events
@@ -76,6 +78,8 @@ def regild(
 
 for command in (describe, plan, update, prove, verify, diff, lint, sign, ls, cat, cp, conformance):
     app.command()(command)
+app.command("run")(run_command)
+app.add_typer(recipe_app, name="recipe")
 app.add_typer(feeds, name="feeds")
 app.add_typer(jobs, name="jobs")
 for kept in (publish, promote, rollback, pin, revoke, restore, export, query, events):

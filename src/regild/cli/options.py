@@ -236,6 +236,14 @@ Images = Annotated[
     ),
 ]
 
+RecipeFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--recipe",
+        metavar="FILE",
+        help="Use this recipe besides the site's own; may be repeated.",
+    ),
+]
 FORMATS = ("ova", "ovf", "vmdk", "qcow2", "raw")
 
 Out = Annotated[
@@ -289,6 +297,7 @@ def wanted_site(
     as_of: str = "",
     method: str | None = None,
     carrier: str | None = None,
+    recipes: list[Path] | None = None,
 ) -> Site:
     """What the site's file and the command line want together.
 
@@ -312,4 +321,5 @@ def wanted_site(
         as_of=as_of,
         method=method,
         carrier=carrier,
+        recipes=recipes or (),
     )

@@ -9,6 +9,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from regild.cli.errand_text import done_sentence, errand_pairs, many
 from regild.cli.progress import bytes_text
 from regild.cli.table import pairs, table
 from regild.cli.text import plain
@@ -82,6 +83,7 @@ def plan_text(answer: PlanAnswer, width: int) -> str:
         ("Growth on disk", bytes_text(answer.disk_bytes)),
         ("Method", _methods(answer.steps)),
         ("Carrier", f"{answer.carrier}: {answer.carrier_why}" if answer.steps else ""),
+        *errand_pairs(answer.errands),
         ("Feeds", [f"{one.uri} {one.suite}, {one.date}" for one in answer.feeds]),
         *(
             [("Advisories", list(map(_advisory_feed, answer.advisories)))]
@@ -106,16 +108,15 @@ def update_text(answer: UpdateAnswer, width: int) -> str:
     receipt = answer.receipt
     summary: list[tuple[str, object]] = [("Plan", answer.plan_id)]
     if receipt:
-        summary += [("Carrier", receipt.carrier), ("Checks", list(receipt.checks))]
+        summary += [("Carrier", receipt.carrier), *errand_pairs(receipt.errands)]
+        summary += [("Checks", list(receipt.checks))]
     if answer.output:
         size = bytes_text(answer.output.bytes)
         summary.append(("Output", f"{answer.output.path}, {size}"))
         if answer.output.sha256:  # a folder has none
             summary.append(("SHA-256", answer.output.sha256))
-    done = _many(len(answer.upgraded), "package was", "packages were")
-    head = f"{done} changed" if answer.upgraded else "Nothing to do; nothing was written"
     return _blocks(
-        [head],
+        [done_sentence(answer)],
         _steps(answer.upgraded, width),
         _skipped(answer.skipped, width),
         pairs(summary, width),
@@ -175,7 +176,7 @@ def prove_text(answer: ProveAnswer, width: int) -> str:
 
 def jobs_text(answer: JobsAnswer, width: int, removed: bool = False) -> str:
     """The jobs in a folder, or those that were removed from it."""
-    count = _many(len(answer.jobs), "job", "jobs")
+    count = many(len(answer.jobs), "job", "jobs")
     head = f"{count} removed from {answer.folder}" if removed else f"{count} in {answer.folder}"
     rows = [
         (one.name, one.state, one.phase, bytes_text(one.bytes), one.image, one.log)
@@ -195,7 +196,7 @@ def sign_text(answer: SignAnswer, width: int) -> str:
 def diff_text(answer: DiffAnswer, width: int) -> str:
     """What changed between two images, package by package."""
     counts = Counter(one.action for one in answer.changes)
-    said = [_many(number, action, f"{action}s") for action, number in counts.items()]
+    said = [many(number, action, f"{action}s") for action, number in counts.items()]
     head = f"{answer.old} -> {answer.new}: {', '.join(said) or 'the same packages'}"
     changes = [
         (one.action, one.name, one.arch, one.was, one.becomes, _fixes(one.fixes))
@@ -216,7 +217,7 @@ def diff_text(answer: DiffAnswer, width: int) -> str:
 
 def lint_text(answer: LintAnswer, width: int) -> str:
     """What consumers would trip over, each rule with its places, its reason and its remedy."""
-    head = f"{answer.image}: {_many(len(answer.findings), 'finding', 'findings')}"
+    head = f"{answer.image}: {many(len(answer.findings), 'finding', 'findings')}"
     if answer.output:
         head += f", {len(answer.fixed)} put right in {answer.output.path}"
     blocks = [[plain(head)]]
@@ -260,7 +261,7 @@ def _blocks(*blocks: Sequence[str]) -> str:
 def _unknowns(unknowns: Sequence[Unknown], width: int) -> list[str]:
     if not unknowns:
         return []
-    things = _many(len(unknowns), "thing", "things")
+    things = many(len(unknowns), "thing", "things")
     return [
         f"!!! UNKNOWN: {things} could not be read; this answer is not complete",
         *table(["WHERE", "WHY"], [(one.where, one.why) for one in unknowns], width),
@@ -268,9 +269,10 @@ def _unknowns(unknowns: Sequence[Unknown], width: int) -> list[str]:
 
 
 def _plan_sentence(answer: PlanAnswer) -> str:
-    left_out = _many(len(answer.skipped), "change is", "changes are")
-    if answer.steps:
-        said = _many(len(answer.steps), "change", "changes") + " to make"
+    left_out = many(len(answer.skipped), "change is", "changes are")
+    if answer.changes_something:
+        count = len(answer.steps) or len(answer.errands)
+        said = many(count, "change", "changes") + " to make"
         return f"{said}, {left_out} left out" if answer.skipped else said
     return f"nothing to do, but {left_out} left out" if answer.skipped else "up to date"
 
@@ -335,7 +337,7 @@ def _unfixed(unfixed: Sequence[Weakness], width: int) -> list[str]:
         )
         for one in shown
     ]
-    head = f"Unfixed: {_many(len(unfixed), 'advisory stays', 'advisories stay')} ({said})"
+    head = f"Unfixed: {many(len(unfixed), 'advisory stays', 'advisories stay')} ({said})"
     return [head, *table(["PACKAGE", "ADVISORY", "SEVERITY", "FIX", "WHY"], rows, width)]
 
 
@@ -384,7 +386,3 @@ def _source(source: Source) -> str:
 def _disk(disk: DiskAnswer) -> str:
     virtual, stored = bytes_text(disk.virtual_bytes), bytes_text(disk.stored_bytes)
     return f"{disk.name}, {disk.format}, {virtual}, stored in {stored}"
-
-
-def _many(number: int, one: str, several: str) -> str:
-    return f"{number} {one if number == 1 else several}"

@@ -6,6 +6,7 @@ A guest of which nothing at all could be read is an error, never an empty answer
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
@@ -25,6 +26,7 @@ from regild.describe.languages import read_languages
 from regild.describe.macos import read_macos
 from regild.describe.os_release import read_os_release
 from regild.describe.pacman import read_pacman
+from regild.describe.recipes import find_applications
 from regild.describe.rpm import read_rpm
 from regild.describe.rpm_settings import read_rpm_settings
 from regild.describe.rpm_sources import read_rpm_sources
@@ -32,6 +34,7 @@ from regild.describe.stores import read_stores
 from regild.describe.windows import read_windows
 from regild.errors import NoPackageDatabase, NothingRead
 from regild.model.content import Content, Unknown
+from regild.model.recipe import Recipe
 
 if TYPE_CHECKING:
     from regild.image.tree import Guest
@@ -70,9 +73,12 @@ READERS: tuple[Reader, ...] = (
 """In order: each may build on what stands above it."""
 
 
-def describe_guest(guest: Guest, languages: bool = True) -> Content:
+def describe_guest(
+    guest: Guest, languages: bool = True, recipes: tuple[Recipe, ...] = ()
+) -> Content:
     """Everything that a guest's files say about its software, the same for the same files; without
-    `languages` the packages of programming languages are left out.
+    `languages` the packages of programming languages are left out. `recipes` tell of applications
+    that nothing else would find.
 
     Raises: NothingRead when there is neither an os-release nor a package database.
     """
@@ -85,6 +91,11 @@ def describe_guest(guest: Guest, languages: bool = True) -> Content:
     if not found.databases:
         why = "the guest has no package database that regild knows"
         found = found.merged(Findings(unknowns=(Unknown(where=STATUS, why=why),)))
+    if recipes:
+        applications, unknowns = find_applications(evidence, recipes, found.applications)
+        found = dataclasses.replace(
+            found, applications=applications, unknowns=found.unknowns + unknowns
+        )
     return _content(found, guest, evidence)
 
 

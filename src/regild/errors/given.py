@@ -96,6 +96,13 @@ class WrongKey(InputError):
     hint = "a key file holds the passphrase alone, or the volume key as it is; check which is meant"
 
 
+class RecipeRefused(InputError):
+    """A recipe cannot be meant as it stands."""
+
+    sentence = "the recipe {where} cannot be used: {why}"
+    hint = "regild recipe check FILE lists all that is wrong; docs/guide/recipes.md explains it"
+
+
 class TooLarge(InputError):
     """A size or depth is over the limit that protects this machine."""
 

@@ -25,6 +25,7 @@ from regild.model.job import JobsAnswer
 from regild.model.plan import Difference, FeedState, Plan, Skipped, Step
 from regild.model.proof import ProveAnswer, ReceiptAnswer
 from regild.model.receipt import Receipt
+from regild.model.recipe import RecipeFault
 
 Form = Literal["ova", "folder", "disk"]
 
@@ -96,6 +97,22 @@ class UpdateAnswer(Value, frozen=True):
     receipt: Receipt | None = None
     output: Output | None = None
     """None where there was nothing to do."""
+
+
+class RecipeFile(Value, frozen=True):
+    """One recipe that was looked at."""
+
+    path: str
+    name: str = ""
+    digest: Digest | None = None
+    """Of the file and of what it names beside itself; None where it cannot be used."""
+    faults: tuple[RecipeFault, ...] = ()
+
+
+class RecipeAnswer(Value, frozen=True):
+    """`regild recipe check`: what is wrong in recipes."""
+
+    files: tuple[RecipeFile, ...]
 
 
 class FeedRow(Value, frozen=True):
@@ -342,6 +359,8 @@ ANSWERS: dict[str, type[Value]] = {
     "describe": DescribeAnswer,
     "plan": PlanAnswer,
     "update": UpdateAnswer,
+    "run": UpdateAnswer,
+    "recipe": RecipeAnswer,
     "feeds": FeedsAnswer,
     "verify": VerifyAnswer,
     "prove": ProveAnswer,

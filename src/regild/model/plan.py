@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from regild.model.advisory import AdvisoryFeed, Severity, Weakness
-from regild.model.content import Package, Value
+from regild.model.content import Application, Package, TextFile, Value
 from regild.model.digest import Digest
 
 Action = Literal["upgrade", "install", "remove"]
@@ -58,6 +58,37 @@ class Step(Value, frozen=True, rename={"was": "from", "becomes": "to"}):
     """The gravest of them."""
     exploited: tuple[str, ...] = ()
     """Those of `fixes` that are known to be used in attacks."""
+    recipe: str = ""
+    """The errand of the plan that makes this step; empty where the guest's package manager does."""
+
+
+class Errand(Value, frozen=True):
+    """What is run in the guest behind its package manager: by a recipe, or as somebody asked."""
+
+    name: str
+    """The recipe's, or `run`."""
+    commands: tuple[tuple[str, ...], ...] = ()
+    """Each as a list of words, run one after another; each must end with 0."""
+    tests: tuple[tuple[str, ...], ...] = ()
+    """Run at the end, over files that they cannot change; each must end with 0."""
+    changes: tuple[str, ...] = ()
+    """Paths below which it may change files; none: wherever it likes, and the receipt says so."""
+    files: tuple[Archive, ...] = ()
+    """What is shown to it, in a folder that REGILD_FILES names."""
+    texts: tuple[TextFile, ...] = ()
+    """Small files in the same folder."""
+    settings: tuple[tuple[str, str], ...] = ()
+    """Names and values of its environment."""
+    recipe: Digest | None = None
+    """SHA-256 of the recipe's file; None where no recipe says it."""
+    origin: str = ""
+    """Who brought it: `site`, `command line` or `image`."""
+    packages: bool = False
+    """It may change the guest's packages; the receipt lists what became of them."""
+    index: Digest | None = None
+    """SHA-256 of the list of releases that was read."""
+    index_date: str = ""
+    """When that list was made, as it says."""
 
 
 class Skipped(Value, frozen=True):
@@ -125,6 +156,20 @@ class Plan(Value, frozen=True):
     """What runs the guest's commands: `record` offline, over the guest's tree; `boot` in the booted
     guest."""
     carrier_why: str = ""
+    errands: tuple[Errand, ...] = ()
+    """What is run behind the guest's package manager, in this order."""
+    applications: tuple[Application, ...] | None = None
+    """The applications that must be observed afterwards; None where no recipe speaks of any."""
+
+    @property
+    def package_steps(self) -> tuple[Step, ...]:
+        """The steps that the guest's own package manager makes."""
+        return tuple(step for step in self.steps if not step.recipe)
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.steps or self.errands)
 
 
 class Difference(Value, frozen=True):
@@ -142,6 +187,7 @@ __all__ = [
     "Carrier",
     "CarrierWish",
     "Difference",
+    "Errand",
     "FeedState",
     "Method",
     "MethodWish",

@@ -3,6 +3,8 @@ programs."""
 
 from __future__ import annotations
 
+import msgspec
+
 from regild.model.advisory import Weakness
 from regild.model.content import Unknown, Value
 from regild.model.digest import Digest
@@ -22,6 +24,23 @@ class ReceiptPackage(Value, frozen=True, rename={"was": "from", "becomes": "to"}
     """Digest of the package file; None for a removal."""
     fixes: tuple[str, ...] = ()
     evidence: str = ""
+
+
+class ReceiptErrand(Value, frozen=True):
+    """What was run besides the guest's package manager, word for word."""
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+    tests: tuple[tuple[str, ...], ...] = ()
+    """Each ended with 0 in the changed guest."""
+    changes: tuple[str, ...] = ()
+    """Where it was allowed to change files; none: anywhere."""
+    files: dict[str, Digest] = msgspec.field(default_factory=dict)
+    """Digests of the files that it was given, by their names."""
+    settings: tuple[tuple[str, str], ...] = ()
+    recipe: Digest | None = None
+    """SHA-256 of the recipe's file; None where none says it."""
+    origin: str = ""
 
 
 class Receipt(Value, frozen=True):
@@ -46,6 +65,7 @@ class Receipt(Value, frozen=True):
     tool: str = ""
     unfixed: tuple[Weakness, ...] = ()
     """Advisories that still hold for what the image holds now, as far as they are known."""
+    errands: tuple[ReceiptErrand, ...] = ()
 
 
 class Subject(Value, frozen=True):

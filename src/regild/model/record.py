@@ -62,6 +62,8 @@ class Record(Value, frozen=True):
     entries: tuple[Entry, ...]
     content_bytes: int
     content_digest: Digest
+    kept: tuple[str, ...] = ()
+    """Files that were changed and that the image keeps as they were, so they are no entries."""
 
 
 class Explained(Value, frozen=True):

@@ -15,14 +15,20 @@ Rows = dict[tuple[str, str, str, str], Package]
 def expected_packages(content: Content, steps: tuple[Step, ...]) -> tuple[Package, ...]:
     """The package list after the steps: what describing the result must show."""
     family = family_of(content.planning.type)
-    packages: Rows = {_row(one, family): one for one in content.packages}
+    if not steps:
+        return content.packages
+    # Others, as those of languages, may be there several times, and stay as they are.
+    rest = [one for one in content.packages if one.type != content.planning.type]
+    mine = (one for one in content.packages if one.type == content.planning.type)
+    packages: Rows = {_row(one, family): one for one in mine}
     # What comes in beside another version of itself must not be taken for that one.
     for step in sorted(steps, key=lambda one: one.action == "install"):
         before = _taken(packages, step, content, family)
         if step.action != "remove":
             after = _installed(before, step, content, family)
             packages[_row(after, family)] = after
-    return tuple(packages[key] for key in sorted(packages))
+    found = (*packages.values(), *rest)
+    return tuple(sorted(found, key=lambda one: (one.type, one.name, one.arch, one.version)))
 
 
 def _row(package: Package, family: Family) -> tuple[str, str, str, str]:

@@ -44,7 +44,7 @@ def check_names(wishes: Wishes, content: Content) -> None:
 
     Raises: NotInstalled.
     """
-    names = {one.name for one in content.packages}
+    names = {one.name for one in content.packages} | {one.recipe for one in content.applications}
     for option in ("hold", "only", "exclude"):
         for pattern in getattr(wishes, option):
             if not any(fnmatchcase(name, pattern) for name in names):

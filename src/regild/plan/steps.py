@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from regild.errors import PlanError, Unsolvable
 from regild.model.content import Content
 from regild.model.digest import Digest, canonical, sha256_of
-from regild.model.plan import Basis, Carrier, FeedState, Plan, Skipped, Step
+from regild.model.plan import Basis, Carrier, Errand, FeedState, Plan, Skipped, Step
 from regild.model.release import IndexFile, Release
 from regild.model.versions import is_newer
 from regild.plan.carrier import carrier_after, carrier_before
@@ -284,7 +284,16 @@ def identity_of(plan: Plan) -> Digest:
         for step in plan.steps
     ]
     feeds = [feed.digest for feed in plan.feeds]
-    return sha256_of(canonical((plan.base, plan.mode, plan.asked, feeds, moves)))
+    parts: list[Any] = [plan.base, plan.mode, plan.asked, feeds, moves]
+    if plan.errands:  # so that plans of old keep their ids
+        parts.append([_orders(one) for one in plan.errands])
+    return sha256_of(canonical(tuple(parts)))
+
+
+def _orders(errand: Errand) -> Any:
+    """What decides what an errand does; not where its files are read."""
+    files = [(one.name, one.digest) for one in errand.files]
+    return replace(errand, files=(), index_date=""), files
 
 
 def _archive(step: Step) -> str:
@@ -295,6 +304,6 @@ def verdict(plan: Plan, has_unknowns: bool) -> int:
     """The exit code of a plan: 3 unread, 10 to do, 11 only what was left out or claimed, 0 done."""
     if has_unknowns:
         return 3
-    if plan.steps:
+    if plan.changes_something:
         return 10
     return 11 if plan.skipped or plan.basis == "descriptor" else 0

@@ -15,8 +15,14 @@ from regild.model.content import Content, Unknown
 from regild.model.digest import Digest, canonical, sha256_of
 from regild.model.dsse import SignedBytes, read_signed, sign_bytes
 from regild.model.json import from_json
-from regild.model.plan import Plan, Step
-from regild.model.receipt import Receipt, ReceiptPackage, Statement, Subject
+from regild.model.plan import Errand, Plan, Step
+from regild.model.receipt import (
+    Receipt,
+    ReceiptErrand,
+    ReceiptPackage,
+    Statement,
+    Subject,
+)
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "urn:regild:receipt:1"
@@ -58,6 +64,7 @@ def make_receipt(
         feeds=plan.feeds,
         tool=tool,
         unfixed=plan.unfixed,
+        errands=tuple(map(_errand, plan.errands)),
     )
 
 
@@ -96,6 +103,19 @@ def read_receipt(content: bytes, where: str) -> ReadReceipt:
 def _by_algorithm(digests: Iterable[Digest]) -> dict[str, str]:
     """Digests as in-toto has them: digits by algorithm."""
     return dict(sorted((kind, digits) for kind, _, digits in (d.partition(":") for d in digests)))
+
+
+def _errand(errand: Errand) -> ReceiptErrand:
+    return ReceiptErrand(
+        name=errand.name,
+        commands=errand.commands,
+        tests=errand.tests,
+        changes=errand.changes,
+        files={one.name: one.digest for one in errand.files},
+        settings=errand.settings,
+        recipe=errand.recipe,
+        origin=errand.origin,
+    )
 
 
 def _package(step: Step) -> ReceiptPackage:

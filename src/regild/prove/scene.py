@@ -10,7 +10,7 @@ from functools import cached_property
 from regild.errors import InputError, MissingFile, UnsupportedError
 from regild.feeds.shipped import ShippedPackage
 from regild.image.tree import Guest, Node, Tree
-from regild.model.content import BootEntry, Content, Package
+from regild.model.content import Application, BootEntry, Content, Package
 from regild.model.digest import Digest, sha256_of
 from regild.model.plan import Difference
 from regild.prove.dpkg_files import DpkgFiles, read_dpkg_files
@@ -34,6 +34,8 @@ class Scene:
     boot_before: tuple[BootEntry, ...] = ()
     expected: tuple[Package, ...] | None = None
     """The packages that were promised."""
+    applications: tuple[Application, ...] | None = None
+    """The applications that were promised; None where no recipe spoke of any."""
     shipped: tuple[ShippedPackage, ...] | None = None
     """What the plan's package files hold."""
     rpm: RpmFiles | None = None

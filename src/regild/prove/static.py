@@ -13,7 +13,7 @@ from regild.model.content import Unknown, Value
 from regild.model.plan import Difference
 from regild.prove.accounts import check_accounts
 from regild.prove.boot_chain import check_boot_chain
-from regild.prove.check import check_content
+from regild.prove.check import check_applications, check_content
 from regild.prove.family import Ask, Family, find_family
 from regild.prove.identity import check_identity
 from regild.prove.leftovers import check_leftovers
@@ -89,6 +89,10 @@ def _check_packages(scene: Scene) -> Iterable[Difference]:
     return check_content(scene.expected or (), scene.content)
 
 
+def _check_applications(scene: Scene) -> Iterable[Difference]:
+    return check_applications(scene.applications or (), scene.content.applications)
+
+
 def _check_states(scene: Scene) -> Iterator[Difference]:
     """Packages that are half installed, half configured, or wait for a trigger."""
     for one in scene.content.packages:
@@ -118,6 +122,10 @@ def _check_filesystems(scene: Scene) -> Iterator[Difference]:
 
 def _needs_plan(scene: Scene) -> Why:
     return "" if scene.expected is not None else "there is no plan to hold it against"
+
+
+def _needs_recipes(scene: Scene) -> Why:
+    return "" if scene.applications is not None else "no recipe speaks of applications"
 
 
 def _needs_packages(scene: Scene) -> Why:
@@ -156,6 +164,12 @@ CHECKS: tuple[Check, ...] = (
         "the packages described again are those that the plan expects",
         _check_packages,
         _needs_plan,
+    ),
+    Check(
+        "applications",
+        "the applications described again are those that the plan expects",
+        _check_applications,
+        _needs_recipes,
     ),
     Check("states", "no package is half installed or half configured", _check_states),
     Check(

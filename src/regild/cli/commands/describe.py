@@ -10,6 +10,7 @@ import typer
 from regild.cli.options import (
     BASES,
     BasisOption,
+    Config,
     Debug,
     Follow,
     Force,
@@ -17,6 +18,7 @@ from regild.cli.options import (
     Json,
     KeyFile,
     Languages,
+    RecipeFiles,
     Sbom,
     SbomFormat,
     Strip,
@@ -27,6 +29,7 @@ from regild.errors import RegildError, UsageError
 
 if TYPE_CHECKING:
     from regild.agent.many import Answers
+    from regild.agent.site import Site
     from regild.image.keys import Keys
     from regild.model.answers import DescribeAnswer
     from regild.model.progress import Progress
@@ -58,6 +61,8 @@ def describe(
     strip: Strip = False,
     basis: BasisOption = "disk",
     languages: Languages = True,
+    recipe: RecipeFiles = None,
+    config: Config = None,
     force: Force = False,
     key_file: KeyFile = None,
     follow: Follow = None,
@@ -77,6 +82,7 @@ def describe(
     if not languages and output is not None:
         raise UsageError(what="a descriptor says everything: --no-languages does not go with -o")
     keys = read_keys(key_file or ())
+    site = _site(recipe, config)
     with open_progress(live=not debug) as progress:
         if output is not None and strip:
             return _stripped(images[0], output, force, progress)
@@ -88,9 +94,9 @@ def describe(
         if output is not None:
             from regild.agent.inscribe import inscribe
 
-            answer = inscribe(images[0], output, sbom, force, progress, sbom_format, keys)
+            answer = inscribe(images[0], output, sbom, force, progress, sbom_format, keys, site)
             return _outcome([answer], ())
-        return _described(images, basis, progress, keys, languages)
+        return _described(images, basis, progress, keys, languages, site)
 
 
 def _check_use(
@@ -132,8 +138,24 @@ def _stripped(image: Path, output: Path, force: bool, progress: Progress) -> Out
     return Outcome(answer=answer, text=lambda width: strip_text(answer, width))
 
 
+def _site(recipe: list[Path] | None, config: Path | None) -> Site | None:
+    """What the site says of recipes; None where nothing does, so that no image is asked for more.
+
+    Raises: UsageError, MissingFile.
+    """
+    from regild.agent.site import RecipeSettings, read_site, with_options
+
+    site = with_options(read_site(config), recipes=recipe or ())
+    return site if site.recipes != RecipeSettings() else None
+
+
 def _described(
-    images: list[Path], basis: str, progress: Progress, keys: Keys, languages: bool
+    images: list[Path],
+    basis: str,
+    progress: Progress,
+    keys: Keys,
+    languages: bool,
+    site: Site | None,
 ) -> Outcome:
     """Describe each image; one that cannot be read does not keep the others from it."""
     from regild.agent.claim import describe_claims
@@ -148,7 +170,7 @@ def _described(
             except RegildError as error:
                 found[image] = error
     rest = tuple(image for image in paths if not found.get(image))
-    found.update(zip(rest, describe_many(rest, progress, keys, languages), strict=True))
+    found.update(zip(rest, describe_many(rest, progress, keys, languages, site), strict=True))
     answers: list[DescribeAnswer | RegildError] = []
     for image in paths:
         answer = found[image]

@@ -31,6 +31,7 @@ from regild.cli.options import (
     PlanBasisOption,
     PlanKey,
     PlanOut,
+    RecipeFiles,
     TableForm,
     wanted_site,
 )
@@ -61,6 +62,7 @@ def plan(
     cache: Cache = None,
     advisories: Advisories = None,
     accept_older: AcceptOlder = False,
+    recipe: RecipeFiles = None,
     basis: PlanBasisOption = "auto",
     output: PlanOut = None,
     key: PlanKey = None,
@@ -86,6 +88,7 @@ def plan(
     site = wanted_site(
         config, mode, mirror, offline, allow, hold, cache, advisories, accept_older, only=only,
         exclude=exclude, autoremove=autoremove, as_of=as_of, method=method, carrier=carrier,
+        recipes=recipe,
     )  # fmt: skip
     keys = read_keys(key_file or ())
     paths = spread(images)

@@ -32,6 +32,7 @@ from regild.cli.options import (
     Offline,
     Only,
     PlanTrust,
+    RecipeFiles,
     Scratch,
     SignReceipt,
     Timeout,
@@ -83,6 +84,7 @@ def update(
     cache: Cache = None,
     advisories: Advisories = None,
     accept_older: AcceptOlder = False,
+    recipe: RecipeFiles = None,
     plan: GivenPlan = None,
     trust: PlanTrust = None,
     form: FormatOption = None,
@@ -114,16 +116,16 @@ def update(
     site = wanted_site(
         config, mode, mirror, offline, allow, hold, cache, advisories, accept_older, only=only,
         exclude=exclude, autoremove=autoremove, as_of=as_of, method=method, carrier=carrier,
+        recipes=recipe,
     )  # fmt: skip
-    key = _key(sign_receipt)
+    key = key_of(sign_receipt)
     manner = Manner(form, scratch, timeout_seconds, force, keep_job, key, ASKED.get())
     with open_progress(live=not debug) as progress:
         if kept:
             return _renewed(kept, place, config, site, progress, manner, channel)
-        goal = output or Path()  # there is one: checked above
-        given = _given(plan, trust, site)
+        given, goal = _given(plan, trust, site), output or Path()  # there is one: checked above
         answer, _ = update_by(image, goal, site, progress, manner, given)
-    return Outcome(answer=answer, text=lambda width: update_text(answer, width), code=_code(answer))
+    return Outcome(answer=answer, text=lambda width: update_text(answer, width), code=ended(answer))
 
 
 def _renewed(
@@ -146,7 +148,7 @@ def _renewed(
     reference, manner = read_reference(name), replace(manner, argv=())
     with open_store(place, config) as store:
         answer = renew(store, reference, site, progress, manner, channel=channel)
-    code = _code(answer.update)
+    code = ended(answer.update)
     return Outcome(answer=answer, text=lambda width: renew_text(answer, width), code=code)
 
 
@@ -174,7 +176,7 @@ def _check_goal(
         raise UsageError(what=f"{what} --output, --format and --plan")
 
 
-def _code(answer: UpdateAnswer) -> int:
+def ended(answer: UpdateAnswer) -> int:
     """The exit code: 3 unread, 11 nothing done but left out, 0 done or nothing to do."""
     if answer.unknowns:
         return UNREAD
@@ -208,7 +210,7 @@ def _given(path: Path | None, trust: Path | None, site: Site) -> Plan | None:
     return read_plan(path, read_trusted(named) if named else None)
 
 
-def _key(path: Path | None) -> bytes | None:
+def key_of(path: Path | None) -> bytes | None:
     """The private key that signs the receipt."""
     from regild.host.files import read_limited
     from regild.model.dsse import PEM_BYTES_MAX

@@ -1,0 +1,43 @@
+"""Regular expressions over text that a stranger may have written: RE2, whose time grows with the
+text and never faster, whatever text and expression are."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+PATTERN_MAX = 1000
+MEMORY_BYTES_MAX = 8 << 20
+
+
+def fault_of(pattern: str) -> str:
+    """Why a text cannot be used as an expression with one group; empty where it can."""
+    import re2
+
+    if len(pattern) > PATTERN_MAX:
+        return f"is an expression of over {PATTERN_MAX} letters"
+    try:
+        groups = _compiled(pattern).groups
+    except re2.error as error:
+        said = error.args[0] if error.args else ""
+        why = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        return f"is no expression of RE2: {why}"
+    return "" if groups == 1 else f"needs one group around the version, and has {groups}"
+
+
+def first_group(pattern: str, text: str, whole: bool = False) -> str:
+    """What the group holds where an expression first fits; empty where it does not. `whole`: all
+    of the text must fit."""
+    compiled = _compiled(pattern)
+    found = compiled.fullmatch(text) if whole else compiled.search(text)
+    return (found[1] or "") if found else ""
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> Any:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = MEMORY_BYTES_MAX
+    return re2.compile(pattern, options)

@@ -1,0 +1,261 @@
+"""A recipe's file: TOML, every setting of which is known, with the line where it is wrong.
+
+[recipe]
+name = "acme-agent"
+[detect]
+file = "/opt/acme/VERSION"
+pattern = 'agent ([0-9.]+)'
+[[available.releases]]
+version = "2.1.0"
+files = [{ name = "acme.tar.gz", uri = "acme-2.1.0.tar.gz", sha256 = "...", bytes = 48213 }]
+[update]
+changes = ["/opt/acme"]
+commands = ['tar -xzf "$REGILD_FILES/acme.tar.gz" -C /opt/acme']
+[test]
+commands = ["/opt/acme/bin/agent --version"]
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from regild.errors import RecipeRefused
+from regild.model.digest import Digest, sha256_of
+from regild.model.plan import Archive
+from regild.model.recipe import (
+    ApplicationRelease,
+    Command,
+    Detect,
+    Index,
+    NpmPart,
+    Order,
+    Origin,
+    PipPart,
+    Recipe,
+    RecipeFault,
+)
+from regild.model.recipe_rules import rule_faults
+from regild.model.toml_lines import line_of
+
+SUFFIX = ".recipe.toml"
+FILE_BYTES_MAX = 1 << 20
+CommandText = str | list[str]
+
+
+class _Named(msgspec.Struct, forbid_unknown_fields=True):
+    name: str = ""
+
+
+class _Detect(msgspec.Struct, forbid_unknown_fields=True):
+    file: str
+    pattern: str = ""
+    json: str = ""
+    name: str = ""
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    uri: str
+    sha256: str
+    bytes: int
+
+
+class _Release(msgspec.Struct, forbid_unknown_fields=True):
+    version: str
+    files: list[_File] = msgspec.field(default_factory=list)
+    security: bool = False
+    fixes: list[str] = msgspec.field(default_factory=list)
+
+
+class _Available(msgspec.Struct, forbid_unknown_fields=True):
+    order: Order = "deb"
+    releases: list[_Release] = msgspec.field(default_factory=list)
+    index: str = ""
+    sha256: str = ""
+    key: str = ""
+
+
+class _Update(msgspec.Struct, forbid_unknown_fields=True):
+    commands: list[CommandText]
+    changes: list[str] = msgspec.field(default_factory=list)
+
+
+class _Test(msgspec.Struct, forbid_unknown_fields=True):
+    commands: list[CommandText]
+
+
+class _Pip(msgspec.Struct, forbid_unknown_fields=True):
+    environment: str
+    index: str
+    packages: list[str] = msgspec.field(default_factory=list)
+    constraints: list[str] = msgspec.field(default_factory=list)
+
+
+class _Npm(msgspec.Struct, forbid_unknown_fields=True):
+    folder: str
+    lock: str
+    tarballs: str = ""
+
+
+class RecipeTables(msgspec.Struct, forbid_unknown_fields=True):
+    """A recipe's file as it stands; its JSON Schema is published."""
+
+    recipe: _Named
+    detect: _Detect | None = None
+    available: _Available | None = None
+    update: _Update | None = None
+    test: _Test | None = None
+    pip: _Pip | None = None
+    npm: _Npm | None = None
+
+
+def read_recipe(
+    content: bytes, where: str, origin: Origin, folder: str, texts: dict[str, str] | None = None
+) -> Recipe:
+    """A recipe as its file says; `texts` are the files that it names beside itself and that count
+    as part of it, by name (`named_texts`).
+
+    Raises: RecipeRefused with the first line that is wrong, and why.
+    """
+    tables, faults = _parsed(content)
+    if tables is None or faults:
+        first = min(faults, key=_by_line)
+        place = f"{where}, line {first.line}" if first.line else where
+        raise RecipeRefused(where=place, why=f"{first.setting} {first.why}".strip())
+    given = texts or {}
+    for name in _named(tables):
+        if name not in given:
+            raise RecipeRefused(where=where, why=f"{name}, which it names, is not beside it")
+    digest = sha256_of(content + b"".join(given[name].encode() for name in _named(tables)))
+    return _recipe(tables, digest, origin, folder, given)
+
+
+def check_recipe(content: bytes) -> tuple[RecipeFault, ...]:
+    """Everything that is wrong in a recipe's file, by line; nothing where it can be used."""
+    return tuple(sorted(_parsed(content)[1], key=_by_line))
+
+
+def named_texts(content: bytes) -> tuple[str, ...]:
+    """The names of the files beside a recipe that are part of it: keys and locks."""
+    tables, _ = _parsed(content)
+    return _named(tables) if tables is not None else ()
+
+
+def _by_line(fault: RecipeFault) -> tuple[int, str, str]:
+    return fault.line, fault.setting, fault.why
+
+
+def _named(tables: RecipeTables) -> tuple[str, ...]:
+    names = (
+        tables.available.key if tables.available else "",
+        tables.npm.lock if tables.npm else "",
+    )
+    return tuple(name for name in names if name)
+
+
+def _parsed(content: bytes) -> tuple[RecipeTables | None, list[RecipeFault]]:
+    """The tables of a file, as far as they can be read, and what is wrong with them."""
+    try:
+        text = content.decode()
+        told = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        line = re.search(r"line (\d+)", str(error))
+        return None, [RecipeFault(int(line[1]) if line else 0, "", f"is no TOML: {error}")]
+    kinds = {field.name: field.type for field in msgspec.structs.fields(RecipeTables)}
+    faults = [
+        RecipeFault(
+            line_of(text, name, ""), f"[{name}]", f"is no table; there are {', '.join(kinds)}"
+        )
+        for name in told
+        if name not in kinds
+    ]
+    if "recipe" not in told:
+        faults.append(RecipeFault(1, "[recipe]", "is missing"))
+    read: dict[str, Any] = {}
+    for name, kind in kinds.items():
+        if name in told:
+            value = _table(text, name, told[name], kind, faults)
+            if value is not None:
+                read[name] = value
+    if faults:
+        return None, faults
+    tables = RecipeTables(**read)
+    for table, setting, why, nth in rule_faults(tables):
+        faults.append(
+            RecipeFault(line_of(text, table, setting, nth), f"[{table}] {setting}".strip(), why)
+        )
+    return tables, faults
+
+
+def _table(text: str, name: str, told: Any, kind: Any, faults: list[RecipeFault]) -> Any:
+    try:
+        return msgspec.convert(told, kind)
+    except msgspec.ValidationError as error:
+        # msgspec says "... field `size`" of a name, and "... - at `$.size`" of a value.
+        said = str(error)
+        found = re.search(r"field `([a-z0-9_]+)`|`\$(?:[^`]*\.)?([a-z0-9_]+)", said)
+        inner = re.search(r"`\$\.releases\[(\d+)\]", said)
+        table, nth = ("available.releases", int(inner[1])) if inner else (name, 0)
+        setting = next(filter(None, found.groups()), "") if found else ""
+        line = line_of(text, table, setting, nth) or line_of(text, name, "")
+        why = f"{said[:1].lower()}{said[1:]}".partition(" - at")[0]
+        faults.append(RecipeFault(line, f"[{table}] {setting}".strip(), why))
+        return None
+
+
+def _recipe(
+    tables: RecipeTables, digest: Digest, origin: Origin, folder: str, texts: dict[str, str]
+) -> Recipe:
+    offered = tables.available or _Available()
+    return Recipe(
+        name=tables.recipe.name,
+        digest=digest,
+        origin=origin,
+        folder=folder,
+        detect=_detect(tables.detect) if tables.detect else None,
+        order=offered.order,
+        releases=tuple(_release(one) for one in offered.releases),
+        index=_index(offered, texts) if offered.index else None,
+        commands=tuple(_commands(tables.update.commands)) if tables.update else (),
+        changes=tuple(one.rstrip("/") for one in tables.update.changes) if tables.update else (),
+        tests=tuple(_commands(tables.test.commands)) if tables.test else (),
+        pip=_pip(tables.pip) if tables.pip else None,
+        npm=_npm(tables.npm, texts) if tables.npm else None,
+    )
+
+
+def _detect(table: _Detect) -> Detect:
+    way = tuple(table.json.split(".")) if table.json else ()
+    return Detect(table.file, table.pattern, way, table.name)
+
+
+def _release(table: _Release) -> ApplicationRelease:
+    files = tuple(
+        Archive(one.uri, one.name, Digest(f"sha256:{one.sha256}"), one.bytes) for one in table.files
+    )
+    return ApplicationRelease(table.version, files, table.security, tuple(table.fixes))
+
+
+def _index(table: _Available, texts: dict[str, str]) -> Index:
+    digest = Digest(f"sha256:{table.sha256}") if table.sha256 else None
+    return Index(table.index, digest, texts[table.key] if table.key else "")
+
+
+def _commands(told: list[CommandText]) -> Iterator[Command]:
+    """A text is for the shell, which ends at the first command that fails; a list is run as is."""
+    for one in told:
+        yield ("sh", "-ec", one) if isinstance(one, str) else tuple(one)
+
+
+def _pip(table: _Pip) -> PipPart:
+    lists = tuple(table.packages), tuple(table.constraints)
+    return PipPart(table.environment.rstrip("/"), *lists, table.index)
+
+
+def _npm(table: _Npm, texts: dict[str, str]) -> NpmPart:
+    return NpmPart(table.folder.rstrip("/"), texts[table.lock], table.tarballs)
