@@ -5,13 +5,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from regild.errors import DigestMismatch, Malformed
+from regild.errors import DigestMismatch, HostError, Malformed
 from regild.host.files import open_new, translated
 from regild.model.digest import Digest, hex_of
+
+MARK_SUFFIX = ".whole"
+SETTLED_NS = 2_000_000_000
+"""No filesystem in use has a coarser clock (FAT: two seconds)."""
 
 
 class Cache:
@@ -43,18 +48,53 @@ class Cache:
             yield file
 
     def find(self, digest: Digest, size: int | None = None, suffix: str = "") -> Path | None:
-        """The file with a digest, if it is here, read and found whole; a damaged one is removed."""
+        """The file with a digest, if it is here and whole; a damaged one is removed.
+
+        It is read and hashed, but for one that was found whole before and has not been touched
+        since, as the filesystem tells.
+        """
         path = self.place(digest, suffix)
         try:
             with path.open("rb") as file:
+                state = os.fstat(file.fileno())
+                if size in (None, state.st_size) and _is_untouched(path, state):
+                    return path
                 found = hashlib.file_digest(file, "sha256").hexdigest()
-                read = file.tell()
         except OSError:
             return None
-        if found == hex_of(digest) and size in (None, read):
+        if found == hex_of(digest) and size in (None, state.st_size):
+            _mark(path, state)
             return path
         path.unlink(missing_ok=True)
         return None
+
+
+def _identity(state: os.stat_result) -> bytes:
+    """What changes with every write to a file; its change time cannot be set (inode(7))."""
+    facts = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+    return " ".join(map(str, facts)).encode()
+
+
+def _is_untouched(path: Path, state: os.stat_result) -> bool:
+    """Whether a file was found whole in this very state."""
+    mark = path.with_name(path.name + MARK_SUFFIX)
+    try:
+        return mark.read_bytes() == _identity(state)
+    except OSError:
+        return False
+
+
+def _mark(path: Path, state: os.stat_result) -> None:
+    """Note that a file was found whole; not of one that was written just now, because another
+    write in the same tick of the clock could not be told from that one."""
+    with contextlib.suppress(OSError, HostError):
+        mark = path.with_name(path.name + MARK_SUFFIX)
+        mark.unlink(missing_ok=True)
+        with open_new(mark) as file:
+            now = os.fstat(file.fileno()).st_mtime_ns
+            if now - state.st_ctime_ns < SETTLED_NS:
+                raise BlockingIOError
+            file.write(_identity(state))
 
 
 def check_digest(where: str, promised: Digest, found: Digest) -> None:

@@ -24,6 +24,8 @@ from regild.model.digest import Digest
 ENTRIES_LIMIT = 1_000_000
 STANZA_LIMIT = 1 << 20
 INDEX_SUFFIX = ".packages"
+KNOWN_LIMIT = 2000
+"""Names of which the entries are kept once they were read."""
 NEEDS = ("pre-depends", "depends", "recommends")
 TABLE_SUFFIX = ".names"
 
@@ -65,6 +67,7 @@ class PackageIndex:
         self.path = path
         self._table = table
         self._where = where
+        self._known: dict[str, tuple[Offer, ...]] = {}
 
     @property
     def names(self) -> Iterator[str]:
@@ -72,10 +75,18 @@ class PackageIndex:
         return iter(self._table)
 
     def offers(self, name: str) -> Iterator[Offer]:
-        """What it offers under a name.
+        """What it offers under a name; images of one suite ask for the same ones.
 
         Raises: Malformed.
         """
+        found = self._known.get(name)
+        if found is None:
+            if len(self._known) >= KNOWN_LIMIT:
+                self._known.clear()
+            found = self._known[name] = tuple(self._read(name))
+        return iter(found)
+
+    def _read(self, name: str) -> Iterator[Offer]:
         starts = self._table.get(name, ())
         if not starts:
             return

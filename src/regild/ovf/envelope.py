@@ -48,8 +48,23 @@ def read_envelope(content: bytes, where: str = "the .ovf") -> Envelope:
 def parse_envelope(content: bytes, where: str = "the .ovf") -> Element:
     """The root element of an .ovf file, which is an Envelope of a known generation (rule R1).
 
+    The last one is kept, because one question about a package reads its envelope several times.
+
     Raises: Malformed, TooLarge, UnsupportedFormat.
     """
+    for before, root in _last:
+        if content == before:
+            return root
+    root = _parse_envelope(content, where)
+    _last[:] = [(content, root)]
+    return root
+
+
+_last: list[tuple[bytes, Element]] = []
+"""An envelope and its root."""
+
+
+def _parse_envelope(content: bytes, where: str) -> Element:
     root = parse(content, where)
     if root.local != "Envelope":
         raise Malformed(where=where, why=f"its root element is {root.local[:40]}, not Envelope")

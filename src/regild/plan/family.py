@@ -4,6 +4,7 @@ pure."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from regild.errors import UnsupportedError
@@ -89,15 +90,21 @@ def family_of(type: str) -> Family:
 def sizes_of(family: Family, status: str) -> Iterator[tuple[tuple[str, str, str], int]]:
     """Installed size in bytes by package name, architecture and version, as a planning state has
     it."""
-    names = {"Package": 0, "P": 0, "Architecture": 1, "Arch": 1, "A": 1, "Version": 2, "V": 2}
     for paragraph in status.split("\n\n"):
-        key, size = ["", "", ""], 0
-        for line in paragraph.splitlines():
-            field, _, value = (part.strip() for part in line.partition(":"))
-            if field in names:
-                key[names[field]] = value
-            elif field == family.size_field and value.isdecimal():
-                size = int(value[:15]) * family.size_unit
-            elif family.several and field == "Provides":
-                break  # the relations come last, and there are many
-        yield (key[0], key[1], key[2]), size
+        yield _size_of(family, paragraph)
+
+
+@lru_cache(maxsize=4_000)
+def _size_of(family: Family, paragraph: str) -> tuple[tuple[str, str, str], int]:
+    """The size that one paragraph states; images of one suite have the same ones."""
+    names = {"Package": 0, "P": 0, "Architecture": 1, "Arch": 1, "A": 1, "Version": 2, "V": 2}
+    key, size = ["", "", ""], 0
+    for line in paragraph.splitlines():
+        field, _, value = (part.strip() for part in line.partition(":"))
+        if field in names:
+            key[names[field]] = value
+        elif field == family.size_field and value.isdecimal():
+            size = int(value[:15]) * family.size_unit
+        elif family.several and field == "Provides":
+            break  # the relations come last, and there are many
+    return (key[0], key[1], key[2]), size

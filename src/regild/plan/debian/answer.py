@@ -112,7 +112,7 @@ def _moves(guest: Guest, ids: frozenset[int]) -> Iterator[Move]:
         solvable = shelf.pool.id2solvable(identity)
         if solvable.nameid not in guest.packages:
             place = shelf.place_of[solvable.repo.id]
-            version = Version(solvable, read_facts(solvable.vendor), (place,))
+            version = Version(solvable, read_facts(solvable.vendor), (place,), identity)
             yield _move(guest, solvable.name.partition(":")[0], version, "")
 
 

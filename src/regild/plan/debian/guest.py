@@ -109,7 +109,7 @@ def seat(shelf: Shelf, request: Request) -> Guest:
     made = add_packages(guest.repo, stanzas, shelf.words, STATUS, every=True)
     for fields, (solvable, facts) in zip(stanzas, made, strict=True):
         guest.packages[solvable.nameid] = Installed(
-            solvable.name, Version(solvable, facts, ()), is_held(fields)
+            solvable.name, Version(solvable, facts, (), solvable.id), is_held(fields)
         )
     find_candidates(guest, request)
     shelf.leave_out(guest.unwanted | shelf.seen_ids)

@@ -40,7 +40,7 @@ def seat_among(seen: Seen, request: Request) -> Guest | None:
             continue
         if one.nameid in guest.packages:
             return None
-        version = Version(one.solvable, one.facts, ())
+        version = Version(one.solvable, one.facts, (), one.id)
         guest.packages[one.nameid] = Installed(one.title, version, one.hold)
     find_candidates(guest, request)
     return guest

@@ -49,11 +49,8 @@ class Version(NamedTuple):
     facts: Facts
     places: tuple[int, ...]
     """The indexes that offer it."""
-
-    @property
-    def id(self) -> int:
-        """libsolv's number for it."""
-        return int(self.solvable.id)
+    id: int
+    """libsolv's number for it."""
 
 
 class Title(NamedTuple):
@@ -134,7 +131,7 @@ class Shelf:
             facts, place = read_facts(one.vendor), self.place_of[one.repo.id]
             before = versions.get(facts.version)
             if before is None:
-                versions[facts.version] = Version(one, facts, (place,))
+                versions[facts.version] = Version(one, facts, (place,), one.id)
             else:
                 versions[facts.version] = before._replace(places=(*before.places, place))
                 repeats.append(int(one.id))
