@@ -56,17 +56,38 @@ def test_a_real_appliance_is_described_as_dpkg_query_does(small_ova: Path, tmp_p
     assert {one.volume for one in content.witnesses} == {content.volumes[0].volume}
 
 
+SYNTHETIC = {
+    5: "Multi-Arch: foreign",
+    7: "Provides: stand-in (= 1.5), other-name",
+    11: "Protected: yes",
+    13: "Enhances: apt",
+    43: "Replaces: dpkg (<< 1)",
+    19: "Important: yes",
+    23: "Essential: yes",
+    29: "Conffiles:\n /etc/a.conf 0123456789abcdef0123456789abcdef",
+    31: "Config-Version: 1",
+    37: "Suggests: stand-in (>= 1.0)",
+}
+"""Fields put into every so manyth paragraph that does not have them."""
+STATES = {17: "hold ok installed", 41: "install ok unpacked", 53: "install ok half-configured"}
+STATES |= {67: "install ok triggers-pending", 71: "install reinstreq half-installed"}
+
+
 def aged(status: bytes) -> bytes:
-    """A status with holds, removed packages and interrupted ones strewn in."""
-    paragraphs = status.split(b"\n\n")
+    """A status with fields, holds and interrupted packages strewn in."""
+    paragraphs = [text for text in status.decode().split("\n\n") if text.strip()]
     for index, text in enumerate(paragraphs):
-        if index % 17 == 3:
-            text = text.replace(b"install ok installed", b"hold ok installed")
-        elif index % 41 == 7:
-            text = text.replace(b"install ok installed", b"install ok unpacked")
-        paragraphs[index] = text
-    removed = b"Package: gone\nStatus: deinstall ok config-files\nVersion: 1\nArchitecture: all"
-    return b"\n\n".join([removed, *paragraphs])
+        for each, state in STATES.items():
+            if index % each == 3:
+                text = text.replace("install ok installed", state)
+        for each, field in SYNTHETIC.items():
+            if index % each == 2 and f"\n{field.partition(':')[0]}:" not in text:
+                text = f"{text}\n{field}"
+        paragraphs[index] = text.strip("\n")
+    return "\n\n".join([*paragraphs, ""]).encode()
+
+
+REMOVED = b"Package: gone\nStatus: deinstall ok config-files\nVersion: 1\nArchitecture: all\n\n"
 
 
 def offered(status: bytes) -> str:
@@ -88,36 +109,67 @@ def offered(status: bytes) -> str:
     shutil.which("apt-get") is None or not STATUS.exists(), reason="apt is not in use here"
 )
 def test_apt_solves_the_reduced_status_as_the_full_one(tmp_path: Path) -> None:
-    full = aged(STATUS.read_bytes())
-    content = describe_guest(debian({dpkg.STATUS: full}))
+    """The full one without packages that are removed: of equal choices apt takes one by the order
+    of its hash table, so a name that nothing refers to can move its answer."""
+    installed = b"\n\n".join(
+        one for one in STATUS.read_bytes().split(b"\n\n") if b" ok installed" in one
+    )
+    full = aged(installed)
+    states = marks(installed)
+    content = describe_guest(
+        debian({dpkg.STATUS: REMOVED + full, dpkg.EXTENDED_STATES: states.encode()})
+    )
     assert len(content.planning.status) < len(full) / 2
+    assert len(content.planning.auto) == states.count("Auto-Installed: 1") > 50
     (tmp_path / "full").write_bytes(full)
     (tmp_path / "reduced").write_text(content.planning.status)
     for name in ("lists/partial", "archives/partial", "parts", "repository"):
         (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "repository" / "Packages").write_text(offered(STATUS.read_bytes()))
+    (tmp_path / "repository" / "Packages").write_text(offered(installed))
     (tmp_path / "sources.list").write_text(f"deb [trusted=yes] file:{tmp_path}/repository ./\n")
-
-    def apt(status: str, *command: str) -> str:
-        options = {
-            "Dir::State": tmp_path,
-            "Dir::State::status": tmp_path / status,
-            "Dir::Cache": tmp_path,
-            "Dir::Etc::sourcelist": tmp_path / "sources.list",
-            "Dir::Etc::sourceparts": tmp_path / "parts",
-            "Dir::Etc::preferencesparts": tmp_path / "parts",
-            "APT::Sandbox::User": "root",
-            "Debug::NoLocking": "1",
-        }
-        line = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        ended = subprocess.run(["apt-get", *line, *command], capture_output=True, text=True)
-        return ended.stdout + ended.stderr
-
-    apt("full", "update")
+    apt(tmp_path, "full", "update")
+    moved = False
     for command in (["upgrade"], ["dist-upgrade"], ["-f", "install"], ["autoremove"]):
-        said = apt("full", "-s", *command)
-        assert apt("reduced", "-s", *command) == said
-    assert "\nInst " in apt("full", "-s", "dist-upgrade")
+        (tmp_path / "extended_states").write_text(states)
+        said = apt(tmp_path, "full", "-s", *command)
+        (tmp_path / "extended_states").write_text(
+            "\n".join(map(stated, content.planning.auto)) + "\n"
+        )
+        assert apt(tmp_path, "reduced", "-s", *command) == said
+        moved = moved or "\nInst " in said
+    assert moved
+
+
+def marks(status: bytes) -> str:
+    """apt's own states, with every third package of a status come for others."""
+    paragraphs = deb822.read_paragraphs(status, ["Package", "Architecture"], "status")
+    names = [(fields["Package"], fields["Architecture"]) for _, fields in paragraphs]
+    native = next(arch for name, arch in names if name == "dpkg")
+    told = (f"{name}:{native if arch == 'all' else arch}" for name, arch in names[::3])
+    return "\n".join(map(stated, told)) + "\n"
+
+
+def stated(package: str) -> str:
+    """One paragraph of apt's states for `name:arch`."""
+    name, _, arch = package.rpartition(":")
+    return f"Package: {name}\nArchitecture: {arch}\nAuto-Installed: 1\n"
+
+
+def apt(folder: Path, status: str, *command: str) -> str:
+    """What apt-get says of a status, with its own folders and the repository of the test."""
+    options = {
+        "Dir::State": folder,
+        "Dir::State::status": folder / status,
+        "Dir::Cache": folder,
+        "Dir::Etc::sourcelist": folder / "sources.list",
+        "Dir::Etc::sourceparts": folder / "parts",
+        "Dir::Etc::preferencesparts": folder / "parts",
+        "APT::Sandbox::User": "root",
+        "Debug::NoLocking": "1",
+    }
+    line = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    ended = subprocess.run(["apt-get", *line, *command], capture_output=True, text=True)
+    return ended.stdout + ended.stderr
 
 
 def test_the_hosts_own_tree_is_described_the_same_twice() -> None:
