@@ -10,6 +10,7 @@ from typing import Any
 from regild.feeds.recipes import ReleaseList
 from regild.model.agent_answers import AGENT_ANSWERS
 from regild.model.answers import ANSWERS
+from regild.model.form import FORM_ANSWERS
 from regild.model.group_answers import GROUP_ANSWERS
 from regild.model.json import schema_of
 from regild.model.recipe_file import RecipeTables
@@ -29,6 +30,7 @@ def schemas() -> dict[str, dict[str, Any]]:
             **STORE_ANSWERS,
             **GROUP_ANSWERS,
             **AGENT_ANSWERS,
+            **FORM_ANSWERS,
             **FILES,
         }.items()
     }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from demo.build import find_appliance
+from demo.recipe import RECIPES, WORKER
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,6 +36,19 @@ def small_ova() -> Path:
 def demo_ova() -> Path:
     """The demo's real, bootable, outdated Debian 12 (221 MB); building it takes a minute or two."""
     return find_appliance("demo")
+
+
+@pytest.fixture(scope="session")
+def worker_ova() -> Path:
+    """The smallest Debian 12 that boots (163 MB), with an old OpenSSL."""
+    return find_appliance("worker")
+
+
+@pytest.fixture(scope="session")
+def kernel_ova() -> Path:
+    """The smallest Debian 12 that boots, with the kernel of its last point release."""
+    older = replace(WORKER, name="kernel", suites=("bookworm",), outdated=())
+    return find_appliance(RECIPES.setdefault(older.name, older).name)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -40,7 +40,7 @@ def test_out_is_needed(regild: Regild, ova: Path) -> None:
 
 def test_the_form_is_one_that_can_be_written(regild: Regild, ova: Path, tmp_path: Path) -> None:
     out = tmp_path / "new.ova"
-    refused(regild, 2, "UsageError", "update", ova, "-o", out, "--format", "vhdx")
+    refused(regild, 2, "UsageError", "update", ova, "-o", out, "--format", "vdi")
 
 
 def test_the_image_is_never_the_output(regild: Regild, ova: Path) -> None:

@@ -1,5 +1,5 @@
-"""The demo appliance updated with its new kernel by the booted guest and without booting it: the
-same packages, and the same files but for logs, times and caches."""
+"""An appliance updated with its new kernel by the booted guest and without booting it: the same
+packages, the same files but for logs, times and caches, and both come up with the new kernel."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from regild.image.disk import open_disk
 from regild.image.ext import ExtVolume
 from tests.change.guests import guest_of
 from tests.change.test_boot import essence
+from tests.host.apart import all_gone
+from tests.journey.machine import Traces, digest, killed_after, regild, settled
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600)]
 
@@ -27,25 +29,57 @@ UNEQUAL = re.compile(
 """Where times, addresses or orders stand inside of files; the boot chain is proven by itself."""
 
 
+NEWEST = 'test "$(uname -r)" = "$(ls /lib/modules | sort -V | tail -n 1)"'
+"""The kernel that runs is the newest one that is installed."""
+
+
 def updated(image: Path, folder: Path, carrier: str) -> Path:
+    """Update by a carrier; the result has come up with its new kernel before it appears."""
     output = folder / f"{carrier}.ova"
     line = [sys.executable, "-m", "regild", "update", image, "-o", output, "--json"]
     line += ["--carrier", carrier, "--scratch", folder / "jobs", "--timeout", "3000"]
+    line += ["--test-boot", "--expect", f"command:{NEWEST}", "--test-timeout", "1500"]
     done = subprocess.run([str(word) for word in line], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     receipt = json.loads(done.stdout)["receipt"]
     assert receipt["carrier"] == carrier
+    assert f"it was booted and met command:{NEWEST}" in receipt["checks"]
+    assert any(row["name"].startswith("linux-image-6") for row in receipt["packages"])
     assert "boot menu, kernels, modules, initial RAM disks and root agree" in receipt["checks"]
     return output
 
 
-def test_record_and_boot_give_the_same(demo_ova: Path, tmp_path: Path) -> None:
-    record, boot = (updated(demo_ova, tmp_path, carrier) for carrier in ("record", "boot"))
+def test_record_and_boot_give_the_same(kernel_ova: Path, tmp_path: Path) -> None:
+    record, boot = (updated(kernel_ova, tmp_path, carrier) for carrier in ("record", "boot"))
     said = run([sys.executable, "-m", "regild", "diff", record, boot], purpose="to compare")
     assert b"the same packages" in said.stdout
     one, two = files_of(record), files_of(boot)
     differing = sorted(path for path in one.keys() | two.keys() if one.get(path) != two.get(path))
     assert [path for path in differing if not UNEQUAL.fullmatch(path)] == []
+
+
+def test_a_boot_that_is_killed_leaves_nothing_and_is_done_again(
+    worker_ova: Path, tmp_path: Path
+) -> None:
+    before, jobs, target = digest(worker_ova), tmp_path / "jobs", tmp_path / "new.ova"
+    arguments = ("update", worker_ova, "-o", target, "--scratch", jobs, "--carrier", "boot",
+                 "--timeout", "3000")  # fmt: skip
+    assert killed_after(1800, *arguments, when=lambda: is_booted(jobs)) < 0
+    assert settled(tmp_path) == Traces((), (), ())
+    assert all_gone("qemu-system")
+    assert not target.exists()
+    (job,) = regild("jobs", "list", "--scratch", jobs)["jobs"]  # type: ignore[misc]  # JSON
+    assert job["phase"] == "planned"
+    answer = regild("jobs", "resume", job["name"], "--scratch", jobs)
+    assert answer["receipt"]["carrier"] == "boot"  # type: ignore[index]  # JSON
+    assert target.is_file()
+    assert digest(worker_ova) == before
+    assert list(jobs.iterdir()) == []
+
+
+def is_booted(jobs: Path) -> bool:
+    """Whether the guest of the one job in a folder is running commands."""
+    return any(b"regild begin" in path.read_bytes() for path in jobs.glob("*/guest/guest.log"))
 
 
 def files_of(image: Path) -> dict[str, object]:

@@ -16,9 +16,12 @@ from regild.describe.bom import write_cyclonedx
 from regild.describe.licences import Licences
 from regild.errors import UsageError
 from regild.image.convert import write_raw, write_through_qemu
+from regild.image.disk import Disk
+from regild.image.longer import beneath
 from regild.image.merkle import virtual_digest
 from regild.image.overlay import Overlay
 from regild.image.qcow2_write import write_qcow2
+from regild.image.vmdk_sparse import write_vmdk_sparse
 from regild.image.vmdk_stream import plan_stream
 from regild.model.appliance import Descriptor
 from regild.model.content import Content
@@ -26,6 +29,7 @@ from regild.model.digest import Digest
 from regild.model.progress import Progress
 from regild.model.receipt import Receipt
 from regild.ovf.member import Member
+from regild.prove.boot_test import Seen
 from regild.prove.receipt import sign_statement, write_statement
 from regild.publish.assemble import Published, write_disk, write_folder, write_ova
 from regild.publish.draft import (
@@ -39,12 +43,17 @@ from regild.publish.draft import (
     draft_of_disk,
     plain_name,
 )
-from regild.publish.place import check_file_place, check_folder_place
+from regild.publish.place import (
+    CONSOLE_SUFFIX,
+    SCREEN_SUFFIX,
+    check_file_place,
+    check_folder_place,
+)
 from regild.publish.stored import Copied, Stored
 
-DISK_FORMATS = {"vmdk": "vmdk-stream", "qcow2": "qcow2", "raw": "raw"}
+DISK_FORMATS = {"vmdk": "vmdk-stream", **{form: form for form in SUFFIXES}}
 """What `--format` means for a bare disk."""
-WRITERS = {"raw": write_raw, "qcow2": write_qcow2}
+WRITERS = {"raw": write_raw, "qcow2": write_qcow2, "vmdk-sparse": write_vmdk_sparse}
 """The formats that are written by our own hand; qemu-img writes the others."""
 PACKAGES = {"ova": "ova", "ovf": "folder"}
 PACKAGE_NAMES = {form: name for name, form in PACKAGES.items()}
@@ -54,6 +63,8 @@ FORMAT_SUFFIXES = {
     ".vmdk": "vmdk",
     ".qcow2": "qcow2",
     ".img": "raw",
+    ".vhd": "vhd",
+    ".vhdx": "vhdx",
     ".raw": "raw",
 }
 """What a name promises to a person; a name that promises nothing may be anything."""
@@ -83,11 +94,16 @@ class Delivery:
     """What is fixed and what stays (OpenVEX); empty where nothing is known."""
     key: bytes | None = None
     """The private key, PEM, that signs the receipt."""
+    seen: Seen | None = None
+    """How the result was when it was booted for a test."""
 
 
-def check_deliverable(inspected: Inspected, output: Path, form: str | None, force: bool) -> Target:
+def check_deliverable(
+    inspected: Inspected, output: Path, form: str | None, force: bool, tested: bool = False
+) -> Target:
     """What will be written, known before any work; refused where it cannot be, where the name
-    says otherwise, or where it would replace a file beside it unasked.
+    says otherwise, or where it would replace a file beside it unasked; `tested`: with what a test
+    boot leaves.
 
     Raises: UsageError, TargetExists.
     """
@@ -109,7 +125,8 @@ def check_deliverable(inspected: Inspected, output: Path, form: str | None, forc
         stem = _stem(output)
         envelope = () if target.form == "ova" else (f"{stem}.ovf", f"{stem}.mf")
         ours = (f"{plain_name(stem)}{BOM_SUFFIX}", f"{stem}{RECEIPT_SUFFIX}", f"{stem}{VEX_SUFFIX}")
-        names = (*ours, *envelope)
+        shown = (f"{stem}{CONSOLE_SUFFIX}", f"{stem}{SCREEN_SUFFIX}") if tested else ()
+        names = (*ours, *shown, *envelope)
         for name in names:
             _check_not_ours(inspected, output.with_name(name))
         check_beside(output, names, force)
@@ -129,16 +146,35 @@ def deliver(
     Raises: UsageError, TargetExists, PublishError, DiskFull, ToolMissing.
     """
     check_target(delivery.inspected.image.path, output, force)
-    target = check_deliverable(delivery.inspected, output, form, force)
+    target = check_deliverable(delivery.inspected, output, form, force, delivery.seen is not None)
     with ExitStack() as stack:
-        stored = _new_disk(delivery, target.disk_format, scratch, stack, progress)
+        stored = new_disk(
+            delivery.overlay,
+            delivery.inspected.boot.stored.name,
+            target.disk_format,
+            scratch,
+            stack,
+            progress,
+        )
         disk = NewDisk(stored, target.disk_format, delivery.overlay.size)
         draft = _draft(delivery, disk, output, target.form != "disk", progress)
-        if target.form == "ova":
-            return write_ova(draft, output, progress)
-        if target.form == "folder":
-            return write_folder(draft, output, progress, replace=force)
-        return write_disk(draft, output, progress)
+        return write_target(draft, target, output, force, progress)
+
+
+def write_target(
+    draft: Draft, target: Target, output: Path, force: bool, progress: Progress
+) -> Published:
+    """Write a draft in the form that was asked for.
+
+    Raises: TargetExists, PublishError, DiskFull, NotPermitted.
+    """
+    for note in draft.notes:
+        progress.note(note)
+    if target.form == "ova":
+        return write_ova(draft, output, progress)
+    if target.form == "folder":
+        return write_folder(draft, output, progress, replace=force)
+    return write_disk(draft, output, progress)
 
 
 def _target(inspected: Inspected, form: str | None) -> Target:
@@ -168,23 +204,30 @@ def _stem(output: Path) -> str:
     return output.name.rpartition(".")[0] or output.name
 
 
-def _new_disk(
-    delivery: Delivery, form: str, scratch: Path, stack: ExitStack, progress: Progress
+def new_disk(
+    disk: Disk | Overlay,
+    name: str,
+    form: str,
+    scratch: Path,
+    stack: ExitStack,
+    progress: Progress,
 ) -> Stored:
-    """The changed disk in its format, ready to be written."""
-    overlay = delivery.overlay
-    progress.step("Packing the disk", overlay.size)
+    """A disk in a format, ready to be written: packed into a file in `scratch`, but for streams.
+
+    Raises: ToolMissing, CommandFailed, DiskFull, UnsupportedFormat.
+    """
+    progress.step("Packing the disk", disk.size)
     if form == "vmdk-stream":
-        name = delivery.inspected.boot.stored.name
+        base = beneath(disk) if isinstance(disk, Overlay) else None
         return stack.enter_context(
-            plan_stream(overlay.base, overlay, progress=progress, scratch=scratch, name=name)
+            plan_stream(base, disk, progress=progress, scratch=scratch, name=name)
         )
     packed = scratch / f"disk.{form}"
     if form in WRITERS:
         with packed.open("xb") as file:
-            WRITERS[form](overlay, file, progress)
+            WRITERS[form](disk, file, progress)
     else:
-        write_through_qemu(overlay, packed, form, scratch, progress)
+        write_through_qemu(disk, packed, form, scratch, progress)
     stack.callback(packed.unlink)
     return Copied((Member(packed.name, packed, 0, packed.stat().st_size),))
 
@@ -193,23 +236,40 @@ def _draft(
     delivery: Delivery, disk: NewDisk, output: Path, is_package: bool, progress: Progress
 ) -> Draft:
     """The new package or disk, with what goes beside it."""
-    inspected, image = delivery.inspected, delivery.inspected.image
+    inspected = delivery.inspected
     descriptor = _descriptor(delivery, progress)
     stem = _stem(output)
     facts = (stem, delivery.created, __version__, delivery.licences)
-    bill = write_cyclonedx(delivery.observed, *facts)
-    if is_package and image.appliance is not None:
-        disks = {inspected.boot.stored.id: disk}
-        draft = draft_of(image.appliance, stem, disks, {inspected.system.id: descriptor}, Bom(bill))
-    else:
-        name = f"{plain_name(stem)}.vmdk" if is_package else output.name
-        own = b"" if image.appliance is not None or is_package else image.envelope_bytes
-        draft = draft_of_disk(name, disk, descriptor, Bom(bill), envelope=own)
-    for note in draft.notes:
-        progress.note(note)
-    vex = {f"{stem}{VEX_SUFFIX}": delivery.vex} if delivery.vex else {}
+    bill = Bom(write_cyclonedx(delivery.observed, *facts))
+    disks = {inspected.boot.stored.id: disk}
+    draft = draft_for(inspected, output, disks, descriptor, bill, is_package)
+    more = {f"{stem}{VEX_SUFFIX}": delivery.vex} if delivery.vex else {}
+    if delivery.seen is not None:
+        more |= {f"{stem}{CONSOLE_SUFFIX}": delivery.seen.console}
+        more |= {f"{stem}{SCREEN_SUFFIX}": delivery.seen.screen} if delivery.seen.screen else {}
     statement = _statement(draft, delivery, f"{stem}{RECEIPT_SUFFIX}")
-    return replace(draft, sidecars={**draft.sidecars, **vex}, statement=statement)
+    return replace(draft, sidecars={**draft.sidecars, **more}, statement=statement)
+
+
+def draft_for(
+    inspected: Inspected,
+    output: Path,
+    disks: Mapping[str, NewDisk],
+    descriptor: Descriptor,
+    bom: Bom,
+    is_package: bool,
+) -> Draft:
+    """An image with new disks, by their ids, as a package or as one bare disk.
+
+    Raises: as `draft_of` and `draft_of_disk`.
+    """
+    image, stem = inspected.image, _stem(output)
+    if is_package and image.appliance is not None:
+        return draft_of(image.appliance, stem, disks, {inspected.system.id: descriptor}, bom)
+    disk = disks[inspected.boot.stored.id]
+    name = f"{plain_name(stem)}{SUFFIXES[disk.format]}" if is_package else output.name
+    own = b"" if image.appliance is not None or is_package else image.envelope_bytes
+    return draft_of_disk(name, disk, descriptor, bom, envelope=own)
 
 
 def _statement(draft: Draft, delivery: Delivery, name: str) -> Statement:

@@ -10,7 +10,13 @@ from msgspec.structs import replace
 from regild.agent.planning import Planned
 from regild.agent.recipes import Kitchen, Recipes
 from regild.agent.site import RecipeSettings, Site, policy_of
-from regild.agent.update import Manner, check_volumes, make_change, open_for_change
+from regild.agent.update import (
+    Manner,
+    as_site_wants,
+    check_volumes,
+    make_change,
+    open_for_change,
+)
 from regild.model.answers import UpdateAnswer
 from regild.model.plan import Errand
 from regild.model.progress import Progress
@@ -35,6 +41,7 @@ def run(
     Raises: as `update`.
     """
     own = replace(site, recipes=RecipeSettings(files=site.recipes.files))
+    manner = as_site_wants(manner, own)
     with open_for_change(path, output, own, progress, manner) as (inspected, recipes):
         check_volumes(inspected)
         # What came with the image has no say in what somebody runs by hand.

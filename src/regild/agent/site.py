@@ -14,6 +14,10 @@
     [feeds.mirrors]
     "http://deb.example/debian" = "http://mirror.example/debian"
 
+    [test]
+    boot = true
+    expect = ["unit:ssh.service", "http:80/health"]
+
 An unknown key is an error, because a misspelled wish is worse than none. `[feeds]` is read by
 `regild.feeds.settings`, `[agent]` by `regild.agent.policy_file`.
 """
@@ -23,7 +27,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -36,6 +40,7 @@ from regild.feeds.policy import SitePolicy
 from regild.feeds.settings import read_policy
 from regild.host.files import read_limited
 from regild.model.digest import Digest
+from regild.model.health import Wanted, read_expectations
 from regild.model.plan import CarrierWish, MethodWish, Mode
 from regild.plan.wishes import Policy, Wishes
 
@@ -48,7 +53,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 CONTRADICTIONS = {"offline": "boot", "boot": "record"}
 """A method, and the carrier that is not one of it."""
-PARTS = ("cache", "plan", "policy", "feeds", "store", "agent", "recipes")
+PARTS = ("cache", "plan", "policy", "feeds", "store", "agent", "recipes", "test")
 
 
 class RecipeSettings(msgspec.Struct, frozen=True):
@@ -66,6 +71,26 @@ class _RecipesTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow: tuple[str, ...] = ()
 
 
+class BootTesting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the site wants of test boots ([test])."""
+
+    boot: bool = False
+    """Every update ends with one."""
+    expect: tuple[str, ...] = ()
+    """What is expected of every guest, as `--expect` has it."""
+    own_commands: bool = True
+    """Commands that an image's descriptor names as its tests are expected to work too."""
+    seconds: int = 600
+
+    def wanted(self, expect: Iterable[str], seconds: int | None) -> Wanted:
+        """What is wanted of one test boot, with a command line's wishes added.
+
+        Raises: UsageError.
+        """
+        expectations = read_expectations((*self.expect, *expect))
+        return Wanted(expectations, self.own_commands, seconds or self.seconds)
+
+
 class Site(msgspec.Struct, frozen=True):
     """Everything that a site says, with defaults for what it does not."""
 
@@ -74,6 +99,7 @@ class Site(msgspec.Struct, frozen=True):
     kept: Path | None = None
     """The `cache` that it names."""
     policy: Policy = Policy()
+    test: BootTesting = BootTesting()
     plan_trust: Path | None = None
     """Keys or certificates in PEM (`trust` under [plan]); then `update --plan` takes only what one
     of them signed."""
@@ -105,6 +131,7 @@ def read_site(path: Path | None = None) -> Site:
         trust = msgspec.convert(table.pop("trust", None), str | None)
         plan = msgspec.convert(table, Wishes)
         allowed = msgspec.convert(told.get("policy", {}), Policy)
+        testing = msgspec.convert(told.get("test", {}), BootTesting)
         cache = msgspec.convert(told.get("cache"), str | None)
         recipes = msgspec.convert(told.get("recipes", {}), _RecipesTable)
     # Of TOML, UTF-8 and msgspec; and where [plan] is no table at all.
@@ -116,7 +143,7 @@ def read_site(path: Path | None = None) -> Site:
             what=f"{file}: {unknown[0]} is not a setting; there are {', '.join(PARTS)}"
         )
     kept, trusted = (file.parent / one if one else None for one in (cache, trust))
-    return Site(plan, read_policy(file), kept, allowed, trusted, _recipes(recipes, file))
+    return Site(plan, read_policy(file), kept, allowed, testing, trusted, _recipes(recipes, file))
 
 
 def _recipes(table: _RecipesTable, file: Path) -> RecipeSettings:

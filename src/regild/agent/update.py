@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import replace as renewed
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from regild import __version__
+from regild.agent.boot_test import test_change
 from regild.agent.deliver import Delivery, check_deliverable, deliver
 from regild.agent.inscribe import check_target, output_of
 from regild.agent.inscribe import created_of as image_created
@@ -46,6 +48,7 @@ from regild.model.answers import UpdateAnswer
 from regild.model.content import Content, VolumeSpace
 from regild.model.digest import hex_of
 from regild.model.dsse import read_private_key
+from regild.model.health import Wanted
 from regild.model.plan import Action, Plan, Step
 from regild.model.progress import Progress
 from regild.model.receipt import Receipt
@@ -76,6 +79,8 @@ class Manner:
     """Signs the receipt (PEM)."""
     argv: tuple[str, ...] = ()
     """The command line, for `regild jobs resume`."""
+    test: Wanted | None = None
+    """What is wanted of a test boot; None: what the site wants."""
 
 
 def update(
@@ -92,18 +97,20 @@ def update(
     key: bytes | None = None,
     argv: tuple[str, ...] = (),
     plan: Plan | None = None,
+    test: Wanted | None = None,
 ) -> UpdateAnswer:
     """Bring an image up to date and write the result to `output`; with a `plan` exactly so, or not
     at all.
 
     `form` is `ova`, `ovf`, `vmdk`, `qcow2` or `raw`; without it the result has the image's own
     form. Where there is nothing to do nothing is written. `key` signs the receipt (PEM).
-    `argv` is noted for `regild jobs resume`. Where an earlier run had changed the disk by the same
+    With `test` the result is booted on a throw-away overlay before anything is published. `argv` is
+    noted for `regild jobs resume`. Where an earlier run had changed the disk by the same
     plan before it was ended, no package script runs again.
 
     Raises: every error of the rooms; ProveError when the result is not what was promised.
     """
-    manner = Manner(form, scratch, timeout_seconds, force, keep_job, key, argv)
+    manner = Manner(form, scratch, timeout_seconds, force, keep_job, key, argv, test)
     return update_by(path, output, site, progress, manner, plan)[0]
 
 
@@ -121,11 +128,22 @@ def update_by(
 
     Raises: as `update`; what `delivered` raises.
     """
+    manner = as_site_wants(manner, site)
     with open_for_change(path, output, site, progress, manner) as (inspected, recipes):
         check_known(inspected)
         planned = plan_system(inspected, site, progress, recipes, given)
         answer = make_change(inspected, planned, output, progress, manner, delivered)
         return answer, planned.plan
+
+
+def as_site_wants(manner: Manner, site: Site) -> Manner:
+    """The same, with the test boot that the site wants of every result.
+
+    Raises: UsageError.
+    """
+    if manner.test is not None or not site.test.boot:
+        return manner
+    return renewed(manner, test=site.test.wanted((), None))
 
 
 @contextmanager
@@ -146,7 +164,7 @@ def open_for_change(
         progress.step(f"Reading {path.name}")
         with open_system(image, image.only_system, recipes=recipes.used) as inspected:
             inspected.boot.stored.whole()
-            check_deliverable(inspected, output, manner.form, manner.force)
+            check_deliverable(inspected, output, manner.form, manner.force, manner.test is not None)
             yield inspected, recipes
 
 
@@ -274,6 +292,7 @@ def _carry_out(
             forget(job)
             raise
         plan = with_observed(plan, inspected.content, proof.observed)
+        seen = test_change(overlay, inspected, manner.test, job, progress)
         receipt = make_receipt(
             plan,
             proof.observed,
@@ -281,10 +300,11 @@ def _carry_out(
             checks=proof.checks,
             tool=f"regild {__version__}",
             unchecked=proof.unchecked,
+            boot_test=seen.boot if seen else None,
         )
         created = created_of(plan) or image_created(inspected.image.path)
         vex = write_vex(plan, proof.observed, created, receipt.tool)
-        found = proof.observed, receipt, created, proof.licences, vex, manner.key
+        found = proof.observed, receipt, created, proof.licences, vex, manner.key, seen
         delivery = Delivery(inspected, overlay, *found)
         published = deliver(delivery, output, manner.form, job.path, manner.force, progress)
     return _answer(plan, proof.observed, receipt, published)

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from regild.change.boot_script import Report
-from regild.change.bounds import check_disk
 from regild.change.ended import SAID_BYTES, check_ended, tail_of
 from regild.change.script import GuestCommand
 from regild.change.start import Start, kernel_options
 from regild.errors import GuestCommandFailed, GuestCommandHung
 from regild.host.machine import Drive, Machine, run_machine
 from regild.host.run import TIMED_OUT, run
+from regild.host.scratch import check_room
 from regild.image.disk import disk_of
 from regild.image.overlay import Overlay
 from regild.image.raw import RawDisk
@@ -65,7 +65,7 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
             console=console,
             report=told.take,
             timeout_seconds=limit_seconds,
-            watch=lambda: check_disk(job),
+            watch=lambda: check_room(job),
         )
         overlay.flush()
     media.unlink()

@@ -5,27 +5,12 @@ The reasons, and what is bounded by the kernel instead, stand in ADR 0052.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-from regild.errors import DiskFull, GuestCommandFailed
+from regild.errors import GuestCommandFailed
 from regild.host.memory import free_memory, own_memory
 
-RESERVE_BYTES = 256 << 20
-"""What the guest must leave free on this machine's disk."""
 MEMORY_SHARE = 0.6
 """Of the memory that was free when the change began, what the programs together may hold; tree and
 changes may take a third of it besides."""
-
-
-def check_disk(job: Path) -> None:
-    """End a guest that fills this machine's disk while something is left for the others.
-
-    Raises: DiskFull.
-    """
-    if free_bytes(job) < RESERVE_BYTES:
-        why = f"the guest left less than {RESERVE_BYTES >> 20} MiB free"
-        raise DiskFull(where="the job's folder", why=why)
 
 
 def most_memory() -> int:
@@ -44,9 +29,3 @@ def check_memory(most_bytes: int) -> None:
     if held > most_bytes:
         why = f"its programs hold {held >> 20} MiB of memory, more than the {most_bytes >> 20} left"
         raise GuestCommandFailed(where="the guest", why=why)
-
-
-def free_bytes(folder: Path) -> int:
-    """Bytes that an ordinary user may still write below a folder."""
-    free = os.statvfs(folder)
-    return free.f_bavail * free.f_frsize

@@ -20,7 +20,7 @@ from regild.change.boot_chain import (
     inject_boot_chain,
     write_stand_ins,
 )
-from regild.change.bounds import check_disk, check_memory, free_bytes
+from regild.change.bounds import check_memory
 from regild.change.ended import SAID_BYTES, check_ended
 from regild.change.family import Family, family_named
 from regild.change.owners import Owned, Ran
@@ -35,6 +35,7 @@ from regild.errors import (
     HostError,
 )
 from regild.host.run import OUTPUT_BYTES_MAX, run
+from regild.host.scratch import check_room, free_bytes
 from regild.host.stage import run_nested
 from regild.host.syscalls import open_filter
 from regild.model.json import from_json, to_json
@@ -195,7 +196,7 @@ class _Guest:
             return self._run_in(memory, calls, command)
 
     def _watch(self) -> None:
-        check_disk(self.job)
+        check_room(self.job)
         check_memory(self.most_bytes)
 
     def _run_in(self, memory: Path, calls: int, command: GuestCommand) -> str:

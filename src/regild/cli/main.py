@@ -15,8 +15,10 @@ import typer
 from regild import __version__
 from regild.cli.commands.agent import app as agent_app
 from regild.cli.commands.agent import approve
+from regild.cli.commands.boot_test import boot_test
 from regild.cli.commands.browse import cat, cp, ls
 from regild.cli.commands.conformance import conformance
+from regild.cli.commands.convert import convert
 from regild.cli.commands.describe import describe
 from regild.cli.commands.diff import diff
 from regild.cli.commands.feeds import feeds
@@ -41,6 +43,7 @@ from regild.cli.commands.publish import (
 from regild.cli.commands.push import import_image, push
 from regild.cli.commands.query import query
 from regild.cli.commands.recipe import app as recipe_app
+from regild.cli.commands.resize import resize
 from regild.cli.commands.run import run as run_command
 from regild.cli.commands.sign import sign
 from regild.cli.commands.store import app as store_app
@@ -80,6 +83,9 @@ for command in (describe, plan, update, prove, verify, diff, lint, sign, ls, cat
     app.command()(command)
 app.command("run")(run_command)
 app.add_typer(recipe_app, name="recipe")
+app.command("boot-test")(boot_test)
+app.command()(convert)
+app.command()(resize)
 app.add_typer(feeds, name="feeds")
 app.add_typer(jobs, name="jobs")
 for kept in (publish, promote, rollback, pin, revoke, restore, export, query, events):

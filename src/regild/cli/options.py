@@ -244,7 +244,7 @@ RecipeFiles = Annotated[
         help="Use this recipe besides the site's own; may be repeated.",
     ),
 ]
-FORMATS = ("ova", "ovf", "vmdk", "qcow2", "raw")
+FORMATS = ("ova", "ovf", "vmdk", "vmdk-stream", "vmdk-sparse", "qcow2", "raw", "vhd", "vhdx")
 
 Out = Annotated[
     Path, typer.Option("--output", "-o", metavar="OUT", help="Where the new image goes.")
@@ -267,6 +267,30 @@ Timeout = Annotated[
     int,
     typer.Option(
         "--timeout", metavar="SECONDS", min=1, help="How long the package scripts may take."
+    ),
+]
+Expect = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--expect",
+        metavar="WHAT",
+        help="What a booted guest does: unit:NAME, tcp:PORT, http:PORT/PATH, https:PORT/PATH, "
+        "command:LINE, console:TEXT, or running (no unit failed); may be repeated.",
+    ),
+]
+TestTimeout = Annotated[
+    int | None,
+    typer.Option(
+        "--test-timeout",
+        metavar="SECONDS",
+        min=1,
+        help="How long a test boot may take (default: 600).",
+    ),
+]
+TestBoot = Annotated[
+    bool,
+    typer.Option(
+        "--test-boot", help="Boot the result on a throw-away overlay; publish only what comes up."
     ),
 ]
 SignReceipt = Annotated[

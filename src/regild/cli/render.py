@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from regild.cli.errand_text import done_sentence, errand_pairs, many
 from regild.cli.progress import bytes_text
+from regild.cli.proof_text import boot_rows
 from regild.cli.table import pairs, table
 from regild.cli.text import plain
 from regild.model.advisory import SEVERITIES, AdvisoryFeed, Severity, Weakness
@@ -110,6 +111,7 @@ def update_text(answer: UpdateAnswer, width: int) -> str:
     if receipt:
         summary += [("Carrier", receipt.carrier), *errand_pairs(receipt.errands)]
         summary += [("Checks", list(receipt.checks))]
+        summary += boot_rows(receipt.boot_test) if receipt.boot_test else []
     if answer.output:
         size = bytes_text(answer.output.bytes)
         summary.append(("Output", f"{answer.output.path}, {size}"))

@@ -69,6 +69,7 @@ from regild.errors.root import (
 )
 from regild.errors.work import (
     AccessDenied,
+    BootTestFailed,
     ChangeError,
     DiskTooSmall,
     DriverFailed,
@@ -103,6 +104,7 @@ __all__ = [
     "AddressRefused",
     "Ambiguous",
     "BadSignature",
+    "BootTestFailed",
     "Busy",
     "ChangeError",
     "CommandFailed",

@@ -111,7 +111,10 @@ class DiskTooSmall(PlanError):
     """A volume of the image has no room for what the plan brings."""
 
     sentence = "the image's {where} is too small for the plan: {why}"
-    hint = "make the disk larger, plan with --autoremove, or leave packages out with --exclude"
+    hint = (
+        "regild resize IMAGE +2G -o OUT makes the disk larger; or plan with --autoremove, or leave "
+        "packages out with --exclude"
+    )
 
 
 class NotKnownThen(PlanError):
@@ -155,7 +158,10 @@ class GuestFull(ChangeError):
     """The guest's filesystem is too small for the change."""
 
     sentence = "the guest's filesystem {where} is too small: {why}"
-    hint = "make the disk larger, or remove what is not needed from the image"
+    hint = (
+        "regild resize IMAGE +2G -o OUT makes the disk larger; or remove what is not needed from "
+        "the image"
+    )
 
 
 @dataclass(eq=False)
@@ -172,6 +178,16 @@ class ProveError(RegildError):
         shown = "; ".join(self.differences[:8])
         more = f"; and {len(self.differences) - 8} more" if len(self.differences) > 8 else ""
         return self.sentence.format(where=self.where, listed=shown + more)
+
+
+class BootTestFailed(ProveError):
+    """A guest that was booted for a test is not as expected."""
+
+    sentence = "the test boot of {where} failed: {listed}"
+    hint = (
+        "nothing was published; the console's log and the picture of the screen beside it show how "
+        "far it came; regild boot-test IMAGE tries again, --test-timeout gives it more time"
+    )
 
 
 @dataclass(eq=False)

@@ -2,8 +2,9 @@
 
 QEMU opens nothing: disks come over sockets (`regild.host.blockserver`), the kernel and its initial
 RAM disk in memory. Where the caller is root, of the machine or of a name space, QEMU is nobody and
-has no capability. There is no network. Emulated (TCG): that works on every machine, and none of the
-host's devices is touched.
+has no capability. There is no network, or one in which the guest reaches nobody and only its own
+ports can be reached. Emulated (TCG): that works on every machine, and none of the host's devices is
+touched.
 Source: qemu-system-x86_64(1), QEMU 7.2.
 """
 
@@ -21,6 +22,7 @@ from typing import IO, Final
 
 from regild.errors import CommandFailed, HostError
 from regild.host.blockserver import BlockServer, Readable
+from regild.host.monitor import Monitor
 from regild.host.run import Finished, find_tool, run
 
 MEMORY_MIB: Final = 1024
@@ -38,10 +40,45 @@ SECCOMP: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecon
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """A disk of the machine, in the order of its virtio drives (vda, vdb, ...)."""
+    """A disk of the machine, in the order of its drives (vda, vdb, ...)."""
 
     disk: Readable
     read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What a machine has besides drives, as the guest expects it."""
+
+    bus: str = "virtio"
+    """What its drives hang on, a key of `CONTROLLERS`."""
+    nic: str = ""
+    """Its network card, a key of `CARDS`; empty: none."""
+    forwards: tuple[tuple[int, int], ...] = ()
+    """(port here, port of the guest)."""
+    firmware: tuple[bytes, bytes] | None = None
+    """UEFI's code and variables; None: the BIOS."""
+    boot_drive: int = 0
+    screen: bool = False
+
+
+CONTROLLERS: Final = {
+    "virtio": ((), "virtio-blk-pci,drive={drive}"),
+    "virtio-scsi": (("virtio-scsi-pci,id=disks",), "scsi-hd,bus=disks.0,drive={drive}"),
+    "pvscsi": (("pvscsi,id=disks",), "scsi-hd,bus=disks.0,drive={drive}"),
+    "lsi": (("lsi53c895a,id=disks,romfile=",), "scsi-hd,bus=disks.0,drive={drive}"),
+    "sas": (("mptsas1068,id=disks",), "scsi-hd,bus=disks.0,drive={drive}"),
+    "sata": (("ich9-ahci,id=disks",), "ide-hd,bus=disks.{number},drive={drive}"),
+    "ide": ((), "ide-hd,bus=ide.{pair},unit={place},drive={drive}"),
+}
+"""For each bus its controllers, and what a drive on it is."""
+CARDS: Final = {
+    "virtio": "virtio-net-pci",
+    "e1000": "e1000",
+    "e1000e": "e1000e",
+    "vmxnet3": "vmxnet3",
+    "pcnet": "pcnet",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +91,18 @@ class Machine:
     initrd: bytes = b""
     options: str = ""
     memory_mib: int = MEMORY_MIB
+    equipment: Equipment = Equipment()
+
+
+@dataclass(frozen=True, slots=True)
+class _Handles:
+    """The open files that QEMU works on."""
+
+    drives: tuple[int, ...]
+    report: int
+    kernel: int
+    initrd: int
+    firmware: tuple[int, int]
 
 
 def run_machine(
@@ -64,9 +113,11 @@ def run_machine(
     report: Callable[[bytes], None],
     timeout_seconds: float,
     watch: Callable[[], None] | None = None,
+    monitor: Monitor | None = None,
 ) -> Finished:
     """Run a machine until it is powered off; what it says on its first serial port goes to
-    `console`, what it says on its second to `report`, both bounded.
+    `console`, what it says on its second to `report`, both bounded. `monitor` can look at it and
+    end it meanwhile.
 
     The code is `regild.host.run.TIMED_OUT` where its time was up. A reset ends it too.
 
@@ -76,21 +127,27 @@ def run_machine(
     if platform.machine() != "x86_64":
         raise HostError(where="a virtual machine", why="guests are booted on x86-64 only")
     find_tool("qemu-system-x86_64", purpose)
+    code, variables = machine.equipment.firmware or (b"", b"")
     with (
         _serving(machine.drives) as servers,
         _listening(report) as (channel, heard),
         _in_memory(machine.kernel) as kernel,
         _in_memory(machine.initrd) as initrd,
+        _in_memory(code) as code_handle,
+        _in_memory(variables) as variables_handle,
     ):
-        drives = [one.theirs.fileno() for one in servers]
+        drives = tuple(one.theirs.fileno() for one in servers)
+        firmware = code_handle, variables_handle
+        handles = _Handles(drives, channel, kernel, initrd, firmware)
+        control = [monitor.handle, monitor.picture] if monitor else []
         finished = run(
-            [*_without_rights(), *machine_line(machine, drives, channel, kernel, initrd)],
+            [*_without_rights(), *machine_line(machine, handles), *_controlled(monitor)],
             purpose=purpose,
             timeout_seconds=timeout_seconds,
             output=console,
             output_bytes=CONSOLE_BYTES_MAX,
             watch=watch,
-            pass_fds=[*drives, channel, kernel, initrd],
+            pass_fds=[*drives, channel, kernel, initrd, *firmware, *control],
             check=False,
         )
     for failure in (*(one.failure for one in servers), *heard):
@@ -99,24 +156,61 @@ def run_machine(
     return finished
 
 
-def machine_line(
-    machine: Machine, drives: Sequence[int], channel: int, kernel: int, initrd: int
-) -> list[str]:
+def machine_line(machine: Machine, handles: _Handles) -> list[str]:
     """QEMU's command line; all that it works on are open file descriptors."""
+    firmware = ",pflash0=code,pflash1=variables" if machine.equipment.firmware else ""
     line = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"]
-    line += ["-machine", "pc", "-accel", f"tcg,thread=multi,tb-size={TRANSLATED_MIB}"]
+    line += ["-machine", f"pc{firmware}", "-accel", f"tcg,thread=multi,tb-size={TRANSLATED_MIB}"]
     line += ["-cpu", "max", "-smp", "2", "-m", str(machine.memory_mib), "-no-reboot"]
     line += ["-sandbox", SECCOMP, "-device", "virtio-rng-pci"]
+    line += _drives_line(machine, handles.drives) + _equipment_line(machine.equipment, handles)
+    if machine.kernel:
+        line += ["-kernel", f"/proc/self/fd/{handles.kernel}", "-append", machine.options]
+        line += ["-initrd", f"/proc/self/fd/{handles.initrd}"] if machine.initrd else []
+    line += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
+    return [*line, "-chardev", f"socket,id=report,fd={handles.report}", "-serial", "chardev:report"]
+
+
+def _drives_line(machine: Machine, drives: Sequence[int]) -> list[str]:
+    controllers, device = CONTROLLERS[machine.equipment.bus]
+    line = [word for one in controllers for word in ("-device", one)]
     for number, (drive, handle) in enumerate(zip(machine.drives, drives, strict=True)):
         place = f"node-name=disk{number},server.type=fd,server.str={handle}"
         rights = "read-only=on" if drive.read_only else "discard=unmap"
         line += ["-blockdev", f"driver=nbd,{place},{rights}"]
-        line += ["-device", f"virtio-blk-pci,drive=disk{number}"]
-    if machine.kernel:
-        line += ["-kernel", f"/proc/self/fd/{kernel}", "-append", machine.options]
-        line += ["-initrd", f"/proc/self/fd/{initrd}"] if machine.initrd else []
-    line += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
-    return [*line, "-chardev", f"socket,id=report,fd={channel}", "-serial", "chardev:report"]
+        pair, unit = divmod(number, 2)
+        made = device.format(drive=f"disk{number}", number=number, pair=pair, place=unit)
+        first = not machine.kernel and number == machine.equipment.boot_drive
+        line += ["-device", made + (",bootindex=0" if first else "")]
+    return line
+
+
+def _equipment_line(equipment: Equipment, handles: _Handles) -> list[str]:
+    """Network, screen and firmware; the guest can reach nobody, whatever the network shows."""
+    line = ["-device", "VGA"] if equipment.screen else []
+    if equipment.nic:
+        passed = "".join(
+            f",hostfwd=tcp:127.0.0.1:{ours}-:{its}" for ours, its in equipment.forwards
+        )
+        line += ["-netdev", f"user,id=net,restrict=on,ipv6=off{passed}"]
+        line += ["-device", f"{CARDS[equipment.nic]},netdev=net,romfile="]
+    if equipment.firmware:
+        for name, handle in zip(("code", "variables"), handles.firmware, strict=True):
+            fixed = "on" if name == "code" else "off"
+            file = f"file.driver=file,file.filename=/proc/self/fd/{handle},file.locking=off"
+            line += ["-blockdev", f"driver=raw,node-name={name},read-only={fixed},{file}"]
+    return line
+
+
+def _controlled(monitor: Monitor | None) -> list[str]:
+    if monitor is None:
+        return []
+    return [
+        "-chardev",
+        f"socket,id=control,fd={monitor.handle}",
+        "-mon",
+        "chardev=control,mode=control",
+    ]
 
 
 def _without_rights() -> list[str | Path]:

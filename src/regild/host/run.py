@@ -36,6 +36,7 @@ PACKAGES = {
     "newgidmap": "uidmap",
     "newuidmap": "uidmap",
     "qemu-img": "qemu-utils",
+    "resize2fs": "e2fsprogs",
     "qemu-system-x86_64": "qemu-system-x86",
 }
 """Debian's package for each program that regild calls."""

@@ -14,17 +14,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from regild.errors import Busy, HostError, RegildError
+from regild.errors import Busy, DiskFull, HostError, RegildError
 from regild.host.files import translated
 from regild.host.namespace import IdMap, View, open_namespace
 
 LOG_BYTES_MAX = 64 << 20
 """More than a guest's commands may say (`regild.host.run`)."""
+RESERVE_BYTES = 256 << 20
+"""What a guest must leave free on this machine."""
 LOCK = "job.lock"
 JOURNAL = "job.json"
 """What a job notes of how far it has come (`regild.agent.journal`)."""
 HELD = (LOCK, JOURNAL, "guest", "repository")
 """What is kept of a job that goes on."""
+KEPT_AFTER_FAILURE = (".log", ".png")
 GUEST_LOGS = ("guest.log", "console.log")
 """What the guest's commands said, and what a booted guest said on its console."""
 
@@ -48,19 +51,19 @@ class Scratch:
         return made
 
     def clear(self, logs: bool = False) -> None:
-        """Remove everything but the lock and, unless `logs`, the logs."""
+        """Remove everything but the lock and, unless `logs`, the logs and pictures."""
         if self.guest.exists():
             _remove_guest(self)
         for path in self.path.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.name != LOCK and (logs or path.suffix != ".log"):
+            elif path.name != LOCK and (logs or path.suffix not in KEPT_AFTER_FAILURE):
                 path.unlink()
 
     def tidy(self) -> None:
         """Remove what a run that ended in the middle of writing left, and keep what it had made."""
         for path in self.path.iterdir():
-            if path.name in HELD or path.suffix == ".log":
+            if path.name in HELD or path.suffix in KEPT_AFTER_FAILURE:
                 continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -189,6 +192,22 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(lock)
     return False
+
+
+def check_room(folder: Path) -> None:
+    """End a guest that fills this machine's disk while something is left for the others.
+
+    Raises: DiskFull.
+    """
+    if free_bytes(folder) < RESERVE_BYTES:
+        why = f"the guest left less than {RESERVE_BYTES >> 20} MiB free"
+        raise DiskFull(where="the job's folder", why=why)
+
+
+def free_bytes(folder: Path) -> int:
+    """Room that is left in a folder's filesystem."""
+    free = os.statvfs(folder)
+    return free.f_bavail * free.f_frsize
 
 
 def default_folder() -> Path:

@@ -1,8 +1,9 @@
-"""A virtual disk written as raw by our own hand, or in another format through qemu-img."""
+"""A virtual disk written as raw by our own hand, or as VHD or VHDX through qemu-img."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -10,14 +11,19 @@ from regild.host.files import translated
 from regild.host.run import run
 from regild.image.disk import Disk
 from regild.image.grains import GRAIN_BYTES
+from regild.image.merkle import virtual_digest
+from regild.image.vhd_seal import seal_vhd, seal_vhdx
+from regild.model.digest import hex_of
 from regild.model.progress import Progress, Silent
 
 PIECE_BYTES = 1 << 20
 
 QEMU_OPTIONS: dict[str, tuple[str, ...]] = {
-    "vmdk-sparse": ("-O", "vmdk", "-o", "subformat=monolithicSparse"),
+    "vhd": ("-O", "vpc", "-o", "subformat=dynamic,force_size=on"),
+    "vhdx": ("-O", "vhdx", "-o", "subformat=dynamic"),
 }
 """What qemu-img is asked for, by the format's name."""
+SEALS: dict[str, Callable[[Path, bytes], None]] = {"vhd": seal_vhd, "vhdx": seal_vhdx}
 
 
 def write_raw(disk: Disk, file: IO[bytes], progress: Progress | None = None) -> None:
@@ -56,7 +62,8 @@ def _write_data(file: IO[bytes], offset: int, content: bytes) -> None:
 def write_through_qemu(
     disk: Disk, path: Path, form: str, scratch: Path, progress: Progress | None = None
 ) -> None:
-    """Write a disk as `vmdk-sparse`, from a raw file in `scratch` that is removed again.
+    """Write a disk as `vhd` or `vhdx`, from a raw file in `scratch` that is removed again; equal
+    disks give equal files.
 
     Raises: ToolMissing, CommandFailed, Truncated, Malformed, DiskFull.
     """
@@ -74,5 +81,6 @@ def write_through_qemu(
             path,
         ]
         run(command, purpose=f"to write {form} disks")
+        SEALS[form](path, bytes.fromhex(hex_of(virtual_digest(disk)))[:16])
     finally:
         raw.unlink(missing_ok=True)

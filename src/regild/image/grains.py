@@ -92,3 +92,12 @@ def check_capacity(where: str, size: int) -> None:
         raise Malformed(where=where, why="the virtual disk holds no bytes")
     if size > MAX_DISK_BYTES:
         raise TooLarge(where=where, why=f"the virtual disk holds {size} bytes")
+
+
+def touched_units(extents: Iterable[tuple[int, int]], unit_bytes: int) -> Iterator[int]:
+    """The numbers of the units that some ascending (offset, length) touch, ascending and once."""
+    done = 0
+    for offset, length in extents:
+        first = max(offset // unit_bytes, done)
+        done = max(done, -(-(offset + length) // unit_bytes))
+        yield from range(first, done)

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from regild.image.disk import Disk
+from regild.image.grains import touched_units
 from regild.model.digest import Digest
 from regild.model.progress import Progress, Silent
 
@@ -51,7 +52,7 @@ def _leaf_digests(disk: Disk, progress: Progress) -> Iterator[tuple[int, bytes]]
     waiting: deque[tuple[int, Future[bytes]]] = deque()
     with ThreadPoolExecutor(max_workers=1) as pool:
         done = 0
-        for number in _allocated_leaves(disk):
+        for number in touched_units(disk.extents(), LEAF_BYTES):
             offset = number * LEAF_BYTES
             content = disk.read(offset, min(LEAF_BYTES, disk.size - offset))
             waiting.append((number, pool.submit(_leaf, content)))
@@ -63,15 +64,6 @@ def _leaf_digests(disk: Disk, progress: Progress) -> Iterator[tuple[int, bytes]]
         progress.advance(disk.size - done)
         for number, digest in waiting:
             yield number, digest.result()
-
-
-def _allocated_leaves(disk: Disk) -> Iterator[int]:
-    """The numbers of the leaves that are not holes from end to end, ascending."""
-    next_leaf = 0
-    for offset, length in disk.extents():
-        first = max(next_leaf, offset // LEAF_BYTES)
-        next_leaf = max(next_leaf, -(-(offset + length) // LEAF_BYTES))
-        yield from range(first, next_leaf)
 
 
 def _top(level: dict[int, bytes], count: int, size: int) -> bytes:

@@ -15,7 +15,7 @@ import os
 import struct
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -24,7 +24,8 @@ from typing import IO
 from regild.errors import TooLarge
 from regild.host.files import translated
 from regild.image.disk import Disk
-from regild.image.grains import GRAIN_BYTES
+from regild.image.grains import GRAIN_BYTES, touched_units
+from regild.image.longer import beneath
 from regild.image.overlay import Overlay
 from regild.image.qcow2 import COMPRESSED, COMPRESSION, ZLIB, ZSTD, Qcow2Disk
 from regild.model.progress import Progress, Silent
@@ -55,7 +56,7 @@ def write_qcow2(disk: Disk | Overlay, file: IO[bytes], progress: Progress | None
 
     Raises: Truncated, Malformed, DiskFull, TooLarge.
     """
-    base = disk.base if isinstance(disk, Overlay) else disk
+    base = beneath(disk)
     old = base if isinstance(base, Qcow2Disk) and base.is_plain else None
     kind = (ZSTD if old.is_zstd else ZLIB) if old else ZSTD
     with translated(Path(str(file.name))):
@@ -83,7 +84,7 @@ class _Writing:
 
     def run(self) -> None:
         """Everything, the header last: before it stands there, the file is no disk."""
-        numbers = list(_clusters(self.disk.extents(), self.bytes))
+        numbers = list(touched_units(self.disk.extents(), self.bytes))
         kept = self._kept(numbers)
         self._move(kept)
         plain = self._pack([number for number in numbers if number not in kept])
@@ -216,15 +217,6 @@ class _Writing:
         first = self._put(words)
         places = [first + number * self.bytes for number in range(blocks)]
         return self._put(struct.pack(f">{blocks}Q", *places)), table
-
-
-def _clusters(extents: Iterable[tuple[int, int]], size: int) -> Iterator[int]:
-    """The numbers of the clusters that some extents touch, ascending and once."""
-    done = 0
-    for offset, length in extents:
-        first = max(offset // size, done)
-        done = max(done, -(-(offset + length) // size))
-        yield from range(first, done)
 
 
 Row = tuple[int, tuple[int, int]]

@@ -120,15 +120,28 @@ def _regions(window: Window) -> dict[uuid.UUID, tuple[int, int]]:
     return found
 
 
+def item_places(window: Window) -> dict[uuid.UUID, int]:
+    """Where in a VHDX the metadata items that are known lie.
+
+    Raises: Malformed, Truncated, UnsupportedFormat.
+    """
+    return _item_places(window, _regions(window)[_METADATA])
+
+
 def _items(window: Window, region: tuple[int, int]) -> dict[uuid.UUID, bytes]:
     """The content of the metadata items that are known."""
+    places = _item_places(window, region)
+    return {kind: window.read(at, _ITEMS[kind]) for kind, at in places.items()}
+
+
+def _item_places(window: Window, region: tuple[int, int]) -> dict[uuid.UUID, int]:
     where = window.where
     at, length = region
     head = window.read(at, _REGION_BYTES)
     count = int.from_bytes(head[10:12], "little")
     if not head.startswith(b"metadata") or count > _MAX_ITEMS:
         raise Malformed(where=where, why="its metadata table is damaged")
-    found: dict[uuid.UUID, bytes] = {}
+    found: dict[uuid.UUID, int] = {}
     for index in range(count):
         name, offset, held, flags, _reserved = _ITEM.unpack_from(head, 32 + 32 * index)
         kind = uuid.UUID(bytes_le=name)
@@ -139,7 +152,7 @@ def _items(window: Window, region: tuple[int, int]) -> dict[uuid.UUID, bytes]:
             continue
         if held < least or offset + held > length or kind in found:
             raise Malformed(where=where, why=f"its metadata item {kind} is damaged")
-        found[kind] = window.read(at + offset, least)
+        found[kind] = at + offset
     if not {_PARAMETERS, _SIZE, _LOGICAL} <= set(found):
         raise Malformed(where=where, why="its metadata lack the disk's size or its blocks")
     return found
@@ -147,10 +160,10 @@ def _items(window: Window, region: tuple[int, int]) -> dict[uuid.UUID, bytes]:
 
 def _sealed(content: bytes) -> bool:
     """Whether the CRC-32C at byte 4 is that of the whole, counted with zeros in its own place."""
-    return _crc32c(content[:4] + bytes(4) + content[8:]) == int.from_bytes(content[4:8], "little")
+    return crc32c(content[:4] + bytes(4) + content[8:]) == int.from_bytes(content[4:8], "little")
 
 
-def _crc32c(content: bytes) -> int:
+def crc32c(content: bytes) -> int:
     """CRC-32C (RFC 3720, appendix B.4)."""
     state = 0xFFFFFFFF
     for byte in content:

@@ -23,7 +23,7 @@ from regild.errors import Truncated, UnsupportedFormat
 from regild.host.files import translated
 from regild.image.disk import Disk
 from regild.image.grains import GRAIN_BYTES, SECTOR_BYTES, check_capacity
-from regild.image.overlay import Overlay
+from regild.image.longer import beneath
 from regild.image.spans import Span, whole_units
 from regild.image.vmdk import VmdkDisk
 from regild.image.vmdk_grains import GRAIN_SECTORS, GrainPlanner, Record, Tally
@@ -167,7 +167,7 @@ def plan_stream(
 
 def _source(base: Disk | None, disk: Disk) -> VmdkDisk | None:
     """The disk whose compressed grains can be copied, if there is one."""
-    below = disk.base if isinstance(disk, Overlay) else disk
+    below = beneath(disk)
     if not isinstance(below, VmdkDisk) or (base is not None and base is not below):
         return None
     return below if below.compressed and below.grain_bytes == GRAIN_BYTES else None
@@ -262,13 +262,23 @@ def _header(size: int, directory_at: int = AT_END) -> Header:
 def _descriptor(source: VmdkDisk | None, size: int, content_id: str, name: str) -> bytes:
     """The embedded descriptor; the old disk's database (adapter, geometry, uuid) is kept."""
     sectors = -(-size // SECTOR_BYTES)
-    database = _fitting(source.descriptor.database) if source else ()
     return DiskDescriptor(
         content_id=content_id,
         create_type="streamOptimized",
-        name=re.sub(r"[^A-Za-z0-9._ -]", "_", name),
-        database=database or _database(sectors),
+        name=plain_file_name(name),
+        database=database_of(source, sectors),
     ).written(sectors)
+
+
+def plain_file_name(name: str) -> str:
+    """A file's name in letters that a descriptor can hold."""
+    return re.sub(r"[^A-Za-z0-9._ -]", "_", name)
+
+
+def database_of(source: VmdkDisk | None, sectors: int) -> tuple[str, ...]:
+    """The disk database of a VMDK: the old one's, or a new one."""
+    database = _fitting(source.descriptor.database) if source else ()
+    return database or _database(sectors)
 
 
 def _fitting(database: Sequence[str]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from regild.model.content import (
 )
 from regild.model.digest import Digest
 from regild.model.finding import Finding
+from regild.model.health import BootTestAnswer
 from regild.model.job import JobsAnswer
 from regild.model.plan import Difference, FeedState, Plan, Skipped, Step
 from regild.model.proof import ProveAnswer, ReceiptAnswer
@@ -364,6 +365,7 @@ ANSWERS: dict[str, type[Value]] = {
     "feeds": FeedsAnswer,
     "verify": VerifyAnswer,
     "prove": ProveAnswer,
+    "boot-test": BootTestAnswer,
     "jobs": JobsAnswer,
     "diff": DiffAnswer,
     "conformance": ConformanceAnswer,

@@ -8,6 +8,7 @@ import msgspec
 from regild.model.advisory import Weakness
 from regild.model.content import Unknown, Value
 from regild.model.digest import Digest
+from regild.model.health import BootTest
 from regild.model.plan import Action, FeedState, Method, Skipped
 
 
@@ -66,6 +67,8 @@ class Receipt(Value, frozen=True):
     unfixed: tuple[Weakness, ...] = ()
     """Advisories that still hold for what the image holds now, as far as they are known."""
     errands: tuple[ReceiptErrand, ...] = ()
+    boot_test: BootTest | None = None
+    """How the result was when it was booted on a throw-away overlay; None where it was not."""
 
 
 class Subject(Value, frozen=True):

@@ -222,15 +222,35 @@ def set_attribute(
 
     The attribute in the namespace comes before the unqualified one, as in `Element.value`.
     """
+    found = _attribute(content, element, namespace, name)
+    return Edit(found[1], found[2], escape(value)) if found else None
+
+
+def drop_attribute(content: bytes, element: Element, namespace: str, name: str) -> Edit | None:
+    """The edit that takes an attribute away; None where the element does not have it."""
+    found = _attribute(content, element, namespace, name)
+    if found is None:
+        return None
+    raw, start, end = found
+    begin = content.rindex(raw, 0, start)
+    while content[begin - 1 : begin].isspace():
+        begin -= 1
+    return Edit(begin, end + 1, b"")  # with the quote behind it
+
+
+def _attribute(
+    content: bytes, element: Element, namespace: str, name: str
+) -> tuple[bytes, int, int] | None:
+    """An attribute's name as it is written, and where its value begins and ends."""
     unqualified = None
     for raw, start, end in start_tag(content, element).attributes:
         prefix, colon, local = raw.decode(errors="replace").rpartition(":")
         if local != name:
             continue
         if colon and namespace_of(content, element, prefix) == namespace:
-            return Edit(start, end, escape(value))
+            return raw, start, end
         if not colon:
-            unqualified = Edit(start, end, escape(value))
+            unqualified = raw, start, end
     return unqualified
 
 

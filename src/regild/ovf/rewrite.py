@@ -11,6 +11,7 @@ from regild.ovf.envelope import disks_of, files_of, parse_envelope, unit_bytes
 from regild.ovf.markup import (
     Edit,
     Element,
+    drop_attribute,
     end_of,
     escape,
     set_attribute,
@@ -20,6 +21,10 @@ from regild.ovf.markup import (
 
 EMPTY_MARK: Final = b"<?regild empty?>"
 """Stands behind what was put into an element that was written as an empty one."""
+
+
+PACKED: Final = ("compression", "chunkSize")
+"""What says of a File that it is stored otherwise than as it is (DSP0243, 7.1)."""
 
 
 class DiskPatch(NamedTuple):
@@ -40,7 +45,7 @@ def patch_sizes(
     """Bring `size` of Files and the sizes of Disks up to date, where they are stated (rule W7).
 
     Keys are the ids of the elements. Attributes that a package does not have are not added;
-    `hrefs` gives Files another name.
+    `hrefs` gives Files another name. Files that are new are stored as they are, in one piece.
 
     Raises: Malformed, TooLarge, UnsupportedFormat, UnsafeName.
     """
@@ -51,6 +56,7 @@ def patch_sizes(
         file_id = element.value("id", ovf)
         if file_id in files:
             edits.append(set_attribute(content, element, ovf, "size", str(files[file_id])))
+            edits += [drop_attribute(content, element, ovf, name) for name in PACKED]
         if file_id in (hrefs or {}):
             href = names.check_name((hrefs or {})[file_id], where)
             edits.append(set_attribute(content, element, ovf, "href", href))

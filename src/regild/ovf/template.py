@@ -19,6 +19,8 @@ FORMATS: Final = {
     "vmdk-sparse": "http://www.vmware.com/interfaces/specifications/vmdk.html#sparse",
     "qcow2": "http://www.gnome.org/~markmc/qcow-image-format.html",
     "raw": "http://en.wikipedia.org/wiki/Byte",
+    "vhd": "http://go.microsoft.com/fwlink/?LinkId=137171",
+    "vhdx": "https://learn.microsoft.com/openspecs/windows_protocols/ms-vhdx",
 }
 """The `format` of a Disk for each disk format that regild writes, as VMware and oVirt spell it."""
 

@@ -7,13 +7,14 @@ canonical JSON; signed or not, the digest of these bytes names it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from regild.errors import Malformed, UnsupportedFormat
 from regild.model.content import Content, Unknown
 from regild.model.digest import Digest, canonical, sha256_of
 from regild.model.dsse import SignedBytes, read_signed, sign_bytes
+from regild.model.health import BootTest
 from regild.model.json import from_json
 from regild.model.plan import Errand, Plan, Step
 from regild.model.receipt import (
@@ -48,14 +49,16 @@ def make_receipt(
     checks: tuple[str, ...],
     tool: str,
     unchecked: tuple[Unknown, ...] = (),
+    boot_test: BootTest | None = None,
 ) -> Receipt:
-    """What was done and what held; equal inputs give an equal receipt, with no clock in it."""
+    """What was done and what held; equal inputs give an equal receipt, with no clock in it, as long
+    as nothing was booted: no two boots say the same on their console."""
     return Receipt(
         plan=plan.id,
         base=plan.base,
         result=observed.state,
         carrier=carrier,
-        checks=checks,
+        checks=(*checks, *(_held(boot_test) if boot_test else ())),
         unknowns=observed.unknowns,
         unchecked=unchecked,
         mode=plan.mode,
@@ -65,6 +68,7 @@ def make_receipt(
         tool=tool,
         unfixed=plan.unfixed,
         errands=tuple(map(_errand, plan.errands)),
+        boot_test=boot_test,
     )
 
 
@@ -98,6 +102,14 @@ def read_receipt(content: bytes, where: str) -> ReadReceipt:
     if not statement.subject:
         raise Malformed(where=where, why="it speaks of no file")
     return ReadReceipt(statement, sha256_of(payload), signed)
+
+
+def _held(boot: BootTest) -> Iterator[str]:
+    """What a test boot has shown, a sentence each."""
+    if boot.reached:
+        yield f"it was booted by {boot.firmware} and reached {boot.reached}"
+    for one in boot.met:
+        yield f"it was booted and met {one.expected}"
 
 
 def _by_algorithm(digests: Iterable[Digest]) -> dict[str, str]:

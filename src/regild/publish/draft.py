@@ -33,7 +33,14 @@ UNKNOWN_DIGEST = Digest("sha256:" + "0" * 64)
 BOM_SUFFIX = ".cdx.json"
 BOM_MEDIA_TYPE = "application/vnd.cyclonedx+json; version=1.6"
 
-SUFFIXES = {"vmdk-stream": ".vmdk", "vmdk-sparse": ".vmdk", "qcow2": ".qcow2", "raw": ".img"}
+SUFFIXES = {
+    "vmdk-stream": ".vmdk",
+    "vmdk-sparse": ".vmdk",
+    "qcow2": ".qcow2",
+    "raw": ".img",
+    "vhd": ".vhd",
+    "vhdx": ".vhdx",
+}
 """What the file of each disk format is called."""
 
 
@@ -177,7 +184,8 @@ def draft_of(
             continue  # it stays where it is
         parts = appliance.parts_of(file)
         if file.id in new:
-            only_name[file.id] = hrefs.get(file.id, parts[0].name)
+            own = parts[0].name if len(parts) == 1 else file.href
+            only_name[file.id] = hrefs.get(file.id, own)
             files[only_name[file.id]] = new[file.id]
             continue
         files |= {member.name: Copied((member,)) for member in parts}
@@ -312,7 +320,8 @@ def _new_hrefs(
         stem, dot, old = file.href.rpartition(".")
         same = f".{old}".lower() == suffix or (disk.format == "raw" and old.lower() == "raw")
         if not (dot and same):
-            yield file.id, plain_name((stem if dot else file.href).replace("/", "-")) + suffix
+            rest = (stem if dot else file.href).replace("/", "-").removesuffix(suffix)
+            yield file.id, plain_name(rest) + suffix
 
 
 def _patched(

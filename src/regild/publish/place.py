@@ -9,8 +9,18 @@ from pathlib import Path
 from regild.errors import InputError, NotPermitted, PublishError, TargetExists
 from regild.ovf.archive import open_appliance
 
-BESIDE_SUFFIXES = (".receipt.json", ".vex.json", ".cdx.json", ".spdx.json")
-"""What regild itself writes beside the files of a package: receipts and bills of materials."""
+CONSOLE_SUFFIX, SCREEN_SUFFIX = ".console.log", ".screen.png"
+"""What a test boot leaves: what the guest said, and its screen."""
+BESIDE_SUFFIXES = (
+    ".receipt.json",
+    ".vex.json",
+    ".cdx.json",
+    ".spdx.json",
+    CONSOLE_SUFFIX,
+    SCREEN_SUFFIX,
+)
+"""What regild itself writes beside the files of a package: receipts, bills of materials, and what a
+test boot left."""
 
 
 def check_parent(path: Path) -> None:

@@ -19,6 +19,7 @@ from regild.cli.options import (
     Config,
     Debug,
     Exclude,
+    Expect,
     Force,
     FormatOption,
     GivenPlan,
@@ -35,6 +36,8 @@ from regild.cli.options import (
     RecipeFiles,
     Scratch,
     SignReceipt,
+    TestBoot,
+    TestTimeout,
     Timeout,
     wanted_site,
 )
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from regild.agent.site import Site
     from regild.agent.update import Manner
     from regild.model.answers import UpdateAnswer
+    from regild.model.health import Wanted
     from regild.model.plan import Plan
     from regild.model.progress import Progress
 
@@ -90,6 +94,9 @@ def update(
     form: FormatOption = None,
     scratch: Scratch = None,
     timeout_seconds: Timeout = TIMEOUT_SECONDS,
+    test_boot: TestBoot = False,
+    expect: Expect = None,
+    test_timeout: TestTimeout = None,
     sign_receipt: SignReceipt = None,
     force: Force = False,
     keep_job: KeepJob = False,
@@ -100,10 +107,8 @@ def update(
 ) -> Outcome:
     """Bring an image up to date, check it, and write it anew.
 
-    Plan, change offline, describe again, compare with the plan, write with a new descriptor.
-    IMAGE is never written to. OUT appears only when everything was proven. With --store, or as
-    store:NAME, IMAGE is a generation; the result is its image's next one, and its first channel
-    points at it.
+    IMAGE stays as it is; OUT appears only when all is proven. With --store, or as store:NAME, IMAGE
+    is a generation; its image's next one is made, and its first channel points there.
     """
     from regild.agent.update import Manner, update_by
     from regild.cli.progress import open_progress
@@ -111,19 +116,18 @@ def update(
 
     wishes = mode, method, carrier, hold, only, exclude, autoremove, as_of
     _check_use(form, plan, trust, any(wishes))
-    kept = _kept_name(image, place)
-    _check_goal(kept, output, channel, form, plan)
+    _check_goal(kept := _kept_name(image, place), output, channel, form, plan)
     site = wanted_site(
         config, mode, mirror, offline, allow, hold, cache, advisories, accept_older, only=only,
         exclude=exclude, autoremove=autoremove, as_of=as_of, method=method, carrier=carrier,
         recipes=recipe,
     )  # fmt: skip
-    key = key_of(sign_receipt)
-    manner = Manner(form, scratch, timeout_seconds, force, keep_job, key, ASKED.get())
+    more = key_of(sign_receipt), ASKED.get(), _test(site, test_boot, expect, test_timeout)
+    manner = Manner(form, scratch, timeout_seconds, force, keep_job, *more)
     with open_progress(live=not debug) as progress:
         if kept:
             return _renewed(kept, place, config, site, progress, manner, channel)
-        given, goal = _given(plan, trust, site), output or Path()  # there is one: checked above
+        goal, given = output or Path(), _given(plan, trust, site)  # there is a goal: checked above
         answer, _ = update_by(image, goal, site, progress, manner, given)
     return Outcome(answer=answer, text=lambda width: update_text(answer, width), code=ended(answer))
 
@@ -208,6 +212,18 @@ def _given(path: Path | None, trust: Path | None, site: Site) -> Plan | None:
         return None
     named = trust or site.plan_trust
     return read_plan(path, read_trusted(named) if named else None)
+
+
+def _test(site: Site, asked: bool, expect: list[str] | None, seconds: int | None) -> Wanted | None:
+    """What is wanted of a test boot; None where neither site nor command line want one.
+
+    Raises: UsageError.
+    """
+    if not asked and not site.test.boot:
+        if expect or seconds:
+            raise UsageError(what="--expect and --test-timeout are for --test-boot")
+        return None
+    return site.test.wanted(expect or (), seconds)
 
 
 def key_of(path: Path | None) -> bytes | None:
