@@ -157,10 +157,12 @@ class _Desk:
         feeds = (*plan.feeds, self._wishes)
         with self._store.catalogue.writing(self._store.actor) as change:
             keep_feeds(change, Reference(generation.image, str(generation.number)), feeds)
-            key = submit_update(change, one, plan) if plan.steps else ""
+            key = submit_update(change, one, plan) if plan.changes_something else ""
         security = sum(step.security for step in plan.steps)
         text = f"{len(plan.steps)} changes to make, {security} for security"
-        self._story.tell("planned", generation.name, text if plan.steps else "nothing to change")
+        self._story.tell(
+            "planned", generation.name, text if plan.changes_something else "nothing to change"
+        )
         return Found(generation.name, plan, key)
 
     def _content(self, one: Candidate) -> Content:

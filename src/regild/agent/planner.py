@@ -97,7 +97,7 @@ class Planner:
 
     def kitchen(self, recipes: Recipes) -> Kitchen:
         """What some recipes bring to plans, read as this site wants it."""
-        return Kitchen(recipes, self.site, self.feeds)
+        return Kitchen(recipes, self.site, self.feeds, self._progress)
 
     def make(
         self, content: Content, basis: Basis, maintenance: Maintenance, recipes: Recipes = NONE

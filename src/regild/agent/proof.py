@@ -108,7 +108,7 @@ def shipped_of(plan: Plan, repository: Path) -> tuple[ShippedPackage, ...]:
     """
     return tuple(
         read_shipped(repository / archive_name(step), step)
-        for step in plan.steps
+        for step in plan.package_steps
         if step.archive is not None
     )
 

@@ -18,7 +18,9 @@ from regild.agent.site import Site
 from regild.agent.stated import descriptor_of
 from regild.errors import InputError, MissingFile, RecipeRefused, TooLarge
 from regild.feeds.policy import SitePolicy
-from regild.feeds.recipes import Offered, fetch_files, read_offered
+from regild.feeds.recipes import Offered, fetch_files, own_files, read_offered
+from regild.feeds.tarballs import Tarballs
+from regild.feeds.wheels import Wheels
 from regild.host.files import read_limited
 from regild.host.remote import address_of
 from regild.model.answers import RecipeAnswer, RecipeFile
@@ -35,6 +37,7 @@ from regild.model.recipe_file import (
     read_recipe,
 )
 from regild.model.recipe_rules import NAME
+from regild.plan.npm import plan_node
 from regild.plan.recipes import Addition, errand_of, plan_application, with_additions
 from regild.plan.wishes import Policy
 
@@ -188,8 +191,8 @@ def _named_by(image: Image, system: System) -> Iterator[str]:
 class Kitchen:
     """What the recipes of one image bring to its plan; one for each plan."""
 
-    def __init__(self, recipes: Recipes, site: Site, feeds: SitePolicy) -> None:
-        self.recipes, self.feeds, self._site = recipes, feeds, site
+    def __init__(self, recipes: Recipes, site: Site, feeds: SitePolicy, progress: Progress) -> None:
+        self.recipes, self.feeds, self._site, self._progress = recipes, feeds, site, progress
 
     def added(
         self, plan: Plan, content: Content, policy: Policy, further: tuple[Addition, ...] = ()
@@ -218,8 +221,17 @@ class Kitchen:
         return fetch_files(wanted, self.feeds, self._site.cache, progress)
 
     def _addition(self, recipe: Recipe, content: Content, policy: Policy) -> Addition:
+        if recipe.pip is not None:
+            from regild.plan.pip import plan_environment
+
+            where = self.feeds, self._site.cache, self._progress
+            shelf = Wheels(recipe, recipe.pip.index, *where)
+            return plan_environment(recipe, recipe.pip, content, shelf, self._site.plan, policy)
+        if recipe.npm is not None:
+            find = Tarballs(recipe, recipe.npm.tarballs).find
+            return plan_node(recipe, recipe.npm, content, find, self._site.plan, policy)
         if recipe.detect is None:
-            return Addition(errands=(errand_of(recipe),))
+            return Addition(errands=(errand_of(recipe, own_files(recipe)),))
         offered = self._offered(recipe)
         return plan_application(offered, content, self._site.plan, policy)
 

@@ -45,7 +45,7 @@ def run(
     with open_for_change(path, output, own, progress, manner) as (inspected, recipes):
         check_volumes(inspected)
         # What came with the image has no say in what somebody runs by hand.
-        kitchen = Kitchen(Recipes(recipes.used), own, policy_of(own))
+        kitchen = Kitchen(Recipes(recipes.used), own, policy_of(own), progress)
         content = inspected.content
         further = (Addition(errands=(errand,)),) if errand is not None else ()
         plan = kitchen.added(bare_plan(content), content, own.policy, further)

@@ -341,7 +341,7 @@ def _change(
 
 def _owned(inspected: Inspected, plan: Plan) -> tuple[Owned, ...]:
     """What the database of rpm says of the guest's packages before anything is changed."""
-    planned = frozenset(step.name for step in plan.steps)
+    planned = frozenset(step.name for step in plan.package_steps)
     return tuple(owned_of(one, planned) for one in read_installed(inspected.guest))
 
 
@@ -353,7 +353,7 @@ def _boot(inspected: Inspected, plan: Plan, job: Scratch) -> Boot:
     """
     guest = inspected.guest
     start = read_start(guest, read_boot(guest.tree).entries, job.folder("start"))
-    if not any(writes_loader(step.name) for step in plan.steps):
+    if not any(writes_loader(step.name) for step in plan.package_steps):
         return Boot(start)
     firmware = [one for one in guest.volumes if one.kind == "bios-boot" or one.filesystem == "vfat"]
     gap = min((one.offset for one in guest.volumes if one.offset), default=0)

@@ -98,7 +98,7 @@ def read_entries(
         step.archive.digest: module.read_entry(
             files[step.archive.digest], step, content, available, now
         )
-        for step in plan.steps
+        for step in plan.package_steps
         if step.archive is not None
     }
 

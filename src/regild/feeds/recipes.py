@@ -40,6 +40,8 @@ KIND = "application/vnd.regild.releases+json"
 """What is signed is a list of releases, and nothing else that the same key signs."""
 INDEX_BYTES_MAX = 16 << 20
 FOLDER = "recipes"
+UNSAID_BYTES_MAX = 2 << 30
+"""Of a file whose size no list states."""
 
 
 class ReleaseList(Value, frozen=True, forbid_unknown_fields=True):
@@ -121,6 +123,14 @@ def read_list(content: bytes, where: str) -> ReleaseList:
     return listed
 
 
+def own_files(recipe: Recipe) -> tuple[Archive, ...]:
+    """The files of a recipe that has no releases, with whole addresses."""
+    begin = f"file://{quote(recipe.folder)}/"
+    return tuple(
+        msgspec.structs.replace(one, uri=_absolute(one.uri, begin)) for one in recipe.files
+    )
+
+
 def _placed(release: ApplicationRelease, begin: str) -> ApplicationRelease:
     """A release with its files' addresses whole."""
     files = tuple(
@@ -199,8 +209,13 @@ def _fetched(
     allowed = allowed_for(recipe, policy, (file.uri,))
     with open_fetcher(recipe, allowed) as fetcher, open_new(path) as new:
         for place in _places(file.uri, recipe, allowed):
+            # Where nobody said how large it is, the digest alone says whether all of it came.
             arrived = fetcher.fetch(
-                place.url, new, file.bytes, approved=place.approved, advance=progress.advance
+                place.url,
+                new,
+                file.bytes or UNSAID_BYTES_MAX,
+                approved=place.approved,
+                advance=progress.advance,
             )
             if arrived is None:
                 continue

@@ -87,6 +87,10 @@ class Recipe(Value, frozen=True):
     commands: tuple[Command, ...] = ()
     changes: tuple[str, ...] = ()
     tests: tuple[Command, ...] = ()
+    files: tuple[Archive, ...] = ()
+    """What the commands take where no application has releases."""
+    packages: bool = False
+    """The commands may change packages."""
     pip: PipPart | None = None
     npm: NpmPart | None = None
 
@@ -99,3 +103,24 @@ class RecipeFault(Value, frozen=True):
     setting: str
     """As `[table] name`."""
     why: str
+
+
+class Wheel(Value, frozen=True):
+    """A built distribution of Python, as an index or a folder has it."""
+
+    name: str
+    """In normal form (PEP 503)."""
+    version: str
+    file: Archive
+    tags: tuple[str, ...]
+    """What it can be installed for, as `cp311-abi3-manylinux_2_17_x86_64`."""
+    requires_python: str = ""
+    yanked: bool = False
+    metadata: Digest | None = None
+    """Of its metadata, where the index gives that apart (PEP 658)."""
+
+    @property
+    def folder(self) -> str:
+        """The folder below site-packages that says that it is installed."""
+        distribution, version, *_ = self.file.name.split("-")
+        return f"{distribution}-{version}.dist-info"

@@ -83,6 +83,8 @@ class _Available(msgspec.Struct, forbid_unknown_fields=True):
 class _Update(msgspec.Struct, forbid_unknown_fields=True):
     commands: list[CommandText]
     changes: list[str] = msgspec.field(default_factory=list)
+    files: list[_File] = msgspec.field(default_factory=list)
+    packages: bool = False
 
 
 class _Test(msgspec.Struct, forbid_unknown_fields=True):
@@ -224,6 +226,8 @@ def _recipe(
         commands=tuple(_commands(tables.update.commands)) if tables.update else (),
         changes=tuple(one.rstrip("/") for one in tables.update.changes) if tables.update else (),
         tests=tuple(_commands(tables.test.commands)) if tables.test else (),
+        files=_files(tables.update.files) if tables.update else (),
+        packages=tables.update.packages if tables.update else False,
         pip=_pip(tables.pip) if tables.pip else None,
         npm=_npm(tables.npm, texts) if tables.npm else None,
     )
@@ -235,10 +239,14 @@ def _detect(table: _Detect) -> Detect:
 
 
 def _release(table: _Release) -> ApplicationRelease:
-    files = tuple(
-        Archive(one.uri, one.name, Digest(f"sha256:{one.sha256}"), one.bytes) for one in table.files
-    )
+    files = _files(table.files)
     return ApplicationRelease(table.version, files, table.security, tuple(table.fixes))
+
+
+def _files(told: list[_File]) -> tuple[Archive, ...]:
+    return tuple(
+        Archive(one.uri, one.name, Digest(f"sha256:{one.sha256}"), one.bytes) for one in told
+    )
 
 
 def _index(table: _Available, texts: dict[str, str]) -> Index:

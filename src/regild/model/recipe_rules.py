@@ -73,6 +73,10 @@ def _kinds(tables: RecipeTables) -> Iterator[Fault]:
             )
         if tables.update is not None and not tables.update.changes:
             yield "update", "changes", "names the folders that the application may change", 0
+        for setting in ("files", "packages"):
+            if getattr(tables.update, setting):
+                why = "is for commands of one's own, without [detect] and [available]"
+                yield "update", setting, why, 0
 
 
 def _detected(tables: RecipeTables) -> Iterator[Fault]:
@@ -119,30 +123,30 @@ def _offered(tables: RecipeTables) -> Iterator[Fault]:
             yield "available.releases", "version", f"{one.version[:40]!r} is no version", number
         if versions.count(one.version) > 1:
             yield "available.releases", "version", f"{one.version} is there twice", number
-        yield from _files(number, one.files)
+        yield from _files("available.releases", number, one.files)
 
 
-def _files(number: int, files: list) -> Iterator[Fault]:  # type: ignore[type-arg]  # of a private table's
+def _files(table: str, number: int, files: list) -> Iterator[Fault]:  # type: ignore[type-arg]  # of a private table's
     names = [one.name for one in files]
     if len(names) > FILES_MAX:
-        yield "available.releases", "files", f"are over {FILES_MAX}", number
+        yield table, "files", f"are over {FILES_MAX}", number
     for one in files:
         if not FILE_NAME.fullmatch(one.name) or names.count(one.name) > 1:
             why = f"{one.name[:40]!r} is no plain name of a file, or is there twice"
-            yield "available.releases", "files", why, number
+            yield table, "files", why, number
         if not is_place(one.uri):
             why = f"{one.uri[:60]!r} is no address (http, https) and no path beside the recipe"
-            yield "available.releases", "files", why, number
+            yield table, "files", why, number
         if not HEX.fullmatch(one.sha256):
             yield (
-                "available.releases",
+                table,
                 "files",
                 f"{one.name[:40]}: sha256 is 64 hexadecimal digits",
                 number,
             )
         if not 0 < one.bytes <= FILE_BYTES_LIMIT:
             yield (
-                "available.releases",
+                table,
                 "files",
                 f"{one.name[:40]}: bytes is the size of the file",
                 number,
@@ -163,6 +167,7 @@ def _run(tables: RecipeTables) -> Iterator[Fault]:
                 yield table, "commands", "hold an empty one, or a NUL", 0
             if sum(map(len, words)) > COMMAND_LENGTH_MAX:
                 yield table, "commands", f"hold one of over {COMMAND_LENGTH_MAX} letters", 0
+    yield from _files("update", 0, tables.update.files) if tables.update else ()
     for path in tables.update.changes if tables.update else ():
         if not is_guest_path(path) or "*" in path or "?" in path:
             yield "update", "changes", f"{path[:60]!r} is no path from the guest's root", 0

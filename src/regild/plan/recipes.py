@@ -207,6 +207,7 @@ def errand_of(
         settings=settings,
         recipe=recipe.digest,
         origin=recipe.origin,
+        packages=recipe.packages,
     )
 
 
