@@ -149,13 +149,13 @@ def _judged(trial: Trial, answer: dict[str, Any], where: str, job: Scratch) -> S
     console = read_limited(job.guest / CONSOLE, CONSOLE_BYTES_MAX)
     picture = job.guest / SCREEN
     screen = read_limited(picture, SCREEN_BYTES_MAX) if picture.is_file() else b""
-    for name, content in ((CONSOLE, console), (SCREEN, screen)):
-        if content:
-            (job.path / name).write_bytes(content)
+    (job.path / CONSOLE).write_bytes(console)
+    if screen:
+        (job.path / SCREEN).write_bytes(screen)
     met = from_json(tuple[Met, ...], answer["met"])
     if answer["faults"]:
         error = BootTestFailed(where=where, differences=tuple(answer["faults"]))
-        error.keep_log(str(job.path / CONSOLE) if console else "")
+        error.keep_log(str(job.path / CONSOLE))
         raise error
     boot = BootTest(
         firmware=trial.firmware,
