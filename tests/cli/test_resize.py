@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from regild.agent.resize import read_size
 from regild.errors import DiskTooSmall, GuestFull, UsageError
 from regild.image.convert import write_raw
 from regild.image.disk import open_disk
+from tests.cli import golden
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid
 from tests.cli.test_bad_input import refused
@@ -57,6 +60,30 @@ def test_an_appliance_gets_a_larger_disk_that_holds_the_same(
     again.parent.mkdir()
     assert regild("resize", ova, "32M", "-o", again, "--scratch", tmp_path / "jobs").code == 0
     assert again.read_bytes() == out.read_bytes()
+
+
+def test_of_several_disks_only_the_one_that_changed_is_written_anew(
+    regild: Regild, vmdk: Path, tmp_path: Path
+) -> None:
+    more = tmp_path / "more.raw"
+    more.write_bytes(bytes(MIB) + b"payload" * 1000 + bytes(MIB - 7000))
+    tool("mke2fs", "-q", "-F", "-t", "ext4", more, "2m")
+    further = golden.streamed(more)
+    ovf = golden.envelope({"disk1": vmdk, "disk2": further})
+    contents = {"golden.ovf": ovf, vmdk.name: vmdk.read_bytes(), further.name: further.read_bytes()}
+    members = [("golden.ovf", ovf), ("golden.mf", golden.manifest(contents))]
+    members += list(contents.items())[1:]
+    given, out = golden.archive(tmp_path / "golden.ova", members), tmp_path / "larger.ova"
+    said = regild("resize", given, "+8M", "-o", out, "--scratch", tmp_path / "jobs")
+    assert said.code == 3, said.err  # what lies on the further disk is not read
+    with tarfile.open(out) as archive:
+        held = {one.name: archive.extractfile(one).read() for one in archive}  # type: ignore[union-attr]  # files only
+    assert list(held)[2:] == [vmdk.name, further.name]
+    assert held[further.name] == contents[further.name]
+    assert held[vmdk.name] != contents[vmdk.name]
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in held.items()}
+    manifest = held["golden.mf"].decode()
+    assert all(digests[name] in manifest for name in (vmdk.name, further.name))
 
 
 @pytest.mark.parametrize("form", ["qcow2", "raw", "vmdk-sparse", "vhd"])

@@ -178,7 +178,9 @@ def _observed(inspected: Inspected, overlay: Overlay, progress: Progress) -> Con
     if differences:
         told = tuple(f"{one.what}: {one.expected} != {one.observed}" for one in differences)
         raise ProveError(where="the result", differences=told)
-    return observed
+    # What lies on further disks is as unknown as before.
+    unknowns = dict.fromkeys((*observed.unknowns, *inspected.content.unknowns))
+    return replace(observed, unknowns=tuple(unknowns))
 
 
 def _publish(
