@@ -1,7 +1,4 @@
-"""Measures planning of many descriptors: all of them, again with nothing changed, and after a
-repository has changed.
-
-    python -m bench.fleet [NUMBER]        default: 1000
+"""Descriptors of many images, for measuring what planning them costs.
 
 The repositories are those of the demo's appliance at this moment, in a folder and signed anew; each
 descriptor is that appliance with other packages at older versions.
@@ -11,15 +8,14 @@ from __future__ import annotations
 
 import random
 import re
-import sys
-import tempfile
+import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from bench.measure import Cost, measure
 from demo.build import find_appliance
 from regild.agent.inscribe import new_descriptor
 from regild.agent.inspect import Inspected, open_system
@@ -36,48 +32,62 @@ from tests.feeds.advisories import samples
 from tests.feeds.repositories import KEYRING, Suite, certificate, release_text, write_release
 
 URI = "http://mirror.example/debian"
-REGILD = Path(sys.executable).with_name("regild")
+KEPT = 1
+"""Contents that are kept beside their envelopes."""
 OLD_SHARE = 0.1
 """Of an image's packages that are older than in the appliance."""
 
 
-def main(number: int) -> int:
-    """Print the three figures."""
-    with tempfile.TemporaryDirectory(prefix="regild-fleet-") as name:
-        folder = Path(name)
-        with (
-            open_image(find_appliance("demo")) as image,
-            open_system(image, image.only_system) as inspected,
-        ):
-            sources = _lay_out(inspected.content, folder)
-            _write_descriptors(inspected, sources, folder / "images", number)
-        argv: list[str | Path] = [
-            REGILD,
-            "plan",
-            folder / "images",
-            "--basis",
-            "descriptor",
-            "--format",
-            "csv",
-        ]
-        argv += ["--offline", folder / "mirror", "--cache", folder / "cache"]
+@dataclass(frozen=True)
+class Fleet:
+    """Descriptors of many images in a folder, and the repositories that they name."""
+
+    folder: Path
+    sources: tuple[Source, ...]
+    contents: tuple[Content, ...]
+    """The first images'."""
+    packages: int
+    """How many the repositories offer."""
+
+    @property
+    def images(self) -> Path:
+        """The folder with the descriptors."""
+        return self.folder / "images"
+
+    @property
+    def mirror(self) -> Path:
+        """The folder with the repositories."""
+        return self.folder / "mirror"
+
+    @property
+    def options(self) -> list[str | Path]:
+        """What regild is told beside the images."""
+        told: list[str | Path] = ["--basis", "descriptor", "--offline", self.mirror]
         # With a feed that speaks of the release no changelogs are looked into.
-        (folder / "tracker.json").write_bytes(samples.text(samples.tracker()))
-        argv += ["--advisories", folder / "tracker.json"]
-        for title in ("all", "again, nothing changed"):
-            cost = measure(argv, folder / "log", codes=(10,))
-            _tell(number, title, cost)
-        _change(folder / "mirror", sources)
-        cost = measure(argv, folder / "log", codes=(10,))
-        _tell(number, "after a repository changed", cost)
-    return 0
+        told += ["--advisories", self.folder / "tracker.json"]
+        return [*told, "--cache", self.folder / "cache"]
+
+    def forget_plans(self) -> None:
+        """Remove the plans that are kept, not the indexes."""
+        shutil.rmtree(self.folder / "cache" / "plans", ignore_errors=True)
+
+    def change(self) -> None:
+        """Give the first repository one package in a new version."""
+        _change(self.mirror, self.sources)
 
 
-def _tell(number: int, title: str, cost: Cost) -> None:
-    rows = cost.output.decode().splitlines()[1:]
-    changes = sum(int(row.split(",")[1]) for row in rows)
-    said = f"{cost.cpu_seconds:.1f} s CPU, {cost.seconds:.1f} s, {cost.peak_bytes / 1e6:.0f} MB"
-    print(f"{number} descriptors, {title}: {said}; {len(rows)} plans, {changes} changes")
+def lay_out(folder: Path, number: int) -> Fleet:
+    """Repositories and so many descriptors in an empty folder."""
+    with (
+        open_image(find_appliance("demo")) as image,
+        open_system(image, image.only_system) as inspected,
+    ):
+        sources = _lay_out(inspected.content, folder)
+        contents = _write_descriptors(inspected, sources, folder / "images", number)
+    (folder / "tracker.json").write_bytes(samples.text(samples.tracker()))
+    lists = (folder / "mirror").rglob("Packages")
+    packages = sum(path.read_bytes().count(b"\nPackage: ") + 1 for path in lists)
+    return Fleet(folder, sources, contents, packages)
 
 
 def _lay_out(content: Content, folder: Path) -> tuple[Source, ...]:
@@ -126,13 +136,16 @@ def _change(mirror: Path, sources: tuple[Source, ...]) -> None:
 
 def _write_descriptors(
     inspected: Inspected, sources: tuple[Source, ...], folder: Path, number: int
-) -> None:
+) -> tuple[Content, ...]:
+    """Write so many envelopes without disks; the contents of the first ones."""
     folder.mkdir()
+    contents = []
     descriptor = new_descriptor(inspected, "2026-01-01T00:00:00Z", {})
     planning = replace(inspected.content.planning, keyrings=(Keyring(KEYRING, certificate()),))
     start = replace(inspected.content, sources=sources, planning=planning)
     envelope = inspected.image.envelope_bytes
     for place, content in enumerate(_aged(start, number)):
+        contents += [content] if place < KEPT else []
         told = insert_descriptor(envelope, replace(descriptor, content=content))
         path = folder / f"image-{place:04}.ovf"
         path.write_bytes(told)
@@ -140,6 +153,7 @@ def _write_descriptors(
         promised.pop(inspected.image.envelope_name)
         entries = [ManifestEntry(name, digest) for name, digest in promised.items()]
         path.with_suffix(".mf").write_bytes(write_manifest(entries))
+    return tuple(contents)
 
 
 def _aged(content: Content, number: int) -> Iterator[Content]:
@@ -163,7 +177,3 @@ def _aged(content: Content, number: int) -> Iterator[Content]:
         ]
         planning = replace(content.planning, status="\n\n".join(paragraphs))
         yield replace(content, packages=packages, planning=planning)
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000))

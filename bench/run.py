@@ -1,6 +1,6 @@
 """Measures regild on the demo's appliance beside the same work done by hand, and keeps the figures.
 
-    python -m bench.run [descriptor|inventory|repack|update]...        default: all of them
+    python -m bench.run [descriptor|inventory|plan|repack|update]...        default: all of them
 
 Each run adds a dated section to bench/RESULTS.md. By hand means bench/by_hand, which needs root for
 what it mounts; as an ordinary user those rows are left out and regild's stay. Downloads are done
@@ -24,6 +24,7 @@ from typing import Any
 
 from bench.descriptor import descriptor
 from bench.measure import Cost, busy, forget_files, measure, ratio, repeat, say
+from bench.planning import planning
 from bench.table import Row, table
 from demo.build import APT_HELPER, find_appliance
 from regild.host.run import run
@@ -274,6 +275,7 @@ def _heading(shop: Workshop) -> list[str]:
 PARTS: dict[str, Callable[[Workshop], list[str]]] = {
     "descriptor": descriptor,
     "inventory": inventory,
+    "plan": planning,
     "repack": repack,
     "update": update,
 }

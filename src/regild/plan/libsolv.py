@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from regild.errors import HostError
 from regild.host.child import Child, open_child
 from regild.host.stage import rebuild_error
 from regild.plan.solver import Request, Transaction
@@ -32,23 +33,39 @@ class Answer(msgspec.Struct, frozen=True):
 class Libsolv:
     """Solves by libsolv; made by `open_libsolv`."""
 
-    def __init__(self, child: Child) -> None:
-        self._child = child
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self._child: Child | None = None
 
     def __call__(self, request: Request) -> Transaction:
         """The packages that change.
 
         Raises: Unsolvable, PlanError, Malformed, TooLarge, CommandFailed when the process dies.
         """
-        said = self._child.ask(msgspec.msgpack.encode(request), TIMEOUT_SECONDS)
+        if self._child is None:
+            self._child = self._stack.enter_context(open_child("regild.plan.solving", TITLE))
+        try:
+            said = self._child.ask(msgspec.msgpack.encode(request), TIMEOUT_SECONDS)
+        except HostError:
+            self.close()  # what ended it was this question; the next one gets a process of its own
+            raise
         answer = msgspec.msgpack.decode(said, type=Answer)
         if answer.transaction is None:
             raise rebuild_error({"error": answer.error, "facts": answer.facts}, TITLE)
         return answer.transaction
 
+    def close(self) -> None:
+        """End the process; another question starts a new one."""
+        self._child = None
+        self._stack.close()
+
 
 @contextlib.contextmanager
 def open_libsolv() -> Iterator[Libsolv]:
-    """A solver for as many questions as there are; its process ends with the block."""
-    with open_child("regild.plan.solving", TITLE) as child:
-        yield Libsolv(child)
+    """A solver for as many questions as there are; its process starts with the first one and ends
+    with the block."""
+    solver = Libsolv()
+    try:
+        yield solver
+    finally:
+        solver.close()
