@@ -19,8 +19,11 @@ from regild.plan.wishes import Policy, Wishes
 
 IMAGE = "the image"
 KERNEL_BOOT_BYTES = 96 << 20
-"""Room in /boot for a kernel and its initial RAM disk, with drivers for any machine: 46 MB measured
-for Debian 12, twice as a new one is written before the old one goes."""
+"""Room in /boot for a new kernel. Measured on a bare Debian 12 (6.1.0-50, initramfs-tools 0.142
+with zstd, drivers for most machines): linux-image-amd64 puts 8.2 MB of kernel, 29.4 MB of initial
+RAM disk and 0.3 MB of other files there, linux-image-cloud-amd64 14.1, 12.5 and 0.1 MB. A RAM disk
+that is made anew stands beside the old one for a moment: 67 MB. The rest is for hooks and firmware
+that a guest has besides. Modules (406 and 94 MB) lie below /usr: the package states their size."""
 
 KERNELS = ("linux-image-[0-9]*", "kernel", "kernel-core", "kernel-default")
 FILE_KIB = 4

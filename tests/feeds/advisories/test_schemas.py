@@ -1,0 +1,140 @@
+"""The samples of advisories are what their publishers' schemas ask for.
+
+CSAF is held to OASIS' own schema (test_kinds). Of OSV (osv-schema 1.6) and KEV (CISA's
+known_exploited_vulnerabilities_schema) no package brings the schema; what their documents require
+and how each field is formed is written down here.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.feeds.advisories import samples
+
+MOMENT = {"type": "string", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]+)?Z$"}
+DAY = {"type": "string", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
+TEXT = {"type": "string", "minLength": 1}
+CVE = {"type": "string", "pattern": r"^CVE-[0-9]{4}-[0-9]{4,19}$"}
+
+EVENT = {
+    "type": "object",
+    "properties": {
+        name: {"type": "string"} for name in ("introduced", "fixed", "last_affected", "limit")
+    },
+    "additionalProperties": False,
+    "minProperties": 1,
+    "maxProperties": 1,
+}
+RANGE = {
+    "type": "object",
+    "required": ["type", "events"],
+    "properties": {
+        "type": {"enum": ["GIT", "SEMVER", "ECOSYSTEM"]},
+        "repo": TEXT,
+        "events": {
+            "type": "array",
+            "items": EVENT,
+            "minItems": 1,
+            "contains": {"required": ["introduced"]},
+        },
+    },
+    "if": {"properties": {"type": {"const": "GIT"}}},
+    "then": {"required": ["repo"]},
+}
+OSV: dict[str, Any] = {
+    "type": "object",
+    "required": ["id", "modified"],
+    "properties": {
+        "schema_version": {"type": "string", "pattern": r"^1\.[0-9]+\.[0-9]+$"},
+        "id": {"type": "string", "pattern": r"^[A-Z][A-Za-z0-9]*-.+$"},
+        "modified": MOMENT,
+        "published": MOMENT,
+        "withdrawn": MOMENT,
+        "aliases": {"type": "array", "items": TEXT},
+        "related": {"type": "array", "items": TEXT},
+        "upstream": {"type": "array", "items": TEXT},
+        "summary": {"type": "string", "maxLength": 120},
+        "severity": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["type", "score"],
+                "properties": {"type": {"enum": ["CVSS_V2", "CVSS_V3", "CVSS_V4", "Ubuntu"]}},
+            },
+        },
+        "affected": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "package": {
+                        "type": "object",
+                        "required": ["ecosystem", "name"],
+                        "properties": {"ecosystem": TEXT, "name": TEXT, "purl": TEXT},
+                    },
+                    "ranges": {"type": "array", "items": RANGE},
+                    "versions": {"type": "array", "items": TEXT},
+                },
+            },
+        },
+    },
+}
+ROW = ("vendorProject", "product", "vulnerabilityName", "shortDescription", "requiredAction")
+KEV: dict[str, Any] = {
+    "type": "object",
+    "required": ["catalogVersion", "dateReleased", "count", "vulnerabilities"],
+    "properties": {
+        "catalogVersion": TEXT,
+        "dateReleased": MOMENT,
+        "count": {"type": "integer"},
+        "vulnerabilities": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["cveID", *ROW, "dateAdded", "dueDate"],
+                "properties": {
+                    **dict.fromkeys(ROW, TEXT),
+                    "cveID": CVE,
+                    "dateAdded": DAY,
+                    "dueDate": DAY,
+                },
+            },
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("fixed", [None, "1.1"])
+def test_the_osv_sample_has_what_is_required(fixed: str | None) -> None:
+    Draft202012Validator(OSV).validate(samples.osv(fixed=fixed))
+
+
+def test_the_kev_sample_has_what_is_required() -> None:
+    sample = samples.kev("CVE-2026-0001", "CVE-2026-0002")
+    Draft202012Validator(KEV).validate(sample)
+    assert sample["count"] == len(sample["vulnerabilities"])
+
+
+@pytest.mark.parametrize(
+    ("schema", "sample", "path"),
+    [
+        (OSV, samples.osv(), ("modified",)),
+        (OSV, samples.osv(), ("affected", 0, "package", "ecosystem")),
+        (OSV, samples.osv(), ("affected", 0, "ranges", 0, "events")),
+        (KEV, samples.kev(), ("count",)),
+        (KEV, samples.kev(), ("vulnerabilities", 0, "cveID")),
+    ],
+)
+def test_what_lacks_a_required_field_is_noticed(
+    schema: dict[str, Any], sample: dict[str, Any], path: tuple[Any, ...]
+) -> None:
+    broken = copy.deepcopy(sample)
+    inside: Any = broken
+    for step in path[:-1]:
+        inside = inside[step]
+    del inside[path[-1]]
+    assert list(Draft202012Validator(schema).iter_errors(broken))
