@@ -88,7 +88,17 @@ def test_both_forms_of_an_index_say_the_same() -> None:
     assert len(second.tags) == 2
 
 
-@pytest.mark.parametrize("content", [b"{", b'{"files": 3}', b'{"files": [{}]}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b'{"files": 3}',
+        b'{"files": [{}]}',
+        b'{"\xff": 1}',
+        b"<a href='http://['>a</a>",
+        b"<![x y",
+    ],
+)
 def test_an_index_that_cannot_be_read_is_malformed(content: bytes) -> None:
     with pytest.raises(Malformed):
         read_index(content, WHERE, "acme")

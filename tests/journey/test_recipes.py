@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from regild.model.receipt import Receipt
 from regild.prove.receipt import read_receipt
 from tests.cli.conftest import Said, regild
 from tests.cli.schemas import valid
+from tests.feeds.wheels import build_wheel
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 Regild = Callable[..., Said]
@@ -23,6 +25,30 @@ Regild = Callable[..., Said]
 __all__ = ["regild"]
 
 GUIDE = Path(__file__).parents[2] / "docs/guide/recipes.md"
+MAKE = """\
+[recipe]
+name = "make-web"
+[test]
+commands = ["/opt/web/bin/python -m pip --version"]
+[update]
+packages = true
+changes = ["/opt/web"]
+commands = [
+  "python3 -m venv --without-pip /opt/web",
+  '''/opt/web/bin/python "$REGILD_FILES/{pip}/pip" install --no-index --no-cache-dir \\
+  --find-links "$REGILD_FILES" pip acme==1.0''',
+]
+"""
+WEB = """\
+[recipe]
+name = "web"
+[pip]
+environment = "/opt/web"
+index = "wheels"
+packages = ["acme"]
+[test]
+commands = ['/opt/web/bin/python -c "import acme, acme_lib; assert acme.VERSION == str(2.0)"']
+"""
 NAME = 'name = "acme-agent"'
 
 INSTALL = "mkdir -p /opt/acme/bin; echo 1.0 >/opt/acme/VERSION; {more}"
@@ -84,6 +110,47 @@ def test_an_application_is_put_in_brought_up_to_date_and_tested(
     assert regild("verify", second).code == 0
     assert hashlib.sha256(small_ova.read_bytes()).digest() == before
     assert list((tmp_path / "jobs").iterdir()) == []
+
+
+@pytest.mark.timeout(1200)
+def test_an_environment_of_python_is_made_and_brought_up_to_date(
+    regild: Regild, demo_ova: Path, tmp_path: Path
+) -> None:
+    """By the guest's own Python, and a real pip in it, offline."""
+    pip = next(iter(sorted(Path("/usr/share/python-wheels").glob("pip-*.whl"))), None)
+    if pip is None:
+        pytest.skip("no wheel of pip on this machine: install the package python3-venv")
+    wheels = tmp_path / "wheels"
+    old = build_wheel(wheels, "acme", "1.0")
+    build_wheel(wheels, "acme", "2.0", "acme-lib>=2")
+    build_wheel(wheels, "acme-lib", "2.1")
+    shutil.copyfile(pip, wheels / pip.name)
+    make, web = tmp_path / "make.recipe.toml", tmp_path / "web.recipe.toml"
+    listed = "".join(
+        "[[update.files]]\n"
+        f'name = "{one.name}"\nuri = "wheels/{one.name}"\nbytes = {one.stat().st_size}\n'
+        f'sha256 = "{hashlib.sha256(one.read_bytes()).hexdigest()}"\n'
+        for one in (wheels / pip.name, old)
+    )
+    make.write_text(MAKE.format(pip=pip.name) + listed)
+    web.write_text(WEB)
+    first, second = tmp_path / "first.ova", tmp_path / "second.ova"
+    more = ["--scratch", tmp_path / "jobs", "--json"]
+    said = regild("run", demo_ova, "-o", first, "--recipe", make, *more)
+    assert said.code == 0, said.err
+    seen = {one.name: one.becomes for one in receipt(first).packages}
+    assert seen["acme"] == "1.0"
+
+    said = regild("run", first, "-o", second, "--recipe", web, *more)
+    assert said.code == 0, said.err
+    steps = valid("run", said.json)["upgraded"]
+    assert [(one["name"], one["from"], one["to"]) for one in steps] == [
+        ("acme", "1.0", "2.0"),
+        ("acme-lib", "", "2.1"),
+    ]
+    assert all(one["archive"]["digest"].startswith("sha256:") for one in steps)
+    said = regild("run", second, "-o", tmp_path / "third.ova", "--recipe", web, *more)
+    assert (said.code, said.json["output"]) == (0, None)
 
 
 @pytest.mark.parametrize(

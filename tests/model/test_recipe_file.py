@@ -150,7 +150,10 @@ def test_an_index_needs_somebody_who_vouches_for_it() -> None:
     assert len(check_recipe(both.encode())) == 1
 
 
-def test_the_guides_example_is_a_good_recipe() -> None:
+def test_the_guides_examples_are_good_recipes() -> None:
     guide = (SCHEMAS.parents[1] / "guide/recipes.md").read_text()
-    (example,) = [one for one in re.findall(r"```toml\n(.*?)```", guide, re.S) if "[recipe]" in one]
-    assert check_recipe(example.encode()) == ()
+    examples = re.findall(r"```toml\n(.*?)```", guide, re.S)
+    recipes = [one for one in examples if "[recipe]\n" in one]
+    assert len(recipes) == 3
+    for one in recipes:
+        assert check_recipe(one.encode()) == ()

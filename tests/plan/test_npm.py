@@ -152,6 +152,7 @@ def test_only_what_is_for_this_machine_counts(entry: dict[str, Any], count: int)
         lock_of({}, acme={"version": "1.0.0"}),
         lock_of({}, acme={"version": "1.0.0", "integrity": "sha1-AAAA"}),
         lock_of({}, acme={"version": "1.0.0", "integrity": "sha512-AAAA"}),
+        lock_of({}, acme={"version": "1.0.0", "integrity": "sha512-\u00e9"}),
         lock_of({}, acme={"version": "1 0", "integrity": SHA}),
         lock_of({}, **{"../../etc": {"version": "1.0.0", "integrity": SHA}}),
         lock_of({}, acme={"version": "1.0.0", "integrity": SHA, "inBundle": True}),

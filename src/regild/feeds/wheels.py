@@ -118,7 +118,12 @@ def read_index(content: bytes, where: str, name: str) -> tuple[Wheel, ...]:
 
     Raises: Malformed.
     """
-    rows = _json_rows(content, where) if content[:1] == b"{" else _html_rows(content, where)
+    read = _json_rows if content[:1] == b"{" else _html_rows
+    try:
+        rows = tuple(read(content, where))
+    # Of addresses that cannot be taken apart; and html.parser asserts that a page is well formed.
+    except (ValueError, AssertionError) as error:
+        raise Malformed(where=where, why=f"it cannot be read: {error}") from error
     found = []
     for row in rows:
         named = _named(row.name)
@@ -163,7 +168,7 @@ class _JsonIndex(msgspec.Struct):
 def _json_rows(content: bytes, where: str) -> Iterator[_Row]:
     try:
         told = msgspec.json.decode(content, type=_JsonIndex)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(where=where, why=str(error)) from error
     for one in told.files:
         known = one.core_metadata if isinstance(one.core_metadata, dict) else {}

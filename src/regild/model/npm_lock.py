@@ -7,7 +7,6 @@ are as in package.json.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import NamedTuple
 
@@ -91,7 +90,7 @@ def _digest(integrity: str, name: str, where: str) -> Digest:
         if algorithm in told:
             try:
                 content = base64.b64decode(told[algorithm].partition("?")[0], validate=True)
-            except binascii.Error as error:
+            except ValueError as error:  # binascii's own is one
                 raise Malformed(where=where, why=f"the integrity of {name} is none") from error
             if len(content) == LENGTHS[algorithm]:
                 return Digest(f"{algorithm}:{content.hex()}")

@@ -71,6 +71,8 @@ def _products(observed: Content, name: str, version: str) -> list[dict[str, str]
 
 
 def _evidence(step: Step) -> str:
+    if step.recipe:
+        return f"the recipe {step.recipe} says so"
     if step.evidence == "changelog":
         return "the package's changelog mentions it, which is no proof"
     return f"advisory {step.evidence}" if step.evidence else "the package's source says so"
