@@ -22,6 +22,7 @@ from regild.feeds.advisories.read import Known
 from regild.feeds.feed import Offers, refresh
 from regild.feeds.policy import SitePolicy
 from regild.host.files import translated, write_whole
+from regild.model.advisory import Match
 from regild.model.appliance import Maintenance
 from regild.model.content import Content
 from regild.model.digest import Digest, canonical, hex_of, sha256_of
@@ -83,6 +84,13 @@ class Planner:
         recipes = [one.digest for one in site_recipes(self.site)]
         inputs = FORM, __version__, self.site.plan, self.site.policy, feeds, recipes
         return sha256_of(canonical(inputs))
+
+    def about(self, name: str) -> tuple[Match, ...]:
+        """What the site's advisories say under an id of theirs, or a CVE id.
+
+        Raises: the errors of `feeds`.
+        """
+        return self._advisories().about(name)
 
     def plan(
         self, content: Content, basis: Basis, maintenance: Maintenance, recipes: Recipes = NONE

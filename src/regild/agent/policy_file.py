@@ -34,7 +34,7 @@ import msgspec
 from msgspec.structs import replace
 
 from regild.agent.site import FILE, MAX_BYTES
-from regild.errors import RegildError, UsageError
+from regild.errors import MissingFile, RegildError, UsageError
 from regild.host.files import read_limited
 from regild.model.plan import Mode
 from regild.model.policy import OCCASIONS, AgentPolicy, ImagePolicy, Notices, Occasion
@@ -107,6 +107,23 @@ def read_agent_policy(path: Path | None, now: datetime) -> AgentPolicy:
         return policy
     secret = str(file.absolute().parent / policy.notices.secret)
     return replace(policy, notices=replace(policy.notices, secret=secret))
+
+
+def find_agent_policy(path: Path | None, now: datetime) -> AgentPolicy:
+    """The same, where a file that says nothing of the agent is a policy that does nothing.
+
+    Raises: as `read_agent_policy`, but for what is not there.
+    """
+    file = path or Path(FILE)
+    try:
+        there = ALL in tomllib.loads(read_limited(file, MAX_BYTES).decode())
+    except MissingFile:
+        if path is not None:
+            raise
+        there = False
+    except (ValueError, RecursionError) as error:
+        raise UsageError(what=f"{file}: {error}") from error
+    return read_agent_policy(path, now) if there else AgentPolicy()
 
 
 def policy_of_table(

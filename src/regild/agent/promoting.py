@@ -34,6 +34,8 @@ from regild.store.jobs import find_job, submit_job
 
 KEY_DIGITS = 32
 HALTED = "promotion.halt"
+STEPS = 20
+"""More than an image has channels."""
 
 
 def promote_all(store: Store, policy: AgentPolicy, story: Story) -> None:
@@ -43,19 +45,26 @@ def promote_all(store: Store, policy: AgentPolicy, story: Story) -> None:
     """
     for image, wanted in _images(store, policy):
         try:
-            with store.catalogue.writing(store.actor) as change:
-                found = _decided(change, image, wanted)
-                for step in found.steps:
-                    number = Reference(image, str(step.number))
-                    promote(change, number, step.channel, step.why)
-                for question in found.asks:
-                    ask_approval(change, question)
-                for why in found.halted:
-                    _note_halt(change, image, why)
+            for _ in range(STEPS):
+                found = _moved(store, image, wanted)
+                _tell(story, image, found)
+                if not found.steps:
+                    break
         except RegildError as error:
             story.fail(image, error)
-            continue
-        _tell(story, image, found)
+
+
+def _moved(store: Store, image: str, policy: ImagePolicy) -> Promotions:
+    """Move an image's channels by one step each, and ask people what they are to be asked."""
+    with store.catalogue.writing(store.actor) as change:
+        found = _decided(change, image, policy)
+        for step in found.steps:
+            promote(change, Reference(image, str(step.number)), step.channel, step.why)
+        for question in found.asks:
+            ask_approval(change, question)
+        for why in found.halted:
+            _note_halt(change, image, why)
+    return found
 
 
 def targets_due(store: Store, policy: AgentPolicy, story: Story) -> None:

@@ -24,7 +24,7 @@ from regild.agent.site import Site
 from regild.agent.storing import Store
 from regild.agent.story import Story
 from regild.errors import Busy, LeaseLost, RegildError
-from regild.model.agent_answers import AgentAnswer, AgentJobsAnswer, FailureAnswer
+from regild.model.agent_answers import AgentAnswer, AgentJobsAnswer
 from regild.model.job import Job
 from regild.model.policy import AgentPolicy
 from regild.store.groups import list_groups
@@ -115,7 +115,7 @@ class Agent:
                 self.at_work.discard(job.key)
         for job in troubled:
             if job.why and not _is_past(job):
-                self.story.failed(_failure(job))
+                self.story.failed_job(job)
 
     def _tell_job(self, job: Job) -> None:
         result = job.result
@@ -226,12 +226,6 @@ def _is_moving(turn: Turn) -> bool:
 def _is_past(job: Job) -> bool:
     """Whether a job's failure says nothing any more: what it was about has moved on."""
     return "PlanMoved" in job.why
-
-
-def _failure(job: Job) -> FailureAnswer:
-    code = int(job.result.get("exit_code", 15))
-    subject = f"{job.kind} of {job.subject}"
-    return FailureAnswer(subject, job.why, code, job.not_before)
 
 
 def jobs_of(store: Store) -> AgentJobsAnswer:

@@ -6,8 +6,11 @@ from datetime import datetime
 
 from regild.errors import RegildError
 from regild.model.agent_answers import AgentAnswer, FailureAnswer, Told
+from regild.model.job import Job
 from regild.model.progress import Progress
 
+UNTOLD = 15
+"""The exit code of a job that did not say its own."""
 LONGEST = 2000
 """So many lines are kept; an agent that runs for years forgets the older ones."""
 
@@ -48,6 +51,12 @@ class Story:
         """The same, of a job that knows how it failed."""
         self.failures[failure.subject] = failure
         self._say(f"failed {failure.subject}: {failure.why}", once=True)
+
+    def failed_job(self, job: Job) -> None:
+        """A job has failed, or waits for its next try."""
+        code = int(job.result.get("exit_code", UNTOLD))
+        subject = f"{job.kind} of {job.subject}"
+        self.failed(FailureAnswer(subject, job.why or "it did not end", code, job.not_before))
 
     def new_turn(self) -> None:
         """What was waited for and what failed is asked again; what was done stays told."""

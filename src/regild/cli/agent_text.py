@@ -11,6 +11,7 @@ from regild.model.agent_answers import (
     AgentJobsAnswer,
     ApprovalAnswer,
     FailureAnswer,
+    RespondAnswer,
     Told,
 )
 
@@ -48,6 +49,34 @@ def jobs_text(answer: AgentJobsAnswer, width: int) -> str:
     ]
     lines = table(["JOB", "OF", "STATE", "TRIES", "WHY OR WHO"], rows, width)
     return "\n".join([plain(f"Led last by {answer.leader}"), *(lines or ["no work waits"])])
+
+
+def respond_text(answer: RespondAnswer, width: int) -> str:
+    """Who is exposed, and what became of them."""
+    of = f", {answer.severity}" if answer.severity else ""
+    count = len(answer.exposed)
+    said = "nothing is known to be exposed" if not count else f"{count} generations are exposed"
+    said = "1 generation is exposed" if count == 1 else said
+    lines = [plain(f"{answer.cve}{of}: {said}" + (" (nothing was done)" if answer.dry else ""))]
+    lines += [plain(f"Asked: {', '.join(answer.packages)}")] if answer.packages else []
+    rows = [
+        (
+            one.row.generation + (" (revoked)" if one.row.revoked else ""),
+            ", ".join(one.row.packages),
+            ", ".join(one.row.channels),
+            ", ".join(one.row.instances),
+            one.state,
+        )
+        for one in answer.exposed
+    ]
+    head = ["GENERATION", "BECAUSE OF", "CHANNELS", "RUNS IN", "BECOMES"]
+    lines += [*([""] if rows else []), *table(head, rows, width)]
+    if answer.done or answer.waits or answer.failures:
+        lines += ["", *story_lines(answer.done, answer.waits, answer.failures, width)]
+    if answer.unknowns:
+        lines += ["", f"!!! UNKNOWN: of {len(answer.unknowns)} it cannot be said"]
+        lines += table(["WHERE", "WHY"], [(one.where, one.why) for one in answer.unknowns], width)
+    return "\n".join(lines)
 
 
 def approval_text(answer: ApprovalAnswer) -> str:

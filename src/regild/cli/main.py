@@ -44,6 +44,7 @@ from regild.cli.commands.push import import_image, push
 from regild.cli.commands.query import query
 from regild.cli.commands.recipe import app as recipe_app
 from regild.cli.commands.resize import resize
+from regild.cli.commands.respond import respond
 from regild.cli.commands.run import run as run_command
 from regild.cli.commands.sign import sign
 from regild.cli.commands.store import app as store_app
@@ -92,6 +93,7 @@ for kept in (publish, promote, rollback, pin, revoke, restore, export, query, ev
     app.command()(kept)
 app.command()(push)
 app.command()(approve)
+app.command()(respond)
 app.command("import")(import_image)
 for name, group in (
     ("image", image_app),

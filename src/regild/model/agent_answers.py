@@ -69,6 +69,8 @@ class RespondAnswer(Value, frozen=True):
     severity: str = ""
     packages: tuple[str, ...] = ()
     """As questions to the catalogue: `package:libssl3 < 3.0.17`."""
+    dry: bool = False
+    """Nothing was done."""
     exposed: tuple[RespondRow, ...] = ()
     unknowns: tuple[Unknown, ...] = ()
     done: tuple[Told, ...] = ()

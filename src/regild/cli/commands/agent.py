@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +16,6 @@ from regild.cli.store_options import ChannelName, GenerationName, StorePlace, Wh
 
 if TYPE_CHECKING:
     from regild.agent.reconcile import Agent
-    from regild.agent.rotating import Floor
     from regild.model.agent_answers import AgentAnswer
     from regild.model.group import Verdict
 
@@ -48,36 +49,46 @@ def run(
     from regild.agent import reconcile
     from regild.cli.exits import Ended
 
-    with open_floor(place, config, state, debug) as floor:
-        agent = _agent(floor, place, config, cache, scratch)
+    with open_agent(place, config, cache, state, scratch, debug) as agent:
         if once:
             return _outcome(reconcile.run_once(agent, wait_seconds))
         try:
             reconcile.run(agent)
         except Ended:  # asked to end: what was begun is a row, and goes on with the next start
-            floor.progress.note("ended, as asked")
-        finally:
-            agent.engine.close()
+            agent.floor.progress.note("ended, as asked")
         return Outcome(answer=agent.story.answer(), text=lambda width: "the agent has ended")
 
 
-def _agent(
-    floor: Floor, place: Path | None, config: Path | None, cache: Path | None, scratch: Path | None
-) -> Agent:
-    """The agent of this site, with everything that it works with."""
+@contextmanager
+def open_agent(
+    place: Path | None,
+    config: Path | None,
+    cache: Path | None,
+    state: Path | None,
+    scratch: Path | None,
+    debug: bool,
+    *,
+    advisories: list[str] | None = None,
+    needed: bool = True,
+) -> Iterator[Agent]:
+    """The agent of this site, with everything that it works with; where its policy is not
+    `needed`, none is one that does nothing by itself."""
     from datetime import UTC, datetime
 
     from regild.agent.engine import Inline, Workplace
-    from regild.agent.policy_file import read_agent_policy
+    from regild.agent.policy_file import find_agent_policy, read_agent_policy
     from regild.agent.reconcile import Agent
     from regild.agent.site import read_site, with_options
     from regild.agent.story import Story
 
-    policy = read_agent_policy(config, datetime.now(UTC))
-    site = with_options(read_site(config), cache=cache)
-    workplace = Workplace(site, place, config, scratch)
-    engine = Inline(workplace, floor.progress)
-    return Agent(floor, site, policy, engine, Story(floor.progress))
+    policy = (read_agent_policy if needed else find_agent_policy)(config, datetime.now(UTC))
+    site = with_options(read_site(config), cache=cache, advisories=advisories or ())
+    with open_floor(place, config, state, debug) as floor:
+        engine = Inline(Workplace(site, place, config, scratch), floor.progress)
+        try:
+            yield Agent(floor, site, policy, engine, Story(floor.progress))
+        finally:
+            engine.close()
 
 
 @app.command("jobs")

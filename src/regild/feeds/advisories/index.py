@@ -71,6 +71,20 @@ class AdvisoryIndex:
             for one, two in self._tables.execute(line, (name,))
         ]
 
+    def about(self, name: str) -> list[Match]:
+        """Every statement of an advisory by its own id or by one of its CVE ids."""
+        line = "SELECT number, told FROM advisory WHERE instr(told, ?) > 0 ORDER BY number"
+        found = []
+        for number, told in self._tables.execute(line, (name.encode(),)).fetchall():
+            advisory = msgspec.msgpack.decode(told, type=Advisory)
+            if name != advisory.id and name not in advisory.cves:
+                continue
+            rows = self._tables.execute("SELECT told FROM affected WHERE number = ?", (number,))
+            found += [
+                Match(advisory, msgspec.msgpack.decode(one, type=Affected)) for (one,) in rows
+            ]
+        return found
+
     def exploited(self, cves: Iterable[str]) -> Iterator[str]:
         """Those of some CVE ids that the feed says are used in attacks."""
         for cve in cves:

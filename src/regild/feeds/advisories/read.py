@@ -64,6 +64,11 @@ class Known:
         """Every statement about packages of a name, in the order of the site's feeds."""
         return tuple(match for index in self._indexes for match in index.find(name))
 
+    def about(self, name: str) -> tuple[Match, ...]:
+        """Every statement of an advisory by its id or a CVE id, in the order of the site's
+        feeds."""
+        return tuple(match for index in self._indexes for match in index.about(name))
+
     def exploited(self, cves: Iterable[str]) -> tuple[str, ...]:
         """Those of some CVE ids that are known to be used in attacks."""
         asked = tuple(cves)
