@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 
 from regild.agent.due import find_due
 from regild.agent.engine import ENDED, Engine
+from regild.agent.notices import notices_due
 from regild.agent.promoting import promote_all, targets_due
 from regild.agent.rotating import Floor, is_settled, story_of, tidy
 from regild.agent.rotation import Turn, take_turn
@@ -75,6 +76,7 @@ class Agent:
             if self.story.count == so_far:
                 break
         targets_due(self.floor.store, self.policy, self.story)
+        notices_due(self.floor.store, self.policy.notices)
         self._work()
         return self.story.count - before
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
 from regild.model.job import Event
 from regild.store.catalogue import Reading, Writing
@@ -44,3 +44,8 @@ def list_events(
         for row in view.connection.execute(wanted)
     )
     return tuple(sorted(found, key=lambda one: one.number))
+
+
+def last_event(view: Reading) -> int:
+    """The number of the newest event; 0 before the first."""
+    return view.connection.execute(select(func.max(events.c.id))).scalar() or 0

@@ -150,6 +150,14 @@ def put_back(
     return read_job(change, lease.name)
 
 
+def mark(change: Writing, key: str, kind: str, facts: Mapping[str, Any]) -> None:
+    """Note how far some work has come that never ends, as a job that is always done."""
+    if find_job(change, key) is None:
+        submit_job(change, key, kind, kind)
+    values = {"state": "done", "facts": dict(facts), "changed": change.now}
+    change.connection.execute(update(jobs).where(jobs.c.key == key).values(values))
+
+
 def retry_job(change: Writing, key: str) -> Job:
     """Have a job that has failed, or waits for its next try, done again at once.
 
