@@ -175,3 +175,37 @@ def test_a_freeze_of_the_site_holds_every_group(
     assert regild("group", "rotate", "web", "--force", "--wait", 60).code == 0
     assert running(tmp_path) == [b"two", b"two"]
     assert json.loads(regild("freeze", "remove", "sale", "--json").out)["freezes"] == []
+
+
+def test_a_group_with_instances_is_removed_only_when_it_is_said_what_becomes_of_them(
+    regild: Regild, publish: Callable[[str], None], tmp_path: Path
+) -> None:
+    publish("one")
+    regild("group", "apply", write(tmp_path))
+    assert regild("group", "rotate", "web", "--wait", "5").code == 0
+    refused = regild("group", "remove", "web", "--json")
+    assert refused.code == 14
+    assert valid("error", refused.json)["error"]["kind"] == "StillRunning"
+    assert "web-1, web-2" in refused.err
+    assert regild("group", "remove", "web", "--stop", "--leave").code == 2
+    assert regild("group", "show", "web").code == 0
+    removed = regild("group", "remove", "web", "--stop", "--why", "no need", "--json")
+    assert valid("group-remove", removed.json)["stopped"] == ["web-1", "web-2"]
+    assert not list((tmp_path / "instances").glob("*.disk"))
+    assert regild("group", "show", "web").code == 4
+    assert regild("instance", "list", "--json").json["groups"] == {}
+    assert regild("events", "web", "--json").json["events"][-1]["kind"] == "group.remove"
+
+
+def test_a_group_whose_platform_is_away_is_removed_only_without_its_instances(
+    regild: Regild, publish: Callable[[str], None], tmp_path: Path
+) -> None:
+    publish("one")
+    regild("group", "apply", write(tmp_path))
+    regild("group", "rotate", "web", "--wait", "5")
+    (tmp_path / "instances" / "web-1.json").write_text("half")
+    assert regild("group", "remove", "web", "--stop").code == 14
+    assert regild("group", "show", "web").code == 0
+    assert regild("group", "remove", "web", "--leave").code == 0
+    assert (tmp_path / "instances" / "web-2.disk").is_symlink()
+    assert regild("group", "remove", "web").code == 4

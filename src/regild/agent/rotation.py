@@ -132,7 +132,7 @@ def release_instance(means: Means, name: str, instance: str) -> Instance:
 
 @contextlib.contextmanager
 def _open_turn(means: Means, name: str) -> Iterator[_GroupTurn]:
-    with _alone(means, name) as lease, contextlib.ExitStack() as stack:
+    with alone(means, name) as lease, contextlib.ExitStack() as stack:
         with means.catalogue.reading() as view:
             group = group_of(view, name)
         driver = stack.enter_context(means.driver_of(group))
@@ -140,7 +140,7 @@ def _open_turn(means: Means, name: str) -> Iterator[_GroupTurn]:
 
 
 @contextlib.contextmanager
-def _alone(means: Means, name: str) -> Iterator[Lease]:
+def alone(means: Means, name: str) -> Iterator[Lease]:
     """Hold a group's lease.
 
     Raises: Busy.

@@ -13,6 +13,7 @@ from regild.model.group_answers import (
     GroupsAnswer,
     InstanceAnswer,
     InstancesAnswer,
+    RemovedAnswer,
     TurnAnswer,
 )
 from regild.model.rotation import Instance
@@ -80,6 +81,12 @@ def instance_text(answer: InstanceAnswer, width: int) -> str:
         ("User", one.owner or "none"),
     ]
     return "\n".join([plain(one.name), *pairs(summary, width)])
+
+
+def removed_text(answer: RemovedAnswer) -> str:
+    """A group that is no more."""
+    ended = f"; ended with it: {', '.join(answer.stopped)}" if answer.stopped else ""
+    return plain(f"{answer.group} is removed{ended}")
 
 
 def freezes_text(answer: FreezesAnswer, width: int) -> str:

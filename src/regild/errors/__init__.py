@@ -95,6 +95,7 @@ from regild.errors.work import (
     Revoked,
     RotateError,
     SourceRefused,
+    StillRunning,
     TargetExists,
     Unsolvable,
 )
@@ -155,6 +156,7 @@ __all__ = [
     "RotateError",
     "SignatureRefused",
     "SourceRefused",
+    "StillRunning",
     "TargetExists",
     "TooLarge",
     "ToolMissing",

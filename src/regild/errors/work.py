@@ -240,6 +240,13 @@ class GroupRefused(RotateError):
     hint = "docs/guide/groups.md explains every setting"
 
 
+class StillRunning(RotateError):
+    """A group was about to be removed that has instances."""
+
+    sentence = "group {where} is not removed: {why}"
+    hint = "say --stop to end them first, or --leave to let them run and forget the group"
+
+
 class DriverFailed(RotateError):
     """The platform that runs a group's instances cannot be reached, or refuses."""
 

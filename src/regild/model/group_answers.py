@@ -50,6 +50,14 @@ class InstanceAnswer(Value, frozen=True):
     instance: Instance
 
 
+class RemovedAnswer(Value, frozen=True):
+    """`regild group remove`: a group that is no more."""
+
+    group: str
+    stopped: tuple[str, ...] = ()
+    """Instances that were ended with it."""
+
+
 class FreezesAnswer(Value, frozen=True):
     """`regild freeze`: the times in which nothing at the site is rotated."""
 
@@ -62,6 +70,7 @@ GROUP_ANSWERS: dict[str, type[Value]] = {
     "group-rotate": TurnAnswer,
     "instances": InstancesAnswer,
     "instance": InstanceAnswer,
+    "group-remove": RemovedAnswer,
     "freezes": FreezesAnswer,
 }
 """The answer of each command, by the name of its schema."""

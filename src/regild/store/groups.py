@@ -15,7 +15,7 @@ from regild.model.generation import check_name
 from regild.model.group import GroupVersion, Window, WindowKind
 from regild.store.catalogue import Reading, Writing
 from regild.store.events import tell
-from regild.store.schema import group_versions, groups, windows
+from regild.store.schema import group_versions, groups, instances, windows
 
 
 def save_group(change: Writing, name: str, text: str, image: str, channel: str) -> GroupVersion:
@@ -104,6 +104,19 @@ def id_of_group(view: Reading, name: str) -> int:
     if found is None:
         raise NotListed(where=f"group {name}", why="no group has this name")
     return int(found)
+
+
+def remove_group(change: Writing, name: str, why: str = "") -> None:
+    """Forget a group with its versions, instances and calendars; the events keep what it was.
+
+    Raises: NotListed.
+    """
+    found = id_of_group(change, name)
+    for table in (instances, group_versions):
+        change.connection.execute(delete(table).where(table.c.group_id == found))
+    change.connection.execute(delete(windows).where(windows.c.name.startswith(f"{name}.")))
+    change.connection.execute(delete(groups).where(groups.c.id == found))
+    tell(change, "group.remove", name, {"why": why})
 
 
 def save_window(change: Writing, name: str, kind: WindowKind, calendar: str) -> Window:

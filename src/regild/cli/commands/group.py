@@ -171,6 +171,29 @@ def rotate(
     return Outcome(answer=answer, text=lambda width: turn_text(answer, width))
 
 
+@app.command()
+def remove(
+    group: GroupName,
+    stop: Annotated[bool, typer.Option("--stop", help="End its instances first.")] = False,
+    leave: Annotated[
+        bool, typer.Option("--leave", help="Let its instances run; nobody keeps them any more.")
+    ] = False,
+    why: Why = "",
+    place: StorePlace = None,
+    config: Config = None,
+    state: State = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> Outcome:
+    """Forget a group; not while it has instances, unless it is said what becomes of them."""
+    from regild.agent import removing
+    from regild.cli.group_text import removed_text
+
+    with open_floor(place, config, state, debug) as floor:
+        answer = removing.remove(floor.means(), group, stop=stop, leave=leave, why=why)
+    return Outcome(answer=answer, text=lambda width: removed_text(answer))
+
+
 @freeze_app.command("add")
 def add_freeze(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it.")],
