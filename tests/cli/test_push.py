@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import shutil
-import socket
 import subprocess
 import tarfile
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +16,7 @@ from regild.errors import PublishError
 from regild.host.web_api import WebApi
 from tests.cli import s3
 from tests.cli.conftest import Said
+from tests.cli.registries import open_registry
 from tests.cli.schemas import valid
 
 Regild = Callable[..., Said]
@@ -35,30 +32,8 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, regild: Regild, o
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A running docker-registry; the test is skipped where there is none."""
-    if shutil.which("docker-registry") is None:
-        pytest.skip("docker-registry is not installed: scripts/setup slow")
-    folder = tmp_path_factory.mktemp("registry")
-    with contextlib.closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    storage = {"filesystem": {"rootdirectory": str(folder / "data")}}
-    told = {"version": "0.1", "storage": storage, "http": {"addr": f"127.0.0.1:{port}"}}
-    (folder / "config.yml").write_text(json.dumps(told))
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            ["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log
-        )
-    try:
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/", timeout=5).close()
-                break
-            time.sleep(0.1)
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait()
+    with open_registry(tmp_path_factory.mktemp("registry")) as host:
+        yield host
 
 
 def came_back(regild: Regild, source: str, name: str, ova: Path, tmp_path: Path) -> None:

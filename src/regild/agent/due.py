@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from regild.agent.planner import Planner, open_planner
 from regild.agent.policy_file import policy_for
+from regild.agent.recipes import Recipes, site_recipes
 from regild.agent.site import Site, with_options
 from regild.agent.storing import Store
 from regild.agent.story import Story
@@ -109,6 +110,7 @@ class _Desk:
 
     def __init__(self, store: Store, planner: Planner, story: Story) -> None:
         self._store, self._planner, self._story = store, planner, story
+        self._recipes = Recipes(site_recipes(planner.site))
         self._wishes = FeedState(WISHES, "", planner.wishes(), "")
 
     @contextlib.contextmanager
@@ -153,7 +155,7 @@ class _Desk:
     def plan(self, one: Candidate) -> Found:
         """The plan for a generation, noted, with the job that carries it out."""
         generation = one.generation
-        plan = self._planner.plan(self._content(one), "disk", Maintenance())
+        plan = self._planner.plan(self._content(one), "disk", Maintenance(), self._recipes)
         feeds = (*plan.feeds, self._wishes)
         with self._store.catalogue.writing(self._store.actor) as change:
             keep_feeds(change, Reference(generation.image, str(generation.number)), feeds)

@@ -22,6 +22,7 @@ from regild.model.json import to_json
 from regild.model.progress import Progress, Silent
 from regild.model.receipt import Receipt
 from regild.publish.target import Label, Parcel, ParcelFile, Pushed, Target
+from regild.store import Writing
 from regild.store.documents import read_document
 from regild.store.events import tell
 from regild.store.generations import check_usable, resolve
@@ -71,15 +72,19 @@ def bring(
     parent: Reference | None = None,
     channel: str = "",
     scratch: Path | None = None,
+    settling: Callable[[Writing, Generation], None] = lambda change, made: None,
 ) -> Generation:
-    """Take an image from a target and make it the next generation of a line.
+    """Take an image from a target and make it the next generation of a line; `settling` is done
+    in the transaction that makes it known.
 
     Raises: what the target raises, and as `publish`.
     """
     with _scratch(scratch) as folder:
         paths = source.pull(name, folder, progress)
         main = folder if any(path.suffix == ".ovf" for path in paths[:1]) else paths[0]
-        made = publish(store, main, image, progress, parent=parent, channel=channel)
+        made = publish(
+            *(store, main, image, progress), parent=parent, channel=channel, settling=settling
+        )
     with store.catalogue.writing(store.actor) as change:
         tell(change, "generation.import", made.name, {"from": name})
     return made

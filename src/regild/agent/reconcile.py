@@ -24,6 +24,7 @@ from regild.agent.rotation import Turn, take_turn
 from regild.agent.site import Site
 from regild.agent.storing import Store
 from regild.agent.story import Story
+from regild.agent.watching import imports_due
 from regild.errors import Busy, LeaseLost, RegildError
 from regild.model.agent_answers import AgentAnswer, AgentJobsAnswer
 from regild.model.job import Job
@@ -65,6 +66,8 @@ class Agent:
         leadership.check()
         now = datetime.now(UTC)
         if self.read is None or now - self.read >= timedelta(seconds=self.policy.every_seconds):
+            imports_due(self.floor.store, self.policy, self.story)
+            self._work()
             find_due(self.floor.store, self.site, self.policy, self.story, self.floor.progress)
             self.read = now
         self._work()

@@ -18,6 +18,7 @@ from regild.agent.engine import Engine, finish
 from regild.agent.planner import Planner, open_planner
 from regild.agent.policy_file import policy_for
 from regild.agent.promoting import promote_all
+from regild.agent.recipes import Recipes, site_recipes
 from regild.agent.site import Site, with_options
 from regild.agent.storing import Store
 from regild.agent.story import Story
@@ -147,7 +148,7 @@ def _look(store: Store, planner: Planner, case: _Case, name: str) -> None:
         return
     with store.catalogue.reading() as view:
         content = read_document(view, content_digest, Content)
-    plan = planner.plan(content, "disk", Maintenance())
+    plan = planner.plan(content, "disk", Maintenance(), Recipes(site_recipes(planner.site)))
     ids = {one.advisory.id for one in case.matches} | {case.cve}
     steps = [one for one in plan.steps if ids & {*one.fixes, *one.advisories}]
     stays = [one for one in plan.unfixed if ids & {*one.cves, one.advisory}]

@@ -34,7 +34,7 @@ from regild.agent.rotation import (
     take_turn,
 )
 from regild.agent.storing import Store
-from regild.errors import NotListed, UsageError
+from regild.errors import Busy, NotListed, UsageError
 from regild.host.files import read_limited
 from regild.host.process import name_of_process
 from regild.model.group_answers import (
@@ -57,6 +57,8 @@ from regild.store.groups import list_groups, list_windows, read_group, remove_wi
 from regild.store.instances import decide_approval, list_approvals, list_instances
 
 PAUSE_SECONDS = 1.0
+PATIENCE_SECONDS = 30.0
+"""So long a person's wish waits for a turn of the agent."""
 BACKING = "backing"
 OF_INSTANCES = (Drain, Stage, Stop)
 
@@ -219,11 +221,11 @@ def request(floor: Floor, group: str, user: str, wait_seconds: float) -> Instanc
     Raises: as `request_instance`.
     """
     means = floor.means()
-    made = request_instance(means, group, user)
+    made = patiently(lambda: request_instance(means, group, user))
     until = time.monotonic() + wait_seconds
     while made.state == "starting" and time.monotonic() < until:
         time.sleep(PAUSE_SECONDS / 4)
-        made = request_instance(means, group, user)
+        made = patiently(lambda: request_instance(means, group, user))
     return InstanceAnswer(group, made)
 
 
@@ -232,7 +234,22 @@ def release(floor: Floor, group: str, name: str) -> InstanceAnswer:
 
     Raises: as `release_instance`.
     """
-    return InstanceAnswer(group, release_instance(floor.means(), group, name))
+    return InstanceAnswer(group, patiently(lambda: release_instance(floor.means(), group, name)))
+
+
+def patiently(act: Callable[[], Instance]) -> Instance:
+    """Do something with an instance; while an agent takes a turn with its group, wait for that.
+
+    Raises: Busy where the turn does not end in time; what `act` raises.
+    """
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return act()
+        except Busy:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(PAUSE_SECONDS / 4)
 
 
 # --- freezes

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -19,6 +20,8 @@ from regild.host.remote import FOREIGN, open_remote
 
 T = TypeVar("T")
 
+QUIET_SECONDS = 10
+"""A file in a folder that was not changed for so long is taken to be whole."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
 
 
@@ -48,6 +51,10 @@ class Shelf(Protocol):
 
     def size(self, name: str) -> int | None:
         """The bytes of a file; None where there is none of this name."""
+
+    def mark(self, name: str) -> str:
+        """What differs once a file has changed; empty where there is none of this name, or where
+        it may still be written."""
 
     def names(self) -> Iterator[str]:
         """Every file on the shelf."""
@@ -126,6 +133,16 @@ class FolderShelf:
             return path.stat().st_size if path.is_file() else None
         return None
 
+    def mark(self, name: str) -> str:
+        """Size, time and number of a file; others may write into a folder as they like, so what
+        was changed a moment ago is left alone."""
+        path = self._path(name)
+        with contextlib.suppress(FileNotFoundError), translated(path):
+            status = path.stat()
+            if time.time() - status.st_mtime >= QUIET_SECONDS:
+                return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
+        return ""
+
     def names(self) -> Iterator[str]:
         """Every file below the folder, but those that are being written."""
         for path in sorted(self.folder.rglob("*")):
@@ -191,6 +208,14 @@ class BucketShelf:
             return int(self._ask(lambda: self._system.info(self._path(name)))["size"])
         return None
 
+    def mark(self, name: str) -> str:
+        """The object's entity tag and size."""
+        with contextlib.suppress(MissingFile):
+            told = self._ask(lambda: self._system.info(self._path(name)))
+            tag = told.get("ETag") or told.get("LastModified") or told.get("mtime") or ""
+            return f"{tag}:{told['size']}"
+        return ""
+
     def names(self) -> Iterator[str]:
         """Every object below the prefix."""
         with contextlib.suppress(MissingFile):
@@ -253,6 +278,11 @@ class WebShelf:
         with contextlib.suppress(MissingFile, Truncated):
             return open_remote(f"{self.where}/{check_file_name(name)}").size
         return None
+
+    def mark(self, name: str) -> str:
+        """The web's files are named by what they hold."""
+        size = self.size(name)
+        return "" if size is None else f"{size}"
 
     def names(self) -> Iterator[str]:
         """The web shows no list: nothing is found beyond what the catalogue knows."""

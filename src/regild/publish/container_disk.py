@@ -73,6 +73,10 @@ class ContainerDiskTarget:
         """The repository's tags."""
         return self.registry.tags()
 
+    def marks(self) -> dict[str, str]:
+        """The repository's tags, each with the digest of its manifest."""
+        return self.registry.marks()
+
     def pull(self, name: str, folder: Path, progress: Progress) -> tuple[Path, ...]:
         """Bring the disk out of an image's last layer."""
         manifest, _ = self.registry.manifest(name)

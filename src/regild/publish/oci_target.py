@@ -141,6 +141,10 @@ class Registry:
         found = answer.json().get("tags") or []
         return tuple(sorted(one for one in found if not re.fullmatch(r"sha256-[0-9a-f]{64}", one)))
 
+    def marks(self) -> dict[str, str]:
+        """Every tag with the digest of its manifest."""
+        return {tag: self.manifest(tag)[1] for tag in self.tags()}
+
     def blob(self, digest: Digest, size: int, target: Path, progress: Progress) -> None:
         """Bring a blob into a file."""
         path = f"/v2/{self.repository}/blobs/{digest}"
@@ -232,6 +236,10 @@ class RegistryTarget:
     def names(self) -> tuple[str, ...]:
         """The repository's tags."""
         return self.registry.tags()
+
+    def marks(self) -> dict[str, str]:
+        """The repository's tags, each with the digest of its manifest."""
+        return self.registry.marks()
 
     def pull(self, name: str, folder: Path, progress: Progress) -> tuple[Path, ...]:
         """Bring an artifact's layers by their titles."""

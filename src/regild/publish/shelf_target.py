@@ -10,7 +10,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from regild.errors import DigestMismatch, Malformed, MissingFile, TooLarge
+from regild.errors import DigestMismatch, Malformed, MissingFile, TooLarge, UsageError
 from regild.host.files import digest_file, open_new
 from regild.host.shelf import Shelf, open_shelf
 from regild.model.digest import Digest
@@ -57,6 +57,19 @@ class ShelfTarget:
         below = tuple(f"{one}/" for one in labelled)
         loose = [one for one in found if not one.startswith(below)]
         return (*(one.replace("/", "@") for one in labelled if one.count("/") == 1), *loose)
+
+    def marks(self) -> dict[str, str]:
+        """What is there, with what differs once it has changed."""
+        return {name: self._mark(name) for name in self.names()}
+
+    def _mark(self, name: str) -> str:
+        label = self._label(name)
+        if label is not None:
+            return label.digest
+        try:
+            return self._shelf.mark(name)
+        except UsageError:  # a name that no shelf takes: bringing it will say so
+            return name
 
     def pull(self, name: str, folder: Path, progress: Progress) -> tuple[Path, ...]:
         """Bring a generation's files, or one file that somebody else put there."""

@@ -101,6 +101,16 @@ def open_target(address: str) -> Target:
     return makers[scheme](address)
 
 
+def marks_of(target: Target) -> Mapping[str, str]:
+    """What is at a target, each with what differs once it has changed; where a target of a third
+    party has no `marks`, what it names never changes.
+
+    Raises: what the target raises.
+    """
+    asked: Callable[[], Mapping[str, str]] | None = getattr(target, "marks", None)
+    return asked() if asked is not None else {name: name for name in target.names()}
+
+
 def _shelf(address: str) -> Target:
     from regild.publish.shelf_target import ShelfTarget
 
@@ -119,7 +129,14 @@ def _container_disk(address: str) -> Target:
     return ContainerDiskTarget(address)
 
 
+def _exec(address: str) -> Target:
+    from regild.publish.exec_target import ExecTarget
+
+    return ExecTarget(address)
+
+
 TARGETS: dict[str, Callable[[str], Target]] = {
+    "exec": _exec,
     "file": _shelf,
     "s3": _shelf,
     "oci": _registry,
