@@ -8,20 +8,23 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from regild.change.apply import DiskFile
+from regild.change.tree import Part
 from regild.image.convert import write_raw
-from regild.image.disk import open_disk
+from regild.image.disk import Disk, open_disk
 from regild.image.keys import NO_KEYS
 from regild.image.layers import read_layers
+from regild.image.overlay import Overlay
 from regild.image.volumes import Volume, read_volumes
 from tests.change.guests import Guest, guest_of, parts_in
 from tests.image.disks import tool
 from tests.image.mounted import mounted
 from tests.image.test_lvm import looped, lvm
+from tests.journey.machine import settled
 
 MIB = 1 << 20
 SECTOR = 512
@@ -43,10 +46,17 @@ class Laid:
         return self.mount.strip("/").replace("/", "-") or "root"
 
 
-def laid_out(appliance: Path, folder: Path, layout: Sequence[Laid]) -> Guest:
-    """The guest of an appliance on a new raw disk with these volumes, the root first."""
+def _keep(_root: Path) -> None:
+    """Nothing is marked."""
+
+
+def laid_out(
+    appliance: Path, folder: Path, layout: Sequence[Laid], mark: Callable[[Path], None] = _keep
+) -> Guest:
+    """The guest of an appliance on a new raw disk with these volumes, the root first; `mark` may
+    change the mounted tree before."""
     made = [_make_volume(folder, one) for one in layout]
-    _fill(appliance, folder, layout, made)
+    _fill(appliance, folder, layout, made, mark)
     disk = _make_disk(folder / "laid.raw", layout)
     _put(disk, layout, made)
     for path in made:
@@ -66,7 +76,13 @@ def _make_volume(folder: Path, one: Laid) -> Path:
     return path
 
 
-def _fill(appliance: Path, folder: Path, layout: Sequence[Laid], made: Sequence[Path]) -> None:
+def _fill(
+    appliance: Path,
+    folder: Path,
+    layout: Sequence[Laid],
+    made: Sequence[Path],
+    mark: Callable[[Path], None],
+) -> None:
     """Copy the guest's files over all volumes, mounted as one tree."""
     guest = guest_of(appliance)
     whole = folder / "whole.raw"
@@ -87,6 +103,10 @@ def _fill(appliance: Path, folder: Path, layout: Sequence[Laid], made: Sequence[
             for one, path in zip(layout, made, strict=True)
         ]
         (target / "etc/fstab").write_text("\n".join(lines) + "\n")
+        mark(target)
+    for path in (whole, *made):
+        # A name space that others made meanwhile may hold a copy of the mount for a moment.
+        assert settled(path, seconds=120).loops == (), path
     whole.unlink()
 
 
@@ -179,3 +199,20 @@ def _copy(path: Path, disk: int, volume: Volume) -> None:
                 if piece.count(0) != len(piece):
                     os.pwrite(disk, piece, offset)
                 offset, length = offset + len(piece), length - len(piece)
+
+
+def volumes_of(parts: Sequence[Part], disk: Disk | Overlay, folder: Path) -> dict[str, Path]:
+    """The volumes of a disk as sparse files in a folder, by mount point."""
+    found = {}
+    for number, part in enumerate(parts):
+        path = found[part.mount] = folder / f"{number}.volume"
+        begin = 0
+        with path.open("wb") as file:
+            for offset, length in part.on_disk:
+                for at in range(offset, offset + length, MIB):
+                    piece = disk.read(at, min(MIB, offset + length - at))
+                    if piece.count(0) != len(piece):
+                        os.pwrite(file.fileno(), piece, begin + at - offset)
+                begin += length
+            file.truncate(begin)
+    return found

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from regild.change.extract import TAKEN, Taken
 from regild.change.extract import main as extract
 from regild.change.tree import Part, check_parts
 from regild.errors import Malformed, UnsafeName, UnsupportedFilesystem
-from regild.model.json import to_json
+from regild.model.json import from_json, to_json
 from regild.model.progress import Silent
+from tests.image.disks import tool
 from tests.image.ext_images import make_image
 
 SIZE = 8 << 20
@@ -108,3 +110,11 @@ def test_a_filesystem_longer_than_its_volume_is_refused(tmp_path: Path) -> None:
         request |= {"parts": to_json(parts, 0), "tree": str(tmp_path / "tree")}
         with pytest.raises(Malformed, match="larger than its volume"):
             extract(request, Silent())
+
+
+def test_what_the_guest_made_immutable_is_noted(tmp_path: Path) -> None:
+    disk = disk_of_parts(tmp_path, root={"held": "x", "free": "y"})
+    tool("debugfs", "-w", "-R", "set_inode_field /held flags 0x80010", disk)
+    take_out(disk, "/")
+    taken = from_json(Taken, (tmp_path / TAKEN).read_bytes(), "test")
+    assert taken.fixed == ("/held",)

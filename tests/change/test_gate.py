@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from regild.change.gate import (
+    check_fixed,
     check_kept,
     check_links,
     check_places,
@@ -151,3 +152,18 @@ def test_what_the_image_keeps_for_itself_is_refused_and_named() -> None:
     check_kept(record())
     with pytest.raises(RecordRefused, match="/etc/hosts"):
         check_kept(Record((), 0, Digest("sha256:"), ("/etc/hosts",)))
+
+
+def test_a_hard_link_from_one_volume_to_another_is_refused() -> None:
+    linked = changed("/var/twin", GONE)
+    linked = Entry(linked.path, GONE, linked.becomes, link_to="/usr/one")
+    with pytest.raises(RecordRefused, match="which lies on another filesystem"):
+        check_places(record(linked), (ROOT, Part("/var", 1 << 30, 1 << 30, "xfs")))
+    check_places(record(linked), (ROOT,))
+
+
+@pytest.mark.parametrize("path", ["/srv/held", "/srv/folder/new"])
+def test_what_the_guest_made_immutable_is_refused(path: str) -> None:
+    with pytest.raises(RecordRefused, match="is immutable in the guest"):
+        check_fixed(record(changed(path)), {"/srv/held", "/srv/folder"})
+    check_fixed(record(changed("/srv/other")), {"/srv/held", "/srv/folder"})

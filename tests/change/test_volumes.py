@@ -16,7 +16,7 @@ from regild.image.disk import open_disk
 from regild.image.overlay import Overlay
 from regild.image.tree import Tree, open_guest
 from tests.change.guests import Guest, build_deb
-from tests.change.laid import Laid, laid_out
+from tests.change.laid import Laid, laid_out, volumes_of
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 
@@ -96,11 +96,7 @@ def test_e2fsck_finds_nothing_in_any_of_them(separate: Guest, tmp_path: Path) ->
             open_disk(separate.disk.path) as disk,
             Overlay.open(Path(changed.overlay), disk) as now,
         ):
-            for number, part in enumerate(separate.parts):
-                volume = tmp_path / f"{number}.volume"
-                with volume.open("wb") as file:
-                    for offset, length in part.on_disk:
-                        file.write(now.read(offset, length))
-                done = subprocess.run(["e2fsck", "-fn", volume], capture_output=True, check=False)
-                assert done.returncode == 0, done.stdout
-                volume.unlink()
+            volumes = volumes_of(separate.parts, now, tmp_path)
+        for volume in volumes.values():
+            done = subprocess.run(["e2fsck", "-fn", volume], capture_output=True, check=False)
+            assert done.returncode == 0, done.stdout

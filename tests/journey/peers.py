@@ -40,22 +40,33 @@ def upgrade_in_chroot(
 ) -> None:
     """The way of the hand-made script: loop device, mount, chroot, the guest's own commands."""
     with mounted(raw, mount):
-        state = mount / STATE.lstrip("/")
-        for name in folders:
-            (state / name).mkdir(parents=True)
-        place = mount / PLACE.lstrip("/")
-        shutil.copytree(repository, place)
-        policy = mount / "usr/sbin/policy-rc.d"
-        policy.write_text("#!/bin/sh\nexit 101\n")
-        policy.chmod(0o755)
-        for command in commands:
-            line = ["chroot", str(mount), "/usr/bin/env", "-i"]
-            line += [f"{name}={value}" for name, value in environment.items()]
-            done = subprocess.run([*line, *command.argv], capture_output=True, check=False)
-            assert done.returncode == 0, done.stdout + done.stderr
-        policy.unlink()
-        shutil.rmtree(place)
-        shutil.rmtree(state)
+        run_below(mount, repository, commands, environment, folders)
+
+
+def run_below(
+    root: Path,
+    repository: Path,
+    commands: Iterable[GuestCommand],
+    environment: Mapping[str, str],
+    folders: Iterable[str],
+) -> None:
+    """The guest's own commands in a chroot, over what is mounted there."""
+    state = root / STATE.lstrip("/")
+    for name in folders:
+        (state / name).mkdir(parents=True)
+    place = root / PLACE.lstrip("/")
+    shutil.copytree(repository, place)
+    policy = root / "usr/sbin/policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    for command in commands:
+        line = ["chroot", str(root), "/usr/bin/env", "-i"]
+        line += [f"{name}={value}" for name, value in environment.items()]
+        done = subprocess.run([*line, *command.argv], capture_output=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    policy.unlink()
+    shutil.rmtree(place)
+    shutil.rmtree(state)
 
 
 @contextlib.contextmanager

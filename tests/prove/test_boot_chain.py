@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from regild.describe.boot import read_boot
 from regild.image.tree import Guest, Mount
@@ -58,9 +59,11 @@ def whole() -> Files:
     }
 
 
-def faults(files: Files, filesystem: str = "ext4") -> tuple[str, ...]:
+def faults(files: Files, filesystem: str = "ext4", device: str = "") -> tuple[str, ...]:
     tree = MemoryTree(files)
     volume = Volume(1, "p1", 0, 1 << 30, "filesystem", filesystem, "AAAA-BBBB", "root", "")
+    if device:
+        volume = replace(volume, device=device, layer="LVM")
     guest = Guest(tree, (volume,), (Mount("/", volume, filesystem),), (), ())
     return check_boot_chain(guest, read_boot(tree).entries)
 
@@ -127,3 +130,15 @@ def test_a_volume_of_its_own_for_boot_begins_there() -> None:
 
 def test_another_machines_kernel_says_no_version_and_is_taken_by_its_name() -> None:
     assert faults({**whole(), KERNEL: b"\x1f\x8b" + bytes(2000)}) == ()
+
+
+def test_a_root_in_lvm_has_its_name_and_its_tools() -> None:
+    entry = ENTRY.replace("UUID=aaaa-bbbb", "/dev/mapper/vg-root")
+    modules = [f"lib/modules/{VERSION}", f"lib/modules/{VERSION}/kernel/ext4.ko"]
+    able = initrd("init", "sbin/lvm", *modules, f"lib/modules/{VERSION}/kernel/dm-mod.ko")
+    files = {**whole(), MENU: entry, INITRD: able}
+    assert faults(files, device="vg-root") == ()
+    (told,) = faults({**files, INITRD: initrd("init", *modules)}, device="vg-root")
+    assert "cannot put together the volumes of LVM" in told
+    (told,) = faults(files, device="vg-other")
+    assert "and the guest lies on /dev/mapper/vg-other" in told

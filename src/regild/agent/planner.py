@@ -36,7 +36,7 @@ from regild.plan.wishes import Policy
 
 FOLDER = "plans"
 NONE = Recipes()
-FORM = 1
+FORM = 2
 """Raised whenever equal inputs would give another plan."""
 
 

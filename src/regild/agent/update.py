@@ -23,6 +23,7 @@ from regild.agent.inscribe import created_of as image_created
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
 from regild.agent.journal import Journal, done_before, forget, new_journal, note
+from regild.agent.parts import check_writers, parts_of
 from regild.agent.planning import Planned, plan_system
 from regild.agent.proof import prove_result
 from regild.agent.recipes import Recipes, recipes_for
@@ -34,7 +35,6 @@ from regild.change.owners import Owned
 from regild.change.repository import write_errands, write_repository
 from regild.change.rpm_owners import owned_of
 from regild.change.start import read_start
-from regild.change.tree import Part
 from regild.describe.boot import read_boot
 from regild.describe.compare import compare as compare_contents
 from regild.describe.reader import require_planning
@@ -43,9 +43,8 @@ from regild.errors import ProveError, UnsupportedError
 from regild.host.namespace import find_id_map
 from regild.host.scratch import Scratch, default_folder, open_scratch
 from regild.image.overlay import Overlay
-from regild.image.tree import Guest
 from regild.model.answers import UpdateAnswer
-from regild.model.content import Content, VolumeSpace
+from regild.model.content import Content
 from regild.model.digest import hex_of
 from regild.model.dsse import read_private_key
 from regild.model.health import Wanted
@@ -183,6 +182,7 @@ def make_change(
     if not planned.plan.changes_something:
         return _answer(planned.plan, inspected.content, None, None)
     check_carrier(planned.plan)
+    check_writers(inspected.guest)
     folder = manner.scratch or default_folder()
     with _open_job(folder, inspected, planned.plan, manner.keep_job) as job:
         journal = new_journal(inspected, planned.plan, output, manner.argv)
@@ -212,33 +212,6 @@ def check_volumes(inspected: Inspected) -> None:
     for unknown in inspected.guest.unknowns:
         if unknown.where.startswith("/") or unknown.where in mounted:
             raise UnsupportedError(where=unknown.where, why=unknown.why)
-
-
-def parts_of(guest: Guest) -> tuple[Part, ...]:
-    """The guest's filesystems as the change room wants them."""
-    spaces = {space.mount: space for space in guest.spaces}
-    parts = []
-    for mount in guest.mounts:
-        volume, space = mount.volume, spaces.get(mount.path)
-        # What a layer hides is only read, and called so (`ext4 on LUKS`).
-        filesystem = volume.filesystem if volume.on_disk else mount.filesystem
-        part = Part(
-            mount.path,
-            volume.offset,
-            volume.bytes,
-            filesystem,
-            f"UUID={volume.uuid}",
-            places=volume.places,
-            device=f"/dev/mapper/{volume.device}" if volume.layer == "LVM" else "",
-        )
-        parts.append(replace(part, **_room(space)) if space else part)
-    return tuple(parts)
-
-
-def _room(space: VolumeSpace) -> dict[str, int]:
-    """What a filesystem has free, by the names of a part's fields."""
-    names = ("free_blocks", "reserved_blocks", "free_inodes", "block_bytes")
-    return {name: getattr(space, name) for name in names}
 
 
 @contextmanager

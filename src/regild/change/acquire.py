@@ -38,7 +38,7 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     paths = 0
     with Overlay.open(Path(request["booted"]), base) as booted:
         for part in parts:
-            if part.writable:
+            if part.by_library:
                 before, after = open_part(base, part), open_part(booted, part, writable=True)
                 try:
                     paths += _acquire(before, after, part, parts, upper, progress)

@@ -16,18 +16,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+from msgspec.structs import replace
+
 from regild.change.boot_chain import FINISH
 from regild.change.boot_script import write_script
 from regild.change.bounds import most_memory
 from regild.change.errands import compile_commands, compile_tests
+from regild.change.extract import TAKEN, Taken
 from regild.change.family import family_named, type_of
 from regild.change.gate import (
+    check_fixed,
     check_kept,
     check_links,
     check_places,
     check_room,
     explain_record,
 )
+from regild.change.inside import Room
 from regild.change.owners import Owned, Owners
 from regild.change.script import GuestCommand
 from regild.change.start import Start
@@ -110,9 +116,9 @@ def apply_plan(
         place = {"disk": file.fileno(), "where": str(disk.path), "parts": to_json(parts, indent=0)}
         place |= {"offset": disk.offset, "bytes": disk.bytes}
         shown = (Path(boot.start.kernel).parent,) if boot else ()
-        stages = _Stages(
-            scratch, disk.path, file.fileno(), repository, timeout_seconds, progress, shown
-        )
+        traces = any(part.by_kernel for part in parts)
+        work = disk.path, file.fileno(), repository, timeout_seconds, progress, shown, traces
+        stages = _Stages(scratch, *work)
         compiled, tests = compile_commands(plan), compile_tests(plan)
         commands = () if boot else (*compiled, FINISH, *tests)
         request = _request(plan, parts, repository, owned)
@@ -169,6 +175,8 @@ class _Stages:
     progress: Progress
     readable: tuple[Path, ...] = ()
     """What stages are shown besides."""
+    traces: bool = False
+    """Whether a user-mode kernel is run in those that work on the disk."""
 
     def read_or_write(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
         """A stage that works on the disk; where the disk makes it crash, that is said of it."""
@@ -235,6 +243,7 @@ class _Stages:
             progress=self.progress,
             keep=keep,
             confined=confined,
+            traces=self.traces and confined,
             timeout_seconds=timeout,
         )
         return answer
@@ -261,12 +270,20 @@ def _judge(job: Path, parts: tuple[Part, ...], plan: Plan) -> tuple[Explained, .
     """The gate, over what the run left."""
     record = from_json(Record, _read(job / "record.json"), "the change record")
     owners = from_json(Owners, _read(job / "owners.json"), "the package database's answer")
+    taken = from_json(Taken, _read(job / TAKEN), "what was learned of the guest's filesystems")
+    parts = tuple(_with_room(part, taken.rooms.get(part.mount)) for part in parts)
     check_places(record, parts)
+    check_fixed(record, frozenset(taken.fixed))
     check_links(record, owners)
     check_room(record, parts)
     if plan.errands and not plan.package_steps:
         check_kept(record)
     return explain_record(record, owners, plan.errands)
+
+
+def _with_room(part: Part, room: Room | None) -> Part:
+    """A filesystem with the room that a kernel found in it; the library's is known before."""
+    return replace(part, **structs.asdict(room)) if room is not None and part.by_kernel else part
 
 
 def _read(path: Path) -> bytes:

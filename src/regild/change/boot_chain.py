@@ -196,6 +196,8 @@ for place; do :; done
 place=$(readlink -m -- "$place")
 find_volume "$place" || { echo "grub-mkrelpath: $place is on no volume of the guest" >&2; exit 1; }
 place=${place#$above}
+[ "$place" != / ] || place=
+place=$prefix$place
 echo "${place:-/}"
 """
 
@@ -216,7 +218,8 @@ def _case(part: Part, places: str) -> str:
     fs = part.filesystem
     told = f"uuid={_uuid(part)} fs={fs} grub={_GRUBS_NAMES.get(fs, fs)} name={_names(part)[0]}"
     layer = "lvm" if part.device else ""
-    return f"    {places}) {told} layer={layer} above='{_pattern(part.mount)}' ;;"
+    above = f"above='{_pattern(part.mount)}' prefix='{_pattern(part.prefix)}'"
+    return f"    {places}) {told} layer={layer} {above} ;;"
 
 
 def _below(mount: str) -> str:
@@ -226,7 +229,7 @@ def _below(mount: str) -> str:
 
 
 def _pattern(mount: str) -> str:
-    return "" if mount == "/" else re.sub(r"[^A-Za-z0-9/._-]", "?", mount)
+    return "" if mount == "/" else re.sub(r"[^A-Za-z0-9/._@-]", "?", mount)
 
 
 def _settings(tree: Path) -> Iterator[str]:

@@ -15,18 +15,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from regild.change.record import OVERLAY_ATTRIBUTE
+from regild.change.dress import dress
+from regild.change.inside import Room
+from regild.change.stream import FIXED
 from regild.change.tree import Part, below, within
-from regild.errors import DiskFull, Malformed, TooLarge, UnsupportedFilesystem
+from regild.change.unpack import Unpacking
+from regild.errors import DiskFull, Malformed, TooLarge
 from regild.image.disk import Disk, disk_of
 from regild.image.ext import ROOT, ExtVolume, Inode
 from regild.image.overlay import Overlay
 from regild.image.region import Region
 from regild.image.window import Window
-from regild.model.json import from_json
+from regild.model.content import Value
+from regild.model.json import from_json, to_json
 from regild.model.progress import Progress
 
 LOST_MAX = 10_000
+TAKEN = "taken.json"
+"""The file beside the tree that says what was learned while it was taken out (`Taken`)."""
 
 
 def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -41,11 +47,60 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         raise Malformed(where=str(tree), why="it is not empty")
     disk = disk_of(Window(request["disk"], request["where"], request["offset"], request["bytes"]))
     progress.step("Taking the guest's files out", None)
-    lost: list[list[str]] = []
+    taken = _Taken()
+    sent = _read_by_kernel(disk, parts, tree.parent, taken)
     for part in parts:
-        if part.writable:
-            lost += _extract_part(disk, part, parts, tree, progress)
-    return {"lost": lost[:LOST_MAX], "bytes_read": disk.bytes_read}
+        if part.by_library:
+            _extract_part(disk, part, parts, tree, taken, progress)
+        elif part.by_kernel:
+            _unpack_part(sent[part.mount], part, tree, taken, progress)
+    (tree.parent / TAKEN).write_text(to_json(Taken(taken.rooms, tuple(taken.fixed)), indent=0))
+    return {"lost": taken.lost[:LOST_MAX], "bytes_read": disk.bytes_read}
+
+
+class Taken(Value, frozen=True):
+    """What was learned of the guest's filesystems while their files were taken out."""
+
+    rooms: dict[str, Room]
+    """What is free, by mount point, for those that a kernel read."""
+    fixed: tuple[str, ...]
+    """Paths that the guest made immutable, or to be appended to only."""
+
+
+class _Taken:
+    """The same while it grows, and what cannot be made here: (path, what)."""
+
+    def __init__(self) -> None:
+        self.lost: list[list[str]] = []
+        self.fixed: list[str] = []
+        self.rooms: dict[str, Room] = {}
+
+
+def _read_by_kernel(
+    disk: Disk, parts: tuple[Part, ...], job: Path, taken: _Taken
+) -> dict[str, Path]:
+    """Have a user-mode kernel read out what only a kernel reads; each one's stream by mount."""
+    asked = [part for part in parts if part.by_kernel]
+    if not asked:
+        return {}
+    from regild.change.kernel import read_out
+
+    streams, rooms = read_out(disk, asked, parts, job)
+    taken.rooms.update(rooms)
+    return {part.mount: path for part, path in zip(asked, streams, strict=True)}
+
+
+def _unpack_part(stream: Path, part: Part, tree: Path, taken: _Taken, progress: Progress) -> None:
+    """Make what the kernel sent of one filesystem below its mount point."""
+    _check_mount_point(tree, part)
+    where = part.volume or part.mount
+    base = str(tree) + ("" if part.mount == "/" else part.mount)
+    with _translated(where), stream.open("rb") as source:
+        unpacking = Unpacking(base, part.mount, where, progress)
+        unpacking.run(source)
+    stream.unlink()
+    taken.lost += unpacking.lost
+    taken.fixed += unpacking.fixed
 
 
 def open_part(disk: Disk | Overlay, part: Part, writable: bool = False) -> ExtVolume:
@@ -55,14 +110,21 @@ def open_part(disk: Disk | Overlay, part: Part, writable: bool = False) -> ExtVo
 
 
 def _extract_part(
-    disk: Disk, part: Part, parts: tuple[Part, ...], tree: Path, progress: Progress
-) -> list[list[str]]:
+    disk: Disk,
+    part: Part,
+    parts: tuple[Part, ...],
+    tree: Path,
+    taken: _Taken,
+    progress: Progress,
+) -> None:
     """Take one filesystem out below its mount point."""
     _check_mount_point(tree, part)
     volume = open_part(disk, part)
     try:
         with _translated(volume.where):
-            return Extraction(volume, part, parts, tree, progress).run()
+            extraction = Extraction(volume, part, parts, tree, progress)
+            taken.lost += extraction.run()
+            taken.fixed += extraction.fixed
     finally:
         volume.close()
 
@@ -95,6 +157,7 @@ class Extraction:
             if other != part and below(part.mount, other.mount)
         )
         self.lost: list[list[str]] = []
+        self.fixed: list[str] = []
 
     def run(self, wanted: frozenset[str] | None = None) -> list[list[str]]:
         """Extract everything, or only the `wanted` paths with all folders above them; returns
@@ -104,6 +167,8 @@ class Extraction:
         for path, inode in self.volume.walk():
             paths.setdefault(inode.number, []).append(path)
             inodes[inode.number] = inode
+            if inode.flags & FIXED:
+                self.fixed.append(self.part.mount.rstrip("/") + path)
         by_kind = self._sort(inodes, paths, wanted)
         folders = [(paths[i.number][0], i) for i in by_kind.pop(stat.S_IFDIR, [])]
         folders.sort(key=lambda row: row[0].count("/"))
@@ -185,29 +250,17 @@ class Extraction:
         self._dress(names[0], inode)
 
     def _dress(self, name: str, inode: Inode) -> None:
-        """Owner first, since giving a file away clears setuid and capabilities; times last."""
-        path = self.base + name
-        try:
-            os.lchown(path, inode.uid, inode.gid)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            why = f"{name!r} belongs to {inode.uid}:{inode.gid}, beyond the ids that can be mapped"
-            raise UnsupportedFilesystem(where=self.volume.where, why=why) from error
-        if not stat.S_ISLNK(inode.mode):
-            os.chmod(path, stat.S_IMODE(inode.mode))
-        for attribute, value in self.volume.read_attributes(inode).items():
-            self._set_attribute(path, name, attribute, value)
-        os.utime(path, ns=(inode.mtime_ns, inode.mtime_ns), follow_symlinks=False)
-
-    def _set_attribute(self, path: str, name: str, attribute: str, value: bytes) -> None:
-        """Set what a name space allows; overlayfs would take marks of its own for orders."""
-        try:
-            if attribute.startswith(OVERLAY_ATTRIBUTE):
-                raise PermissionError
-            os.setxattr(path, attribute, value, follow_symlinks=False)
-        except OSError:
-            self.lost.append([self.part.mount.rstrip("/") + name, attribute])
+        """Owner, mode, attributes and times."""
+        lost = dress(
+            self.base + name,
+            name,
+            self.volume.where,
+            mode=inode.mode,
+            owner=(inode.uid, inode.gid),
+            mtime_ns=inode.mtime_ns,
+            attributes=self.volume.read_attributes(inode),
+        )
+        self.lost += [[self.part.mount.rstrip("/") + name, attribute] for attribute in lost]
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 
 from regild.change.family import family_named
@@ -191,6 +191,20 @@ def check_places(record: Record, parts: tuple[Part, ...]) -> None:
         if not part.writable and entry.path != part.mount:
             why = f"it lies on a {part.filesystem or 'foreign'} filesystem, which is only read"
             raise RecordRefused(where=entry.path, why=why)
+
+
+def check_fixed(record: Record, fixed: Collection[str]) -> None:
+    """Refuse what the guest itself would not let happen: a change of an immutable file, or of what
+    is in an immutable folder.
+
+    Raises: RecordRefused.
+    """
+    for entry in record.entries:
+        above = entry.path.rpartition("/")[0] or "/"
+        for place in (entry.path, above):
+            if place in fixed:
+                why = f"{place} is immutable in the guest (chattr +i), and no package changes it"
+                raise RecordRefused(where=entry.path, why=why)
 
 
 def check_room(record: Record, parts: tuple[Part, ...]) -> None:

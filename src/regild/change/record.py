@@ -112,7 +112,7 @@ class _Reading:
         status = os.lstat(self.upper + path)
         if is_own(path) and not stat.S_ISDIR(status.st_mode):
             was, is_gone = self._lower_inode(path), _is_whiteout(status)
-            if is_gone or not _same(was, _inode(self.upper + path, status)):
+            if is_gone or not _same(was, inode_at(self.upper + path, status)):
                 self.kept.append(path)
 
     def _take_gone(self, path: str) -> None:
@@ -125,7 +125,7 @@ class _Reading:
         opaque = _is_opaque(self.upper + path)
         if was.kind == "directory" and opaque:
             self._take_hidden(path)
-        self._add(path, was, _inode(self.upper + path, status), opaque=opaque)
+        self._add(path, was, inode_at(self.upper + path, status), opaque=opaque)
         self.compare_folder(path)
 
     def _take_hidden(self, path: str) -> None:
@@ -150,7 +150,7 @@ class _Reading:
             if self.room_bytes < 0:
                 why = f"{path} of {status.st_size >> 20} MiB does not fit"
                 raise GuestFull(where="as a whole", why=why)
-        becomes = _inode(self.upper + path, status)
+        becomes = inode_at(self.upper + path, status)
         self._add(path, was, becomes, link_to="" if first in (None, path) else first)
 
     def _add(
@@ -188,7 +188,7 @@ class _Reading:
             status = os.lstat(self.lower + path)
         except (FileNotFoundError, NotADirectoryError):
             return NOTHING
-        return _inode(self.lower + path, status, group=True)
+        return inode_at(self.lower + path, status, group=True)
 
     def _lower_tree(self, path: str) -> Iterator[tuple[str, Inode]]:
         """A path of the lower tree and everything below it."""
@@ -201,7 +201,7 @@ class _Reading:
                 yield from self._lower_tree(f"{path}/{name}")
 
 
-def _inode(path: str, status: os.stat_result, group: bool = False) -> Inode:
+def inode_at(path: str, status: os.stat_result, group: bool = False) -> Inode:
     """What stands at a path of the upper directory or the tree."""
     kind = KINDS[stat.S_IFMT(status.st_mode)]
     return Inode(

@@ -97,7 +97,9 @@ def _extract_in_memory(tree: Path, request: dict[str, Any], progress: Progress) 
     _mount_memory(tree, request["memory_bytes"], "nr_inodes=0,")
     if not _keeps_attributes(tree):
         run(["umount", tree], purpose="to leave memory")
-    run_nested("regild.change.extract", request, progress, keep=(request["disk"],))
+    parts = from_json(tuple[Part, ...], request["parts"])
+    traces = any(part.by_kernel for part in parts)
+    run_nested("regild.change.extract", request, progress, keep=(request["disk"],), traces=traces)
 
 
 def _make_layers(job: Path, memory_bytes: int, family: Family) -> Path:

@@ -21,7 +21,8 @@ class Part(Value, frozen=True):
     """First byte on the disk."""
     bytes: int
     filesystem: str
-    """`ext2`, `ext3`, `ext4`; others are shown to scripts as empty folders and refuse changes."""
+    """`ext2`, `ext3`, `ext4` (written by the library), `xfs`, `btrfs` (by a kernel); others are
+    shown to scripts as empty folders and refuse changes."""
     volume: str = ""
     """`UUID=...`."""
     free_blocks: int = 0
@@ -32,6 +33,10 @@ class Part(Value, frozen=True):
     """Where its bytes lie on the disk, piece by piece, for a volume that LVM put together."""
     device: str = ""
     """`/dev/mapper/...` of a logical volume."""
+    options: str = ""
+    """For mount(2): which subvolume of a btrfs."""
+    prefix: str = ""
+    """Where that subvolume stands in its filesystem, as boot loaders name it (`/@`)."""
 
     @property
     def on_disk(self) -> Places:
@@ -41,7 +46,17 @@ class Part(Value, frozen=True):
     @property
     def writable(self) -> bool:
         """Whether regild can take this filesystem out and write it back."""
+        return self.by_library or self.by_kernel
+
+    @property
+    def by_library(self) -> bool:
+        """Whether libext2fs reads and writes it."""
         return self.filesystem in ("ext2", "ext3", "ext4")
+
+    @property
+    def by_kernel(self) -> bool:
+        """Whether a user-mode kernel reads and writes it."""
+        return self.filesystem in ("xfs", "btrfs")
 
 
 def check_parts(parts: tuple[Part, ...]) -> tuple[Part, ...]:
@@ -64,7 +79,7 @@ def check_parts(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     root = found.get("/")
     if root is None or not root.writable:
         kind = root.filesystem if root else "no"
-        why = f"its root is on {kind} filesystem, and changes are written to ext2, ext3 or ext4"
+        why = f"its root is on {kind} filesystem, and changes are written to ext, XFS or btrfs"
         raise UnsupportedFilesystem(where="the guest", why=why)
     _check_apart(found.values())
     return tuple(found[mount] for mount in sorted(found, key=lambda m: m.rstrip("/").count("/")))
@@ -75,7 +90,9 @@ def _check_apart(parts: Iterable[Part]) -> None:
 
     Raises: Malformed.
     """
-    spans = sorted((*span, part.mount) for part in parts if part.writable for span in part.on_disk)
+    # Subvolumes of one btrfs are one volume.
+    volumes = {part.on_disk: part for part in parts if part.writable}
+    spans = sorted((*span, part.mount) for part in volumes.values() for span in part.on_disk)
     for (offset, length, mount), (other, _, place) in itertools.pairwise(spans):
         if offset + length > other:
             raise Malformed(where=place, why=f"it lies on the same bytes of the disk as {mount}")

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from regild.change.extract import open_part
 from regild.change.record import KINDS, canonical_acl
 from regild.change.tree import Part, part_of, within
@@ -48,15 +50,42 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     content = os.open(job / "content", os.O_RDONLY)
     progress.step("Writing the change into the image", sum(e.becomes.bytes for e in record.entries))
     with Overlay.create(job / "overlay", base) as overlay:
+        shares = {part: _share(record, parts, part) for part in parts}
         for part in parts:
-            entries = [entry for entry in record.entries if part_of(parts, entry.path) == part]
-            if entries and part.writable:  # of others only the mount point may be on record
-                _write_part(overlay, part, entries, content, now_ns, progress)
-                _check_part(overlay, part, entries, job)
+            if part.by_library and shares[part]:
+                _write_part(overlay, part, shares[part], content, now_ns, progress)
+                _check_part(overlay, part, shares[part], job)
+        _write_by_kernel(overlay, shares, job)
         if request.get("areas"):
             _take_areas(overlay, base, job / "booted", request["areas"])
         overlay.flush()
         return {"changed_grains": len(overlay.changed())}
+
+
+def _share(record: Record, parts: tuple[Part, ...], part: Part) -> list[Entry]:
+    """What of the record lies on one filesystem; where nobody writes, only the mount point may."""
+    return [entry for entry in record.entries if part_of(parts, entry.path) == part]
+
+
+def _write_by_kernel(overlay: Overlay, shares: dict[Part, list[Entry]], job: Path) -> None:
+    """Have a user-mode kernel write what only a kernel writes, and compare what it then found.
+
+    Raises: IntegrityError.
+    """
+    asked = [part for part in shares if part.by_kernel]
+    if not any(shares[part] for part in asked):
+        return
+    from regild.change.kernel import write_in
+
+    found = write_in(overlay, asked, shares.__getitem__, job)
+    for part in asked:
+        for entry, inode in zip(shares[part], found[part.mount], strict=True):
+            wanted = {row.name for row in entry.becomes.attributes}
+            rows = tuple(row for row in inode.attributes if row.name in wanted)
+            told = _essence(replace(inode, attributes=rows))
+            if told != _essence(entry.becomes):
+                why = f"it was written as {_essence(entry.becomes)} and reads back as {told}"
+                raise IntegrityError(where=entry.path, why=why)
 
 
 def _take_areas(overlay: Overlay, base: Disk, booted: Path, areas: list[list[int]]) -> None:

@@ -14,6 +14,7 @@ from regild.cli.progress import bytes_text
 from regild.cli.proof_text import boot_rows
 from regild.cli.table import pairs, table
 from regild.cli.text import plain
+from regild.cli.writers import writer_rows
 from regild.model.advisory import SEVERITIES, AdvisoryFeed, Severity, Weakness
 from regild.model.answers import (
     ConformanceAnswer,
@@ -84,6 +85,7 @@ def plan_text(answer: PlanAnswer, width: int) -> str:
         ("Growth on disk", bytes_text(answer.disk_bytes)),
         ("Method", _methods(answer.steps)),
         ("Carrier", f"{answer.carrier}: {answer.carrier_why}" if answer.steps else ""),
+        *(writer_rows(answer.writers) if answer.steps else ()),
         *errand_pairs(answer.errands),
         ("Feeds", [f"{one.uri} {one.suite}, {one.date}" for one in answer.feeds]),
         *(
@@ -109,8 +111,8 @@ def update_text(answer: UpdateAnswer, width: int) -> str:
     receipt = answer.receipt
     summary: list[tuple[str, object]] = [("Plan", answer.plan_id)]
     if receipt:
-        summary += [("Carrier", receipt.carrier), *errand_pairs(receipt.errands)]
-        summary += [("Checks", list(receipt.checks))]
+        summary += [("Carrier", receipt.carrier), *writer_rows(receipt.writers)]
+        summary += [*errand_pairs(receipt.errands), ("Checks", list(receipt.checks))]
         summary += boot_rows(receipt.boot_test) if receipt.boot_test else []
     if answer.output:
         size = bytes_text(answer.output.bytes)

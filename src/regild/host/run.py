@@ -26,11 +26,13 @@ log = logging.getLogger("regild.run")
 
 PACKAGES = {
     "apt-get": "apt",
+    "btrfs": "btrfs-progs",
     "bwrap": "bubblewrap",
     "debugfs": "e2fsprogs",
     "dpkg": "dpkg",
     "dpkg-deb": "dpkg",
     "e2fsck": "e2fsprogs",
+    "linux.uml": "user-mode-linux",
     "mke2fs": "e2fsprogs",
     "mount": "mount",
     "newgidmap": "uidmap",
@@ -38,6 +40,7 @@ PACKAGES = {
     "qemu-img": "qemu-utils",
     "resize2fs": "e2fsprogs",
     "qemu-system-x86_64": "qemu-system-x86",
+    "xfs_repair": "xfsprogs",
 }
 """Debian's package for each program that regild calls."""
 

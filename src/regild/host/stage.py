@@ -49,6 +49,7 @@ CAPABILITIES = (
 )
 """What building a guest's tree takes; all within the name space only (writepath measurements)."""
 
+TRACING = frozenset({"ptrace"})
 LINE_BYTES_MAX = 64 << 20
 LOG_TAIL_BYTES = 2000
 MEMORY_BYTES_MAX = 4 << 30
@@ -65,14 +66,16 @@ def run_stage(
     progress: Progress,
     keep: Sequence[int] = (),
     confined: bool = True,
+    traces: bool = False,
     timeout_seconds: float | None = None,
 ) -> Any:
     """Run `main` of the module `name` apart, and return what it returns (JSON values).
 
     `confined` leaves the stage only the capabilities that file ownership takes, and bounds its
-    memory; without it, it may mount inside its name space. What it says on standard error goes to
-    the file `log`. The answer is checked for its form only: whoever takes over a stage can say
-    anything in it.
+    memory; without it, it may mount inside its name space. With `traces` it may trace the processes
+    that it started (ptrace(2)), which is how a user-mode kernel runs its own. What it says on
+    standard error goes to the file `log`. The answer is checked for its form only: whoever takes
+    over a stage can say anything in it.
 
     Raises: whatever RegildError the stage raised; CommandFailed when a signal ended it (the code
     is 128 and the signal's number), HostError when it ended otherwise without an answer;
@@ -82,7 +85,7 @@ def run_stage(
     title = f"the stage {name.rpartition('.')[2]}"
     with (
         log.open("ab") as errors_file,
-        open_filter() as calls,
+        open_filter(TRACING if traces else frozenset()) as calls,
         open_namespace(
             [*_confinement(calls), *argv] if confined else argv,
             ids,
@@ -97,7 +100,14 @@ def run_stage(
         return _converse(process, request, title, progress, lambda: _last_line(log, begin))
 
 
-def run_nested(name: str, request: object, progress: Progress, *, keep: Sequence[int] = ()) -> Any:
+def run_nested(
+    name: str,
+    request: object,
+    progress: Progress,
+    *,
+    keep: Sequence[int] = (),
+    traces: bool = False,
+) -> Any:
     """A confined stage inside a stage: it shares the name space, and with it what is mounted.
 
     What it says on standard error goes where its caller's does.
@@ -108,7 +118,7 @@ def run_nested(name: str, request: object, progress: Progress, *, keep: Sequence
     bound = find_tool("prlimit", "to bound a stage's memory")
     limit: list[str | Path] = [bound, f"--as={MEMORY_BYTES_MAX}"]
     program = [sys.executable, "-I", "-m", "regild.host.stage", name]
-    with open_filter() as calls:
+    with open_filter(TRACING if traces else frozenset()) as calls:
         process = subprocess.Popen(
             [*limit, *_confinement(calls), *program],
             stdin=subprocess.PIPE,

@@ -169,4 +169,7 @@ class _XfsReader(Reader):
     def _item(self, name: str, number: int) -> Item:
         inode = self._volume.inode(number)
         kind = XFS_KINDS.get(MODE_KINDS.get(inode.mode >> 12, 0), EntryType.OTHER)
-        return Item(name, kind, ref=number, inode=number, size=inode.size, mode=inode.mode)
+        uid, gid = inode.owner
+        item = Item(name, kind, ref=number, inode=number, size=inode.size, mode=inode.mode)
+        item.uid, item.gid = uid, gid
+        return item

@@ -46,6 +46,8 @@ KINDS: dict[EntryType, NodeKind] = {
 FOLDING = frozenset({"vfat", "ntfs", "hfsplus"})
 """Filesystems whose names are the same in upper and lower case; exact names are tried first."""
 
+SUBVOLUME_ROOT = 256
+"""The inode of every subvolume's root (BTRFS_FIRST_FREE_OBJECTID)."""
 TOP_SUBVOLUME = 5
 """The number of the subvolume that all others of a btrfs stand in (BTRFS_FS_TREE_OBJECTID)."""
 
@@ -106,6 +108,8 @@ class Filesystem:
         )
         self._entries: OrderedDict[object, dict[str, Item]] = OrderedDict()
         self._held = 0
+        self.path = ""
+        """Of a subvolume, from the top one."""
 
     def subvolume(self, path: str) -> Filesystem | None:
         """A subvolume of btrfs by its path from the top one, or by its number; None when there is
@@ -124,7 +128,7 @@ class Filesystem:
                 if found is None or not self.is_folder(found):
                     return None
                 item = found
-        return self._rooted(item)
+        return self._rooted(item, path)
 
     def subvolumes(self) -> Iterator[tuple[str, Filesystem]]:
         """The subvolumes of btrfs that stand in the top one, or the volumes of a container of APFS,
@@ -139,7 +143,7 @@ class Filesystem:
             if item is None or not self.is_folder(item):
                 continue
             if kind == "apfs" or item.ref[0] != TOP_SUBVOLUME:
-                yield name, self._rooted(item)
+                yield name, self._rooted(item, name)
 
     @property
     def refused(self) -> tuple[str, ...]:
@@ -154,9 +158,17 @@ class Filesystem:
         place = number, self._reader.subvol_root(number)[1]
         return Item("", EntryType.DIR, ref=place, inode=place[1])
 
-    def _rooted(self, root: Item) -> Filesystem:
+    @property
+    def subvolume_number(self) -> int:
+        """The number of the btrfs subvolume that this is the root of; 0 for all else."""
+        is_root = self.volume.filesystem == "btrfs" and self.root.ref[1] == SUBVOLUME_ROOT
+        return int(self.root.ref[0]) if is_root else 0
+
+    def _rooted(self, root: Item, path: str) -> Filesystem:
         """The same filesystem, seen from another directory."""
-        return Filesystem(self.volume, self._access, self._reader, root)
+        found = Filesystem(self.volume, self._access, self._reader, root)
+        found.path = path
+        return found
 
     def child(self, folder: Item, name: str) -> Item | None:
         """The entry of a directory by its name; some filesystems know no upper and lower case.

@@ -6,8 +6,6 @@ Fail closed: a volume that was not read, and a volume that the fstab names and t
 
 from __future__ import annotations
 
-import struct
-
 from regild.errors import (
     Ambiguous,
     Encrypted,
@@ -24,10 +22,11 @@ from regild.image.keys import NO_KEYS, Keys
 from regild.image.layers import Layers, read_layers
 from regild.image.mounts import fstab_lines, mounted, with_names
 from regild.image.paths import MountedTree
+from regild.image.space import space_of
 from regild.image.tree import Guest, Mount
-from regild.image.unclean import EXT_CLEAN, EXT_RECOVER, whys_unclean
+from regild.image.unclean import whys_unclean
 from regild.image.volumes import read_volumes
-from regild.model.content import Unknown, VolumeSpace
+from regild.model.content import Unknown
 
 MACOS_MARK = "/System/Library/CoreServices/SystemVersion.plist"
 ROOT_MARKS = (
@@ -62,7 +61,7 @@ def found_guest(disk: Disk, where: str, keys: Keys = NO_KEYS) -> Guest:
         filesystem = opened.get(mount.volume.number)
         whys = whys_unclean(disk, mount.volume, filesystem)
         unknowns += [Unknown(mount.volume.name, why) for why in whys]
-    spaces = tuple(space for mount in mounts if (space := _space(disk, mount)) is not None)
+    spaces = tuple(space for mount in mounts if (space := space_of(disk, mount)) is not None)
     return Guest(
         tree=tree,
         volumes=volumes,
@@ -167,32 +166,3 @@ def _no_guest(layers: Layers, unknowns: list[Unknown], where: str) -> RegildErro
     if all(volume.kind in ("empty", "swap", "bios-boot") for volume in volumes):
         return NothingRead(where=where, why="it is empty")
     return NothingRead(where=where, why="no filesystem on it holds an operating system")
-
-
-def _space(disk: Disk, mount: Mount) -> VolumeSpace | None:
-    """The free room of an ext filesystem, from its superblock."""
-    volume = mount.volume
-    if not volume.filesystem.startswith("ext"):
-        return None
-    superblock = disk.read(volume.offset + 1024, 1024)
-    blocks, reserved, free, free_inodes, _first, log_block = struct.unpack_from(
-        "<6I", superblock, 4
-    )
-    state = struct.unpack_from("<H", superblock, 0x3A)[0]
-    incompatible = struct.unpack_from("<I", superblock, 0x60)[0]
-    if incompatible & 0x80:
-        high = struct.unpack_from("<III", superblock, 0x150)
-        blocks, reserved, free = (
-            low | above << 32 for low, above in zip((blocks, reserved, free), high, strict=True)
-        )
-    return VolumeSpace(
-        mount=mount.path,
-        volume=f"UUID={volume.uuid}",
-        filesystem=volume.filesystem,
-        block_bytes=1024 << log_block,
-        blocks=blocks,
-        free_blocks=free,
-        reserved_blocks=reserved,
-        free_inodes=free_inodes,
-        dirty=bool(incompatible & EXT_RECOVER) or not state & EXT_CLEAN,
-    )

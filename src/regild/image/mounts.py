@@ -47,7 +47,7 @@ def mounted(
     volumes: Sequence[Volume],
 ) -> tuple[list[Mount], list[Unknown]]:
     """Mount what the guest's fstab and units name; what of it is not on this disk is unknown."""
-    mounts = [Mount("/", root.volume, _kind(root.volume))]
+    mounts = [_mount("/", root)]
     missing: list[Unknown] = []
     for line in _lines(tree, volumes, missing):
         if line.bound:
@@ -63,8 +63,13 @@ def mounted(
             missing.append(Unknown(line.path, why))
         elif not why and filesystem is not None and filesystem.volume is not root.volume:
             tree.mount(line.path, filesystem)
-            mounts.append(Mount(line.path, filesystem.volume, _kind(filesystem.volume)))
+            mounts.append(_mount(line.path, filesystem))
     return mounts, missing
+
+
+def _mount(path: str, filesystem: Filesystem) -> Mount:
+    volume, number = filesystem.volume, filesystem.subvolume_number
+    return Mount(path, volume, _kind(volume), number, filesystem.path if number else "")
 
 
 def _lines(tree: MountedTree, volumes: Sequence[Volume], missing: list[Unknown]) -> list[Line]:
@@ -102,7 +107,7 @@ def _subvolume(
     if found is None:
         return [Unknown(line.path, f"there is no subvolume {part!r} in {line.spec}")]
     tree.mount(line.path, found)
-    mounts.append(Mount(line.path, filesystem.volume, _kind(filesystem.volume)))
+    mounts.append(_mount(line.path, found))
     return []
 
 

@@ -73,6 +73,10 @@ class Mount(Value, frozen=True):
     path: str
     volume: Volume
     filesystem: str
+    subvolume: int = 0
+    """Its number, for one of btrfs."""
+    subvolume_path: str = ""
+    """Where it stands in its filesystem."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ class Inode:
     form: int
     fork: bytes
     extents: int
+    owner: tuple[int, int]
+    """Numbers of user and group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,8 @@ class XfsVolume:
         counts = content[24:32] if content[127] & _BIG_COUNTS else content[76:80]
         length = content[82] * 8 or self._inode_bytes - _INODE_BYTES
         fork = content[_INODE_BYTES : _INODE_BYTES + length]
-        return Inode(number, mode, size, form, fork, int.from_bytes(counts, "big"))
+        owner = struct.unpack_from(">II", content, 8)
+        return Inode(number, mode, size, form, fork, int.from_bytes(counts, "big"), owner)
 
     def entries(self, folder: Inode) -> Iterator[tuple[bytes, int, int]]:
         """The names of a directory with the number and the type of each inode.

@@ -127,6 +127,15 @@ class Room(Value, frozen=True):
     free_inodes: int = 0
 
 
+class VolumeWriter(Value, frozen=True):
+    """What writes one of the image's volumes offline."""
+
+    mount: str
+    filesystem: str
+    by: Literal["libext2fs", "user-mode-linux"]
+    """`libext2fs` without any kernel; `user-mode-linux` mounts it in a kernel that is a process."""
+
+
 class Plan(Value, frozen=True):
     """The steps for one image; the same inputs give the same `id` on every machine."""
 
@@ -160,6 +169,8 @@ class Plan(Value, frozen=True):
     """What is run behind the guest's package manager, in this order."""
     applications: tuple[Application, ...] | None = None
     """The applications that must be observed afterwards; None where no recipe speaks of any."""
+    writers: tuple[VolumeWriter, ...] = ()
+    """For each volume that can be written, by what; without an entry a change there is refused."""
 
     @property
     def package_steps(self) -> tuple[Step, ...]:
@@ -196,4 +207,5 @@ __all__ = [
     "Room",
     "Skipped",
     "Step",
+    "VolumeWriter",
 ]

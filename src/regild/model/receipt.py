@@ -9,7 +9,7 @@ from regild.model.advisory import Weakness
 from regild.model.content import Unknown, Value
 from regild.model.digest import Digest
 from regild.model.health import BootTest
-from regild.model.plan import Action, FeedState, Method, Skipped
+from regild.model.plan import Action, FeedState, Method, Skipped, VolumeWriter
 
 
 class ReceiptPackage(Value, frozen=True, rename={"was": "from", "becomes": "to"}):
@@ -69,6 +69,8 @@ class Receipt(Value, frozen=True):
     errands: tuple[ReceiptErrand, ...] = ()
     boot_test: BootTest | None = None
     """How the result was when it was booted on a throw-away overlay; None where it was not."""
+    writers: tuple[VolumeWriter, ...] = ()
+    """By what each volume was, or could be, written; a change of any other was refused."""
 
 
 class Subject(Value, frozen=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from regild.model.plan import Carrier, Step
+from regild.model.content import VolumeSpace
+from regild.model.plan import Carrier, Step, VolumeWriter
 from regild.plan.wishes import Policy, Wishes
 
 OFFLINE_WHY: Final = "no package takes the booted machine"
@@ -33,3 +34,16 @@ def carrier_after(steps: Iterable[Step]) -> tuple[Carrier, str]:
         if step.method == "boot":
             return "boot", f"{step.name} takes the booted machine: {step.method_why}"
     return "record", OFFLINE_WHY
+
+
+def writers_of(volumes: Iterable[VolumeSpace]) -> tuple[VolumeWriter, ...]:
+    """What writes each of the image's volumes, as far as any can."""
+    return tuple(
+        VolumeWriter(one.mount, one.filesystem, "libext2fs" if _is_ext(one) else "user-mode-linux")
+        for one in volumes
+        if _is_ext(one) or one.filesystem in ("xfs", "btrfs")
+    )
+
+
+def _is_ext(volume: VolumeSpace) -> bool:
+    return volume.filesystem in ("ext2", "ext3", "ext4")

@@ -13,7 +13,7 @@ from regild.model.digest import Digest, canonical, sha256_of
 from regild.model.plan import Basis, Carrier, Errand, FeedState, Plan, Skipped, Step
 from regild.model.release import IndexFile, Release
 from regild.model.versions import is_newer
-from regild.plan.carrier import carrier_after, carrier_before
+from regild.plan.carrier import carrier_after, carrier_before, writers_of
 from regild.plan.expected import expected_packages
 from regild.plan.family import Family, family_of
 from regild.plan.permit import check_names, check_plan, check_room, expand, rooms
@@ -74,14 +74,13 @@ def make_plan(
     )
     moves, kept, told = _solved(request, content, solve, offline)
     reasons = {**told, **reasons}
-    holds = request.holds
     releases = {move: _release(move, available) for move in moves}
     present, type = _names_after(content, moves), content.planning.type
     steps = tuple(_step(move, type, releases, present, reasons) for move in moves)
     carrier, carrier_why = (carrier, carrier_why) if carrier_why else carrier_after(steps)
     steps = tuple(_carried(step, carrier, carrier_why) for step in steps)
     held = {one.name for one in content.packages if one.hold}
-    kept |= _held_back(content, {*holds, *held}, moves, available)
+    kept |= _held_back(content, {*request.holds, *held}, moves, available)
     skipped = tuple(_skipped(name, content, available, reasons, offline) for name in sorted(kept))
     sizes = growths(content, zip(steps, releases.values(), strict=True))
     plan = Plan(
@@ -99,6 +98,7 @@ def make_plan(
         asked=_asked(request),
         carrier=carrier,
         carrier_why=carrier_why,
+        writers=writers_of(content.volumes),
     )
     check_plan(plan, policy)
     check_room(plan.room)

@@ -94,7 +94,8 @@ def _path(
     # A package's own script may set another owner or mode, and says for which path.
     free = one.path in database.overrides or one.kind in ("directory", "symlink")
     seen = _access(node, one)
-    wanted = _access(Node("file", mode=one.mode, owner=(0, 0)), one)
+    roots = None if node.owner is None else (0, 0)
+    wanted = _access(Node("file", mode=one.mode, owner=roots), one)
     opened = node.kind == "file" and node.mode & ~one.mode & 0o002
     if not free and seen != wanted and (opened or not database.is_dressed(name, one.path)):
         yield Difference(place, wanted, seen)

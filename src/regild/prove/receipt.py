@@ -69,6 +69,7 @@ def make_receipt(
         unfixed=plan.unfixed,
         errands=tuple(map(_errand, plan.errands)),
         boot_test=boot_test,
+        writers=plan.writers,
     )
 
 
