@@ -40,6 +40,10 @@ def read_modules(content: bytes, where: str) -> Modules:
     return Modules(tuple(builds), tuple(defaults))
 
 
+_MODULES = msgspec.msgpack.Decoder(Modules)
+"""Made here and not by the threads that use it: see `feeds.seen`."""
+
+
 def keep_modules(path: Path, kept: Path, where: str) -> Modules:
     """The modules of a verified file of the cache, read once and kept beside it.
 
@@ -48,7 +52,7 @@ def keep_modules(path: Path, kept: Path, where: str) -> Modules:
     from regild.host.files import read_limited, write_whole
 
     try:
-        return msgspec.msgpack.decode(kept.read_bytes(), type=Modules)
+        return _MODULES.decode(kept.read_bytes())
     except (OSError, msgspec.DecodeError):
         modules = read_modules(read_limited(path, MODULES_LIMIT), where)
         write_whole(kept, msgspec.msgpack.encode(modules))

@@ -34,6 +34,11 @@ class Seen(Value, frozen=True):
     """When (RFC 3339, UTC)."""
 
 
+_SEEN = msgspec.json.Decoder(Seen)
+"""Made here, because several threads decode: msgspec ends the process where two of them are the
+first to ask for a type."""
+
+
 def find_seen(cache: Path, place: str) -> Seen | None:
     """What was seen at an address last; None where nothing was, or it cannot be read."""
     return _read(_note(cache, place))
@@ -87,6 +92,6 @@ def _note(cache: Path, place: str) -> Path:
 
 def _read(note: Path) -> Seen | None:
     try:
-        return msgspec.json.decode(note.read_bytes(), type=Seen)
+        return _SEEN.decode(note.read_bytes())
     except (OSError, ValueError):
         return None

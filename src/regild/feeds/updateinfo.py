@@ -44,6 +44,10 @@ def read_notices(file: IO[bytes], where: str) -> Iterator[Notice]:
         )
 
 
+_NOTICES = msgspec.msgpack.Decoder(tuple[Notice, ...])
+"""Made here and not by the threads that use it: see `feeds.seen`."""
+
+
 def keep_notices(path: Path, kept: Path, where: str) -> tuple[Notice, ...]:
     """The advisories of a verified file of the cache, read once and kept beside it.
 
@@ -52,7 +56,7 @@ def keep_notices(path: Path, kept: Path, where: str) -> tuple[Notice, ...]:
     from regild.host.files import write_whole
 
     try:
-        return msgspec.msgpack.decode(kept.read_bytes(), type=tuple[Notice, ...])
+        return _NOTICES.decode(kept.read_bytes())
     except (OSError, msgspec.DecodeError):
         with path.open("rb") as file:
             notices = tuple(read_notices(file, where))
