@@ -25,13 +25,20 @@ def find_binaries() -> Path:
 @contextmanager
 def open_server() -> Iterator[str]:
     """A running server in a folder of its own, reached through its socket; its address."""
+    with open_server_with_hands() as (address, _):
+        yield address
+
+
+@contextmanager
+def open_server_with_hands() -> Iterator[tuple[str, Server]]:
+    """The same, with what starts and stops it."""
     binaries = find_binaries()
     folder = Path(tempfile.mkdtemp(prefix="regild-pg-"))
     server = Server(binaries, folder)
     try:
         server.make()
         server.start()
-        yield f"postgresql://regild@/postgres?host={folder}"
+        yield f"postgresql://regild@/postgres?host={folder}", server
     finally:
         server.stop()
         shutil.rmtree(folder)

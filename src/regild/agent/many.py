@@ -7,6 +7,8 @@ import contextlib
 import glob
 import multiprocessing
 import os
+import pickle
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -88,8 +90,8 @@ def each(work: Work[T], images: tuple[Path, ...], progress: Progress) -> Iterato
     method = multiprocessing.get_context("spawn")
     progress.step(f"Reading {len(images)} images", len(images))
     begin = (work, approved_hosts())
-    with ProcessPoolExecutor(workers, method, initializer=_begin, initargs=begin) as pool:
-        futures = [pool.submit(_in_process, image) for image in images]
+    with ProcessPoolExecutor(workers, method, initializer=begin_here, initargs=begin) as pool:
+        futures = [pool.submit(answer_here, image) for image in images]
         try:
             for image, future in zip(images, futures, strict=True):
                 try:
@@ -130,7 +132,8 @@ class DescribeWork:
 class _Process:
     """What one process of several has open: it ends with the process."""
 
-    def __init__(self, work: Work[Any]) -> None:
+    def __init__(self, work: Work[Any], wanted: bytes) -> None:
+        self.wanted = wanted
         self._stack = contextlib.ExitStack()
         self._work = work
         self._desk: Callable[[Path], Any] | None = None
@@ -150,18 +153,28 @@ class _Process:
 
 
 _process: list[_Process] = []
+_alone = threading.Lock()
 
 
-def _begin(work: Work[Any], hosts: tuple[str, ...]) -> None:
-    approve(hosts)
-    process = _Process(work)
-    _process[:] = [process]
-    # A process of a pool runs these at its end, and nothing else.
-    Finalize(None, process.close, exitpriority=10)
+def begin_here(work: Work[Any], hosts: tuple[str, ...]) -> None:
+    """Make this process one that does a piece of work; it keeps what the same work has open."""
+    wanted = pickle.dumps((work, hosts))
+    with _alone:
+        if _process and _process[0].wanted == wanted:
+            return
+        for other in _process:
+            other.close()
+        approve(hosts)
+        process = _Process(work, wanted)
+        _process[:] = [process]
+        # A process of a pool runs these at its end, and nothing else.
+        Finalize(None, process.close, exitpriority=10)
 
 
-def _in_process(image: Path) -> Any:
-    return _process[0].answer(image)
+def answer_here(image: Path) -> Any:
+    """The answer of this process's work for an image, or the error; one at a time."""
+    with _alone:
+        return _process[0].answer(image)
 
 
 def _answered(desk: Callable[[Path], T], image: Path) -> T | RegildError:

@@ -22,6 +22,7 @@ from regild.cli.commands.convert import convert
 from regild.cli.commands.describe import describe
 from regild.cli.commands.diff import diff
 from regild.cli.commands.feeds import feeds
+from regild.cli.commands.fleet import app as fleet_app
 from regild.cli.commands.group import app as group_app
 from regild.cli.commands.group import freeze_app
 from regild.cli.commands.image import app as image_app
@@ -99,6 +100,7 @@ for name, group in (
     ("image", image_app),
     ("generation", generation_app),
     ("store", store_app),
+    ("fleet", fleet_app),
     ("group", group_app),
     ("instance", instance_app),
     ("freeze", freeze_app),

@@ -82,6 +82,7 @@ AGENT_ANSWERS: dict[str, type[Value]] = {
     "agent": AgentAnswer,
     "agent-jobs": AgentJobsAnswer,
     "approve": ApprovalAnswer,
+    "fleet-update": AgentAnswer,
     "respond": RespondAnswer,
 }
 """The answer of each command, by the name of its schema."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from regild.cli.cluster_options import Scheduler, TlsCa, TlsCert, TlsKey, Workers, read_wish
 from regild.cli.commands.group import State, open_floor
 from regild.cli.options import Cache, Config, Debug, Json, Scratch
 from regild.cli.outcome import DONE, Outcome
 from regild.cli.store_options import ChannelName, GenerationName, StorePlace, Why
 
 if TYPE_CHECKING:
+    from regild.agent.engine import Engine
     from regild.agent.reconcile import Agent
+    from regild.host.cluster import ClusterWish
     from regild.model.agent_answers import AgentAnswer
     from regild.model.group import Verdict
 
@@ -38,6 +41,11 @@ def run(
     config: Config = None,
     cache: Cache = None,
     state: State = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
@@ -45,11 +53,15 @@ def run(
     push, rotate.
 
     Killed at any moment, the next run goes on. Of two at once one waits, or says so with --once.
+    Its jobs are done in this process, or by --workers, or by the workers behind --scheduler.
     """
     from regild.agent import reconcile
     from regild.cli.exits import Ended
 
-    with open_agent(place, config, cache, state, scratch, debug) as agent:
+    wish = read_wish(workers, scheduler, tls_ca, tls_cert, tls_key)
+    with open_agent(
+        place, config, cache, state, scratch, debug, wish=wish if workers or scheduler else None
+    ) as agent:
         if once:
             return _outcome(reconcile.run_once(agent, wait_seconds))
         try:
@@ -70,9 +82,11 @@ def open_agent(
     *,
     advisories: list[str] | None = None,
     needed: bool = True,
+    wish: ClusterWish | None = None,
 ) -> Iterator[Agent]:
     """The agent of this site, with everything that it works with; where its policy is not
-    `needed`, none is one that does nothing by itself."""
+    `needed`, none is one that does nothing by itself. Jobs are done in this process, unless
+    workers are wished for."""
     from datetime import UTC, datetime
 
     from regild.agent.engine import Inline, Workplace
@@ -83,8 +97,14 @@ def open_agent(
 
     policy = (read_agent_policy if needed else find_agent_policy)(config, datetime.now(UTC))
     site = with_options(read_site(config), cache=cache, advisories=advisories or ())
-    with open_floor(place, config, state, debug) as floor:
-        engine = Inline(Workplace(site, place, config, scratch), floor.progress)
+    workplace = Workplace(site, place, config, scratch)
+    with open_floor(place, config, state, debug) as floor, ExitStack() as opened:
+        engine: Engine = Inline(workplace, floor.progress)
+        if wish is not None:
+            from regild.agent.cluster import OnCluster
+            from regild.host.cluster import open_cluster
+
+            engine = OnCluster(workplace, opened.enter_context(open_cluster(wish)))
         try:
             yield Agent(floor, site, policy, engine, Story(floor.progress))
         finally:

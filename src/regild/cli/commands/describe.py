@@ -90,12 +90,12 @@ def describe(
             from regild.agent.restate import from_bom
 
             wishes = (output, sbom, force, progress, sbom_format)
-            return _outcome([from_bom(images[0], from_sbom, *wishes)], ())
+            return outcome_of([from_bom(images[0], from_sbom, *wishes)], ())
         if output is not None:
             from regild.agent.inscribe import inscribe
 
             answer = inscribe(images[0], output, sbom, force, progress, sbom_format, keys, site)
-            return _outcome([answer], ())
+            return outcome_of([answer], ())
         return _described(images, basis, progress, keys, languages, site)
 
 
@@ -178,10 +178,10 @@ def _described(
             raise answer
         answers += [answer] if isinstance(answer, RegildError) else answer
     complaints = tuple(one for one in answers if isinstance(one, RegildError))
-    return _outcome(answers, complaints, whole=len(paths) == 1)
+    return outcome_of(answers, complaints, whole=len(paths) == 1)
 
 
-def _outcome(
+def outcome_of(
     answers: list[DescribeAnswer | RegildError],
     complaints: tuple[RegildError, ...],
     whole: bool = True,

@@ -138,16 +138,22 @@ def _whole(answer: PlanAnswer) -> Outcome:
 def _table(
     paths: tuple[Path, ...], site: Site, progress: Progress, basis: str, keys: Keys, form: str
 ) -> Outcome:
-    """The plans of many images in one table; in JSON each as whole as alone."""
+    """The plans of many images."""
+    from regild.agent.fleet import plan_many
+
+    planned = plan_many(paths, site, progress, basis, keys)
+    return table_of(list(zip(paths, planned, strict=True)), form)
+
+
+def table_of(answers: list[tuple[Path, PlanAnswer | RegildError]], form: str) -> Outcome:
+    """Plans in one table; in JSON each as whole as alone."""
     from datetime import UTC, datetime
 
-    from regild.agent.fleet import plan_many
     from regild.cli.exits import failure_of
     from regild.cli.fleet_text import fleet_text
     from regild.plan.steps import verdict
 
     now = datetime.now(UTC)
-    answers = list(zip(paths, plan_many(paths, site, progress, basis, keys), strict=True))
     codes = {
         verdict(one, bool(one.unknowns)) for _, one in answers if not isinstance(one, RegildError)
     }
