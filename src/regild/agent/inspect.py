@@ -92,6 +92,15 @@ def open_system(
         )
 
 
+def with_further(observed: Content, inspected: Inspected) -> Content:
+    """What was observed of a changed boot disk, with what is unknown of the system's other disks,
+    which did not change."""
+    others = tuple(one.stored.name for one in inspected.disks if one is not inspected.boot)
+    further = [one for one in inspected.content.unknowns if one.where.startswith(others)]
+    unknowns = dict.fromkeys((*observed.unknowns, *further))
+    return msgspec.structs.replace(observed, unknowns=tuple(unknowns))
+
+
 def evidence_of(
     image: Image,
     disks: tuple[OpenDisk, ...],

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from regild.agent.inspect import Inspected
+from regild.agent.inspect import Inspected, with_further
 from regild.change.apply import Changed
 from regild.change.archives import archive_name
 from regild.change.family import family_of
@@ -73,7 +73,7 @@ def prove_result(
     """
     progress.step("Describing the result")
     with open_guest(overlay, inspected.boot.stored.name, inspected.image.keys) as guest:
-        observed = describe_guest(guest, recipes=recipes)
+        observed = with_further(describe_guest(guest, recipes=recipes), inspected)
         touched = filesystems = None
         known = _recorded(changed)
         if known is not None and areas_of(inspected.guest):

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from regild import __version__
 from regild.agent.deliver import check_deliverable, draft_for, new_disk, write_target
 from regild.agent.inscribe import check_target, created_of, licences_of, new_descriptor, output_of
-from regild.agent.inspect import Inspected, open_system
+from regild.agent.inspect import Inspected, open_system, with_further
 from regild.agent.intake import open_image
 from regild.agent.proof import COMPARED
 from regild.agent.verify import require_manifest
@@ -178,9 +178,7 @@ def _observed(inspected: Inspected, overlay: Overlay, progress: Progress) -> Con
     if differences:
         told = tuple(f"{one.what}: {one.expected} != {one.observed}" for one in differences)
         raise ProveError(where="the result", differences=told)
-    # What lies on further disks is as unknown as before.
-    unknowns = dict.fromkeys((*observed.unknowns, *inspected.content.unknowns))
-    return replace(observed, unknowns=tuple(unknowns))
+    return with_further(observed, inspected)
 
 
 def _publish(
