@@ -320,6 +320,14 @@ def test_what_nobody_needs_goes_when_asked_and_two_kernels_stay(world: World) ->
     assert "nothing needs it" in plan.steps[-1].why
 
 
+def test_what_nobody_needs_is_upgraded_and_not_removed_unasked(world: World) -> None:
+    installed = [Deb("a"), Deb("loose")]
+    main = [Deb("a", "2"), Deb("loose", "2")]
+    for mode in ("upgrade", "full"):
+        plan = world.plan(installed, main, auto=("loose",), wishes=Wishes(mode))  # type: ignore[arg-type]
+        assert told(plan) == ["a 2", "loose 2"]
+
+
 def test_phased_updates_wait_where_the_policy_says_so(world: World) -> None:
     phased = Deb("a", "2", fields={"Phased-Update-Percentage": "20"})
     args = ([Deb("a")], [phased])

@@ -68,8 +68,13 @@ class Decision:
             self._banned |= bad
             # What came for an upgrade that is given up stays where something else leads to it.
             beside = map(self.pool.id2solvable, sorted(ids - self.now - bad))
-            self._extra |= {one.id: one for one in beside if one.nameid not in self.guest.packages}
-        return ids - (unneeded(self.guest, self.relations, ids, self.aim.auto) - self.now)
+            self._extra |= {one.id: one for one in beside if self._is_new(one.id)}
+        loose = unneeded(self.guest, self.relations, ids, self.aim.auto)
+        return ids - {one for one in loose if self._is_new(one)}
+
+    def _is_new(self, identity: int) -> bool:
+        """Whether a version's package is not installed in any other."""
+        return self.pool.id2solvable(identity).nameid not in self.guest.packages
 
     def _settle(self) -> frozenset[int]:
         """One round: everything at once, else one after another by weight."""
@@ -107,7 +112,7 @@ class Decision:
                 if len(alternatives) > 1:
                     named.update(map(self.relations.named, alternatives))
         for one in map(self.pool.id2solvable, sorted(ids - self.now - known)):
-            if one.nameid not in self.guest.packages and one.nameid not in named:
+            if self._is_new(one.id) and one.nameid not in named:
                 found.add(one.id)
         return found
 
