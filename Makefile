@@ -18,9 +18,9 @@ test-slow:      ## whole journeys, kills, other people's tools; one at a time, t
 	@scripts/setup slow
 	$(PYTEST) -m "slow and not nightly"
 
-nightly:        ## boots under emulation; tens of minutes
+nightly:        ## boots under emulation, images at random against apt and dnf; hours; kept in bench/RESULTS.md
 	@scripts/setup slow
-	$(PYTEST) -m nightly --timeout 3600
+	.venv/bin/python -m bench.nightly
 
 fuzz:           ## every parser for ten minutes of processor time, guided by coverage; goes on where it was ended
 	@scripts/setup fuzz

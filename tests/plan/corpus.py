@@ -1,18 +1,15 @@
 # ruff: noqa: E501
-"""Randomly aged Debian images: package databases drawn from the real indexes of a suite, and apt
-itself, asked about each with the image's own status."""
+"""Randomly aged Debian images: package databases drawn from the real indexes of a suite."""
 
 from __future__ import annotations
 
 import random
 import re
-import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from regild.host.run import run
 from regild.model.content import Planning, TextFile
 from regild.model.digest import sha256_of
 from regild.model.plan import Mode
@@ -20,7 +17,7 @@ from regild.model.release import IndexFile
 from regild.model.versions import debian_key
 from regild.plan.debian.relations import read_clauses
 from regild.plan.debian.shelf import Shelf
-from regild.plan.solver import Move, Request
+from regild.plan.solver import Request
 
 SITE = "mirror.example"
 VENDOR = "vendor.example"
@@ -43,6 +40,8 @@ class Part:
     arch: str
     release: str
     """The text of its release file."""
+    digest: str = ""
+    """SHA-256 of the index."""
 
     @property
     def index(self) -> IndexFile:
@@ -50,7 +49,7 @@ class Part:
             re.findall(r"^(Suite|Codename|Version|Origin|Label): (.*)$", self.release, re.M)
         )
         return IndexFile(
-            path=str(self.path), digest=sha256_of(str(self.path).encode()), where=self.suite,
+            path=str(self.path), digest=self.digest, where=self.suite,
             arch=self.arch, component="main", suite=said.get("Suite", ""),
             codename=said.get("Codename", ""), version=said.get("Version", ""),
             origin=said.get("Origin", ""), label=said.get("Label", ""), site=SITE,
@@ -74,6 +73,11 @@ class Release:
                     one = fields_of(text)
                     arch = one["Architecture"].replace("all", "amd64")
                     self.stanzas.setdefault((one["Package"], arch), {})[one["Version"]] = one
+
+    @property
+    def code(self) -> str:
+        """Its name, as Debian calls it."""
+        return next(part.index.codename for part in self.parts)
 
     def shelf(self, architectures: tuple[str, ...]) -> Shelf:
         """The release proper as libsolv's pool, to draw installed sets from."""
@@ -112,17 +116,21 @@ class Aging:
     """Draws one image."""
 
     def __init__(self, release: Release, seed: int, folder: Path) -> None:
-        self.release, self.folder = release, folder
+        self.release, self.seed, self.folder = release, seed, folder
         self.dice = random.Random(seed)
         self.architectures = ("amd64", "i386") if self.dice.random() < 0.3 else ("amd64",)
         self.installed: dict[tuple[str, str], Stanza] = {}
         self.vendor: list[Stanza] = []
         self.holds: set[str] = set()
+        self.wanted: frozenset[str] = frozenset()
+        self.auto: tuple[str, ...] = ()
+        """What came for others only, and needs marks of its own: `name:arch`."""
 
     def image(self) -> Image:
         """The image, with a file of third-party packages in the folder where there are some."""
         dice = self.dice
         self._install()
+        self._mark(random.Random(self.seed * 7 + 1))
         self._age()
         self._forget()
         mode: Mode = dice.choice(("upgrade", "full"))
@@ -149,12 +157,12 @@ class Aging:
         if dice.random() < 0.25:
             settings.append('APT::Install-Recommends "false";\n')
         if dice.random() < 0.08:
-            code = next(part.index.codename for part in self.release.parts)
-            settings.append(f'APT::Default-Release "{code}";\n')
+            settings.append(f'APT::Default-Release "{self.release.code}";\n')
         pins = "\n".join(self._pins())
         return Planning(
             "deb",
             status="\n".join(self._status()),
+            auto=tuple(one for one in self.auto if self._is_there(one)),
             architectures=self.architectures,
             preferences=(TextFile("/etc/apt/preferences", pins),) if pins else (),
             settings=(TextFile("/etc/apt/apt.conf", "".join(settings)),) if settings else (),
@@ -180,22 +188,48 @@ class Aging:
                 if arch == "i386" and next(iter(versions.values())).get("Multi-Arch") == "same"
             ]  # fmt: skip
             wanted += self.dice.sample(same, 4)
+        self.wanted = frozenset(wanted)
         with_recommended = self.dice.random() < 0.4
-        jobs: list[Any] = []
-        found: list[Any] = []
-        for name in wanted:
-            one = pool.Job(job.SOLVER_INSTALL | job.SOLVER_SOLVABLE_NAME, pool.str2id(name))
+        jobs = [
+            pool.Job(job.SOLVER_INSTALL | job.SOLVER_SOLVABLE_NAME, pool.str2id(name))
+            for name in wanted
+            if pool.whatprovides(pool.str2id(name))
+        ]
+
+        def solved(jobs: list[Any]) -> list[int] | None:
             solver = pool.Solver()
             solver.set_flag(solver.SOLVER_FLAG_IGNORE_RECOMMENDED, int(not with_recommended))
-            if pool.whatprovides(pool.str2id(name)) and not solver.solve([*jobs, one]):
-                jobs.append(one)
-                found = [one for one in solver.raw_decisions(1) if one > 1]
+            return None if solver.solve(jobs) else solver.raw_decisions(1)
+
+        def granted(before: list[Any], more: list[Any]) -> list[Any]:
+            """Those that can be had, an earlier one before a later one."""
+            if solved(before + more) is not None:
+                return before + more
+            half = len(more) // 2
+            return before if not half else granted(granted(before, more[:half]), more[half:])
+
+        found = [one for one in solved(granted([], jobs)) or [] if one > 1]
         for one in map(pool.id2solvable, found):
             name, _, arch = one.name.partition(":")
             version = one.vendor.split(" ")[0]
             self.installed[name, arch or "amd64"] = dict(
                 self.release.stanzas[name, arch or "amd64"][version]
             )
+
+    def _mark(self, dice: random.Random) -> None:
+        """Say of packages that nobody asked for that they came for others; of some not, and of a
+        fifth of the images nothing."""
+        share = dice.choice((0, 0.8, 0.9, 0.95, 1))
+        self.auto = tuple(
+            f"{name}:{arch}"
+            for name, arch in sorted(self.installed)
+            if (name if arch == "amd64" else f"{name}:{arch}") not in self.wanted
+            and dice.random() < share
+        )
+
+    def _is_there(self, title: str) -> bool:
+        name, _, arch = title.partition(":")
+        return (name, arch) in self.installed
 
     def _age(self) -> None:
         """Some sources in an older version, which relations between the installed ones know of."""
@@ -278,11 +312,13 @@ class Aging:
                     mine = self.installed.get((other, "amd64"))
                     if mine is None or "|" in clause or other in virtual or "Provides" in mine:
                         continue
+                    if other in one.get("Pre-Depends", ""):
+                        continue
                     if users.get(other) == {(name, arch)} and mine.get("Priority") in (
                         "optional",
                         "extra",
                     ):
-                        rest = [text for text in clauses if text != clause]
+                        rest = [text for text in clauses if re.split(r"[ :(]", text)[0] != other]
                         one["Depends"] = ", ".join(rest)
                         if not rest:
                             del one["Depends"]
@@ -342,7 +378,7 @@ class Aging:
     def _pins(self) -> Iterator[str]:
         dice = self.dice
         names = sorted({name for name, _ in self.installed})
-        code = next(part.index.codename for part in self.release.parts)
+        code = self.release.code
         kinds = (
             lambda: (
                 f"Package: {dice.choice(names)}\nPin: release l=Debian-Security\nPin-Priority: -1\n"
@@ -396,80 +432,3 @@ def source_of(one: Stanza) -> str:
 
 def paragraph(one: Stanza) -> str:
     return "".join(f"{key}: {value}\n" for key, value in one.items())
-
-
-# --- apt
-
-
-def apt_transaction(image: Image, folder: Path, autoremove: bool = False) -> set[str]:
-    """What apt-get itself would do in the image; a word for an error where it has no answer."""
-    for name in ("state", "lists/partial", "cache/archives/partial", "etc/none", "pref", "sources"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    sources = []
-    for area, suite in dict.fromkeys((part.area, part.suite) for part in image.parts):
-        sources.append(
-            f"Types: deb\nURIs: http://{SITE}/{area}\nSuites: {suite}\nComponents: main\nTrusted: yes\n"
-        )
-    for part in image.parts:
-        stem = f"{SITE}_{part.area}_dists_{part.suite}"
-        (folder / "lists" / f"{stem}_Release").write_text(part.release)
-        place = folder / "lists" / f"{stem}_main_binary-{part.arch}_Packages"
-        place.unlink(missing_ok=True)
-        place.symlink_to(part.path)
-    if image.vendor:
-        stem = f"{VENDOR}_v_dists_vendor"
-        (folder / "lists" / f"{stem}_Release").write_text(
-            "Origin: Vendor\nLabel: Vendor\nSuite: stable\nCodename: vendor\nArchitectures: amd64\nComponents: main\n"
-        )
-        shutil.copyfile(image.vendor, folder / "lists" / f"{stem}_main_binary-amd64_Packages")
-        sources.append(
-            f"Types: deb\nURIs: http://{VENDOR}/v\nSuites: vendor\nComponents: main\nArchitectures: amd64\nTrusted: yes\n"
-        )
-    (folder / "sources/s.sources").write_text("\n".join(sources))
-    for place in (folder / "pref").iterdir():
-        place.unlink()
-    for number, file in enumerate(image.planning.preferences):
-        (folder / "pref" / f"{number}").write_text(file.text)
-    (folder / "status").write_text(image.planning.status)
-    listed = " ".join(f'"{arch}";' for arch in image.planning.architectures)
-    (folder / "conf").write_text(
-        "".join(file.text for file in image.planning.settings)
-        + f'Dir "{folder}"; Dir::State "{folder}/state"; Dir::State::status "{folder}/status";'
-        f'Dir::State::lists "{folder}/lists"; Dir::Cache "{folder}/cache";'
-        'Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";'
-        f'Dir::Etc "{folder}/etc"; Dir::Etc::main "/dev/null"; Dir::Etc::parts "none";'
-        f'Dir::Etc::sourcelist "/dev/null"; Dir::Etc::sourceparts "{folder}/sources";'
-        f'Dir::Etc::preferences "/dev/null"; Dir::Etc::preferencesparts "{folder}/pref";'
-        f'#clear APT::Architectures;\nAPT::Architecture "amd64"; APT::Architectures {{ {listed} }};'
-        'APT::Sandbox::User "root"; Acquire::Languages "none"; APT::Solver "internal";'
-        'APT::Get::Always-Include-Phased-Updates "true";'
-    )
-    verb = ["dist-upgrade"] if image.mode == "full" else ["upgrade", "--with-new-pkgs"]
-    if autoremove:
-        verb.append("--auto-remove")
-    finished = run(
-        ["apt-get", "-s", "-o", "Debug::NoLocking=1", *verb], purpose="as the oracle", check=False,
-        env={"APT_CONFIG": str(folder / "conf")},
-    )  # fmt: skip
-    said = finished.stdout.decode()
-    if finished.code:
-        return {
-            "unsolvable",
-            *re.findall(r"^E: .*|^ \S+ : .*", said + finished.stderr.decode(), re.M),
-        }
-    return set(_told(said))
-
-
-def _told(said: str) -> Iterator[str]:
-    pattern = r"^(Inst|Remv|Purg) (\S+?)(?::(\w+))? (?:\[(\S+)\] ?)?(?:\((\S+) .*\[(\w+)\]\))?"
-    for kind, name, foreign, was, becomes, arch in re.findall(pattern, said, re.M):
-        mine = foreign or "" if kind != "Inst" else ("" if arch in ("amd64", "all") else arch)
-        yield f"{name}{':' + mine if mine and mine != 'amd64' else ''} {was} {becomes}".rstrip()
-
-
-def told(moves: Iterable[Move]) -> set[str]:
-    """A transaction in the same words."""
-    return {
-        f"{one.name}{'' if one.arch in ('amd64', 'all') else ':' + one.arch} {one.was} {one.becomes}".rstrip()
-        for one in moves
-    }
