@@ -48,6 +48,10 @@ class Relations:
             found = self._providers[relation] = self.pool.whatprovides(relation)
         return found
 
+    def version(self, identity: int) -> Any:
+        """A version by libsolv's number."""
+        return self.pool.id2solvable(identity)
+
     def ids(self, relation: int) -> AbstractSet[int]:
         """libsolv's numbers of the versions that satisfy a relation; perhaps of more versions than
         this image's, so it is for asking which of them are among others."""

@@ -15,6 +15,7 @@ from typing import Any
 from regild.plan.debian.choice import CONFLICTS, REQUIRES, Relations
 from regild.plan.debian.guest import Guest, Installed
 from regild.plan.debian.sweep import unneeded
+from regild.plan.debian.walk import put_aside
 from regild.plan.debian.weight import weights
 
 ROUNDS_LIMIT = 50
@@ -48,6 +49,8 @@ class Decision:
         """Recommended packages to bring in if they can be had, by id."""
         self._banned: set[int] = set()
         """Candidates that must not be taken."""
+        self._aside: set[int] | None = None
+        """Candidates that another wish puts aside."""
         self._asked: dict[Any, frozenset[int] | None] = {}
         """What libsolv has answered."""
 
@@ -117,18 +120,12 @@ class Decision:
         return found
 
     def _unopposed(self, wishes: Iterable[Installed]) -> list[Installed]:
-        """The wishes without those whose candidate another wish's candidate excludes; without
-        removals apt keeps such a package as it is, whether or not the other can be had."""
-        found = {one.candidate.id: one for one in wishes if one.candidate}
-        if self.aim.may_remove:
-            return list(found.values())
-        for identity in list(found):
-            if (one := found.get(identity)) is None or one.candidate is None:
-                continue
-            for relation in self.relations.of(one.candidate.solvable, CONFLICTS):
-                for other in (self.relations.ids(relation) & found.keys()) - {identity}:
-                    del found[other]
-        return list(found.values())
+        """The wishes without those that another one puts aside, where nothing may be removed."""
+        found = [one for one in wishes if one.candidate]
+        if not self.aim.may_remove and self._aside is None:
+            self._aside = put_aside(self.guest, self.relations, found, self.aim.locked)
+            self._banned |= self._aside
+        return [one for one in found if one.candidate and one.candidate.id not in self._banned]
 
     def _granted(self, granted: list[Any], wishes: list[Any], removing: bool) -> list[Any]:
         """The jobs with those wishes that can be had, an earlier one before a later one."""

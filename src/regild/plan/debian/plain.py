@@ -58,6 +58,10 @@ class SeenRelations(Relations):
         """The relations of one kind that a version has."""
         return self.seen.relations(solvable, kind, self._keys[kind])
 
+    def version(self, identity: int) -> Any:
+        """A version by its number."""
+        return self.seen.solvable(identity)
+
     def ids(self, relation: int) -> AbstractSet[int]:
         """The numbers of what satisfies a relation, in any image."""
         return self.seen.ids(relation)
