@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, update
 
-from regild.errors import LeaseLost, Unanswered
+from regild.errors import LeaseLost, RegildError, Unanswered
 from regild.host.files import translated as files_translated
 from regild.store.catalogue import Catalogue, Writing, translated
 from regild.store.leases import find_lease
@@ -128,6 +128,10 @@ def _of_session(catalogue: Catalogue) -> Iterator[Leadership | None]:
     try:
         yield Leadership(catalogue.where, connection) if got else None
     finally:
+        if got:  # at once, not only when the server notices that the session is gone
+            with contextlib.suppress(RegildError), translated(catalogue.where):
+                connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
+                connection.commit()
         # Never back into the pool: the lock is the session's.
         connection.invalidate()
         connection.close()
