@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+BY_HAND = Path(__file__).resolve().parent / "by_hand"
+ROOT = os.geteuid() == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -33,6 +36,8 @@ def measure(
 ) -> Cost:
     """Run once, standard error into `log`.
 
+    Python may keep its compiled modules, as those of an installed program are, whatever this
+    shell says.
     CPU is that of a control group of its own where one can be made (root), because a process that
     its parent never waits for is missing from a process's own account. The kernel's threads are
     not counted: the writes through a loop device are theirs, so a method that mounts looks a
@@ -49,7 +54,7 @@ def measure(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=said,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(env or {})},
         )
         assert process.stdout is not None
         with process.stdout:

@@ -12,18 +12,18 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bench.descriptor import descriptor
-from bench.measure import Cost, busy, forget_files, measure, ratio, repeat, say
+from bench.inventory import inventory
+from bench.measure import BY_HAND, ROOT, Cost, busy, measure, ratio, repeat, say
 from bench.planning import planning
 from bench.table import Row, table
 from demo.build import APT_HELPER, find_appliance
@@ -31,11 +31,8 @@ from regild.host.run import run
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
-BY_HAND = HERE / "by_hand"
-SYFT = Path(sys.executable).with_name("syft")
 REGILD = Path(sys.executable).with_name("regild")
-ROOT = os.geteuid() == 0
-TIMES = {"inventory": 5, "repack": 3, "update": 3}
+TIMES = {"repack": 3, "update": 3}
 
 
 class Workshop:
@@ -72,35 +69,6 @@ class Workshop:
             old.unlink()
         env = {"HOME": str(output.parent), "XDG_CACHE_HOME": str(output.parent / "cache")}
         return measure([*prefix, REGILD, "update", self.ova, "-o", output], self.log, env)
-
-
-def inventory(shop: Workshop) -> list[str]:
-    """What is inside, from a cold cache of files: a new process each time."""
-    cold = forget_files()
-    ours = repeat(
-        5, lambda: void(forget_files()), lambda: shop.regild("describe", shop.ova, "--json")
-    )
-    answer = json.loads(ours.output)
-    rows = [Row("regild describe", ours, f"{answer['read_bytes'] / 1e6:.2f} MB of the OVA read")]
-    if ROOT:
-        theirs = repeat(
-            3,
-            lambda: void(shop.fresh("hand"), forget_files()),
-            lambda: shop.by_hand("inventory", shop.ova, shop.folder / "hand"),
-        )
-        raw = shop.folder / "hand" / "disk.raw"
-        mounted = repeat(
-            5,
-            lambda: void(forget_files()),
-            lambda: shop.by_hand("query", raw, shop.folder / "hand"),
-        )
-        rows += [
-            Row("by hand: unpack, mount, dpkg-query", theirs, _same_list(answer, theirs.output)),
-            Row("by hand, disk already raw: mount, dpkg-query", mounted, "the lower bound"),
-        ]
-        rows += list(_others(shop, raw, answer))
-    state = "cold" if cold else "warm (may not be emptied by this user)"
-    return [f"### Inventory, file cache {state}", "", *table(rows)]
 
 
 def repack(shop: Workshop) -> list[str]:
@@ -189,43 +157,6 @@ def _become(name: str) -> tuple[str, ...]:
 
 def void(*_: object) -> None:
     """Takes what is done for its effect."""
-
-
-def _others(shop: Workshop, raw: Path, answer: Any) -> Iterator[Row]:
-    """The field's own tools on the disk that was made raw for them, as far as they are here."""
-    names = {one["name"] for one in answer["packages"]}
-    if SYFT.exists():
-        cost = repeat(
-            3,
-            lambda: void(forget_files()),
-            lambda: measure(
-                [BY_HAND, "scan", raw, shop.folder / "hand"], shop.log, {"SYFT": str(SYFT)}
-            ),
-        )
-        found = [one for one in json.loads(cost.output)["artifacts"] if one["type"] == "deb"]
-        same = len(names & {one["name"] for one in found})
-        yield Row("by hand, disk already raw: mount, syft", cost, f"{same} of the same packages")
-    if shutil.which("virt-inspector") and any(Path("/boot").glob("vmlinuz-*")):
-        cost = _inspector(shop, raw)
-        same = len(names & set(re.findall("<name>([^<]+)</name>", cost.output.decode())))
-        yield Row("virt-inspector, disk already raw", cost, f"{same} of the same packages")
-
-
-def _inspector(shop: Workshop, raw: Path) -> Cost:
-    env = {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}
-    return measure(["virt-inspector", "--format=raw", "-a", raw], shop.log, env)
-
-
-def _same_list(answer: Any, listed: bytes) -> str:
-    """Whether both lists name the same packages in the same versions."""
-    ours = {(one["name"], one["version"], one["arch"]) for one in answer["packages"]}
-    lines = (line.split() for line in listed.decode().splitlines())
-    theirs = {tuple(words[1:]) for words in lines if words[0] == "installed"}
-    return (
-        f"the same {len(ours)} packages"
-        if ours == theirs
-        else f"{len(ours ^ theirs)} packages differ"
-    )
 
 
 def _download(steps: Any, folder: Path) -> Path:
