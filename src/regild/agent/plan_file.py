@@ -131,5 +131,5 @@ def _is_signed(content: bytes, where: str) -> bool:
     """Whether a file holds signed bytes and not a plan itself."""
     try:
         return "payloadType" in msgspec.json.decode(content, type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed(where=where, why="it is neither a plan nor a signed one") from error

@@ -156,7 +156,7 @@ def _python(room: _Room, package: Package) -> Iterator[str]:
 def _node(room: _Room, package: Package) -> Iterator[str]:
     try:
         told = msgspec.json.decode(room.read(package.where))
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return
     if isinstance(told, dict) and told.get("name") == package.name:
         stated = told.get("license")

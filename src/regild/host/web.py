@@ -147,6 +147,8 @@ class WebFile:
             raise Truncated(where=self.where, why=f"the server answers {code} to a range")
         tag = answer.headers.get("etag") or answer.headers.get("last-modified") or ""
         total = int(found[3])
+        if total < begin:
+            raise Truncated(where=self.where, why=f"it has {total} bytes, and sends others")
         if self.size and (total, tag) != (self.size, self._tag):
             raise DigestMismatch(where=self.where, why="it changed while it was read")
         self._tag = tag

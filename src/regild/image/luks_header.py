@@ -215,7 +215,7 @@ def _metadata(disk: Disk, begin: int, size: int, where: str) -> _Metadata:
     text = max(whole, key=lambda one: one[0])[2]
     try:
         return msgspec.json.decode(text, type=_Metadata)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed(where=where, why=f"its LUKS2 header: {error}") from error
 
 
@@ -286,7 +286,7 @@ def _slots(metadata: _Metadata, digest: _Digest, where: str) -> list[Slot]:
             raise Malformed(where=where, why="its LUKS2 header lacks a keyslot that it names")
         try:
             one = msgspec.json.decode(raw, type=_SlotText)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise Malformed(where=where, why=f"a keyslot of its header: {error}") from error
         slot = Slot(
             key_bytes=one.key_size,

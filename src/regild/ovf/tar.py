@@ -23,7 +23,7 @@ MODE: Final = 0o644
 MTIME: Final = 946_684_800
 """2000-01-01: the same for every member, so that equal inputs give equal archives."""
 
-_REGULAR = (b"0", b"\0", b"7")
+REGULAR: Final = (b"0", b"\0", b"7")
 FOLDER: Final = b"5"
 PAX: Final = (b"x", b"X", b"g")
 """Extension headers of POSIX 2001, for the next member or for all that follow."""
@@ -76,7 +76,7 @@ def read_places(file: BinaryIO, where: str) -> Iterator[Place]:
     Raises: NotAnArchive, Truncated, Malformed, TooLarge, UnsafeName for links and devices.
     """
     for entry in read_entries(file, where):
-        if entry.kind in _REGULAR:
+        if entry.kind in REGULAR:
             yield Place(entry.name, entry.offset, entry.bytes)
         elif entry.kind not in (*PAX, *GNU_NAMES, *_IGNORED):
             raise UnsafeName(where=where, why=f"{entry.name[:80]!r} is a link or a special file")

@@ -7,23 +7,29 @@ OCI image specification 1.1: configuration (6), layers (5).
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from regild.errors import Malformed, MissingFile
-from regild.host.files import digest_file
+from regild.host.files import digest_file, open_new
+from regild.image.packed import kind_of, unpacked_window
+from regild.image.window import open_window
 from regild.model.digest import canonical, sha256_of
 from regild.model.progress import Progress
-from regild.publish.oci_target import CREATED, MANIFEST, TITLE, Json, Registry
+from regild.ovf import tar
+from regild.publish.oci_manifest import TITLE, Json, read_blob, read_list
+from regild.publish.oci_target import CREATED, MANIFEST, Registry
 from regild.publish.target import Parcel, Pushed
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 QEMU = 107
 DISK = "disk/disk.qcow2"
+PIECE_BYTES = 1 << 20
 ALIASES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -80,19 +86,21 @@ class ContainerDiskTarget:
     def pull(self, name: str, folder: Path, progress: Progress) -> tuple[Path, ...]:
         """Bring the disk out of an image's last layer."""
         manifest, _ = self.registry.manifest(name)
-        layers = manifest.get("layers") or []
-        if not layers or not isinstance(layers[-1], dict):
-            raise Malformed(where=f"{self.registry.where}:{name}", why="it has no layer")
+        where = f"{self.registry.where}:{name}"
+        layers = read_list(manifest, "layers", where)
+        if not layers:
+            raise Malformed(where=where, why="it has no layer")
+        last = read_blob(layers[-1], where)
         path = folder / "layer.tar"
-        progress.step(f"Pulling {name}", int(layers[-1].get("size", 0)))
-        self.registry.blob(layers[-1]["digest"], int(layers[-1]["size"]), path, progress)
+        progress.step(f"Pulling {name}", last.bytes)
+        self.registry.blob(last.digest, last.bytes, path, progress)
         try:
-            return (_taken_out(path, folder / f"{name}.qcow2"),)
+            return (taken_out(path, folder / f"{name}.qcow2"),)
         finally:
             path.unlink()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _layered(disk: Path) -> Iterator[Path]:
     """The layer's file: a tar with the disk, the same bytes for the same disk."""
     path = disk.with_name(f"{disk.name}.layer.tar")
@@ -112,21 +120,24 @@ def _layered(disk: Path) -> Iterator[Path]:
         path.unlink()
 
 
-def _taken_out(layer: Path, target: Path) -> Path:
-    """The only file below disk/ of a layer; nothing else of it is unpacked.
+def taken_out(layer: Path, target: Path) -> Path:
+    """The only file below disk/ of a layer, packed or not, under a name of its own; nothing else of
+    it is unpacked.
 
-    Raises: Malformed, MissingFile.
+    Raises: Malformed, Truncated, TooLarge, MissingFile, UnsafeName; DiskFull, NotPermitted,
+    TargetExists.
     """
-    try:
-        with tarfile.open(layer) as opened:
-            for entry in opened:
-                if entry.isfile() and entry.name.lstrip("./").startswith("disk/"):
-                    found = opened.extractfile(entry)
-                    if found is not None:
-                        with target.open("xb") as file:
-                            while piece := found.read(1 << 20):
-                                file.write(piece)
-                        return target
-    except tarfile.TarError as error:
-        raise Malformed(where=str(layer), why=str(error)) from error
+    with contextlib.ExitStack() as stack:
+        window = stack.enter_context(open_window(layer))
+        kind = kind_of(window.read(0, min(tar.BLOCK, window.size)))
+        if kind:
+            window = unpacked_window(window, kind, stack)
+        file = stack.enter_context(os.fdopen(os.dup(window.handle), "rb"))
+        for entry in tar.read_entries(file, str(layer)):
+            if entry.kind in tar.REGULAR and entry.name.removeprefix("./").startswith("disk/"):
+                with open_new(target, replace=False) as disk:
+                    for at in range(0, entry.bytes, PIECE_BYTES):
+                        count = min(PIECE_BYTES, entry.bytes - at)
+                        disk.write(window.read(entry.offset + at, count))
+                return target
     raise MissingFile(where="disk/", why="the image's layer holds no disk")

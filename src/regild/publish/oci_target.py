@@ -9,18 +9,26 @@ and an upload that broke off goes on where the registry says it stands.
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from regild.errors import Malformed, MissingFile, PublishError, UnsafeName, UsageError
+from regild.errors import Malformed, MissingFile, PublishError, TooLarge, UsageError
 from regild.host.web_api import WebApi
 from regild.model.digest import Digest, canonical, sha256_of
 from regild.model.json import from_json
 from regild.model.progress import Progress
+from regild.publish.oci_manifest import (
+    TITLE,
+    Json,
+    read_blob,
+    read_layers,
+    read_list,
+    read_object,
+    read_objects,
+)
 from regild.publish.target import Label, Parcel, ParcelFile, Pushed
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -28,14 +36,12 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 EMPTY = "application/vnd.oci.empty.v1+json"
 GENERATION = "application/vnd.regild.generation.v1"
 LABEL = "application/vnd.regild.label.v1+json"
-TITLE = "org.opencontainers.image.title"
 CREATED = "org.opencontainers.image.created"
 CHUNK_BYTES = 8 << 20
 """What one request of an upload carries: what is lost when the line breaks."""
+LABEL_BYTES = 1 << 20
 MANIFEST_BYTES = 4 << 20
 """What registries keep at most (distribution specification 1.1, 4.4.3)."""
-
-Json = dict[str, Any]
 
 
 class Registry:
@@ -124,13 +130,7 @@ class Registry:
         digest = sha256_of(answer.content)
         if len(answer.content) > MANIFEST_BYTES or (":" in reference and digest != reference):
             raise Malformed(where=f"{self.where}:{reference}", why="its manifest is another one")
-        try:
-            found = json.loads(answer.content)
-        except ValueError as error:
-            raise Malformed(where=f"{self.where}:{reference}", why=str(error)) from error
-        if not isinstance(found, dict):
-            raise Malformed(where=f"{self.where}:{reference}", why="its manifest is none")
-        return found, digest
+        return read_object(answer.content, f"{self.where}:{reference}"), digest
 
     def tags(self) -> tuple[str, ...]:
         """Every tag of the repository, but those that hold referrers."""
@@ -138,7 +138,7 @@ class Registry:
             answer = self._api.ask("GET", f"/v2/{self.repository}/tags/list", (200,))
         except MissingFile:
             return ()
-        found = answer.json().get("tags") or []
+        found = map(str, read_list(read_object(answer.content, self.where), "tags", self.where))
         return tuple(sorted(one for one in found if not re.fullmatch(r"sha256-[0-9a-f]{64}", one)))
 
     def marks(self) -> dict[str, str]:
@@ -163,11 +163,13 @@ class Registry:
         path = f"/v2/{self.repository}/referrers/{digest}"
         answer = self._api.ask("GET", path, (200, 404), headers={"Accept": INDEX})
         if answer.status_code == 200:
-            return list(answer.json().get("manifests", []))
-        try:
-            return list(self.manifest(_referrers_tag(digest))[0].get("manifests", []))
-        except MissingFile:
-            return []
+            found = read_object(answer.content, self.where)
+        else:
+            try:
+                found = self.manifest(_referrers_tag(digest))[0]
+            except MissingFile:
+                return []
+        return read_objects(found, "manifests", self.where)
 
     def _list_referrer(self, subject: Digest, described: Json) -> None:
         """Note a referrer under the subject's own tag (distribution specification 1.1, "Referrers
@@ -177,9 +179,9 @@ class Registry:
             index = self.manifest(tag)[0]
         except MissingFile:
             index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": []}
-        if described not in index["manifests"]:
-            index["manifests"].append(described)
-            self.put_manifest(index, tag)
+        listed = read_objects(index, "manifests", self.where)
+        if described not in listed:
+            self.put_manifest({**index, "mediaType": INDEX, "manifests": [*listed, described]}, tag)
 
     def _upload(self, name: str, digest: Digest, size: int) -> tuple[str, int]:
         """Where an upload goes on, and from which byte: one that broke off, or a new one."""
@@ -244,7 +246,7 @@ class RegistryTarget:
     def pull(self, name: str, folder: Path, progress: Progress) -> tuple[Path, ...]:
         """Bring an artifact's layers by their titles."""
         manifest, _ = self.registry.manifest(name)
-        layers = [_read_layer(one, name) for one in manifest.get("layers", [])]
+        layers = read_layers(manifest, f"{self.registry.where}:{name}")
         if not layers:
             raise Malformed(where=f"{self.registry.where}:{name}", why="it has no files")
         progress.step(f"Pulling {name}", sum(one.bytes for one in layers))
@@ -254,9 +256,11 @@ class RegistryTarget:
 
     def label(self, name: str, folder: Path, progress: Progress) -> Label:
         """What stands on an artifact of regild's own."""
-        config = self.registry.manifest(name)[0].get("config", {})
+        config = read_blob(self.registry.manifest(name)[0].get("config"), name)
+        if config.bytes > LABEL_BYTES:
+            raise TooLarge(where=name, why=f"its label takes {config.bytes} bytes")
         path = folder / "label.json"
-        self.registry.blob(config["digest"], config["size"], path, progress)
+        self.registry.blob(config.digest, config.bytes, path, progress)
         return from_json(Label, path.read_bytes(), name)
 
 
@@ -267,22 +271,6 @@ def _layer(file: ParcelFile) -> Json:
         "size": file.bytes,
         "annotations": {TITLE: file.name},
     }
-
-
-def _read_layer(layer: object, where: str) -> ParcelFile:
-    """A layer of a stranger's manifest.
-
-    Raises: Malformed, UnsafeName.
-    """
-    if not isinstance(layer, dict):
-        raise Malformed(where=where, why="a layer is none")
-    digest, size = str(layer.get("digest", "")), layer.get("size")
-    if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest) or not isinstance(size, int) or size < 0:
-        raise Malformed(where=where, why="a layer has no digest or size")
-    name = str((layer.get("annotations") or {}).get(TITLE) or f"{digest[7:19]}.bin")
-    if not re.fullmatch(r"[A-Za-z0-9_+~=][A-Za-z0-9._+~=-]*", name):
-        raise UnsafeName(where=where, why=f"a layer calls itself {name[:80]!r}")
-    return ParcelFile(name, Digest(digest), size)
 
 
 def _referrer(subject: Json, kind: str, media: str, content: bytes, registry: Registry) -> Json:

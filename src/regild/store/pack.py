@@ -137,7 +137,7 @@ def read_list(content: bytes, where: str) -> tuple[Kept, ...]:
         reader = zstd.ZstdDecompressor()
         listed = reader.decompress(content[-16 - length : -16], max_length=PACK_BYTES)
         return msgspec.json.decode(listed, type=tuple[Kept, ...])
-    except (zstd.ZstdError, msgspec.MsgspecError) as error:
+    except (zstd.ZstdError, ValueError, RecursionError) as error:
         raise Malformed(where=where, why=f"its list cannot be read: {error}") from error
 
 

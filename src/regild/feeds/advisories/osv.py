@@ -120,7 +120,7 @@ def _specific(raw: msgspec.Raw) -> Specific:
     """What a publisher's own part says; its form is free, so one that differs says nothing."""
     try:
         return msgspec.json.decode(raw, type=Specific) if bytes(raw) else Specific()
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return Specific()
 
 
@@ -128,7 +128,7 @@ def _texts(raw: msgspec.Raw) -> list[str]:
     """`related` is a list of ids, in newer documents one of objects."""
     try:
         return msgspec.json.decode(raw, type=list[str]) if bytes(raw) else []
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return []
 
 
