@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -100,10 +101,46 @@ def test_an_update_is_proven_and_the_same_as_in_a_chroot(golden: Golden, tmp_pat
     assert trip.plan(raw, code=11).expected == after.expected
 
 
-def test_wishes_hold_for_the_change_too(golden: Golden, tmp_path: Path) -> None:
+POLICY = """\
+/usr(/.*)?\tsystem_u:object_r:usr_t:s0
+/usr/bin/vuln\t--\tsystem_u:object_r:vuln_exec_t:s0
+/usr/lib/sysimage/rpm(/.*)?\tsystem_u:object_r:rpm_var_lib_t:s0
+"""
+OLD_LABEL = b"system_u:object_r:old_t:s0\0"
+
+
+def give_policy(mount: Path) -> None:
+    """SELinux in force, and a label that the site gave."""
+    place = mount / "etc/selinux/targeted/contexts/files"
+    place.mkdir(parents=True)
+    (place / "file_contexts").write_text(POLICY)
+    (mount / "etc/selinux/config").write_text("SELINUX=enforcing\nSELINUXTYPE=targeted\n")
+    os.setxattr(mount / "usr/share/web/a", "security.selinux", OLD_LABEL)
+
+
+def label_of(found: tuple[object, ...]) -> bytes:
+    attributes = dict(found[-1])  # type: ignore[call-overload]  # the last of a path's facts
+    label = attributes.get("security.selinux", b"")
+    assert isinstance(label, bytes)
+    return label.rstrip(b"\0")
+
+
+@pytest.mark.root
+def test_wishes_hold_and_changed_paths_have_labels(golden: Golden, tmp_path: Path) -> None:
     trip = Trip(golden, tmp_path)
+    with mounted(trip.image, tmp_path / "mount"):
+        give_policy(tmp_path / "mount")
     answer = trip.update("--hold", "web", "--exclude", "watch")
     assert names(answer) == {"libdemo", "newdocs", "olddocs", "vuln"}
+    tree = tree_of(trip.out, ())
+    labels = {path: label_of(found) for path, found in tree.items()}
+    assert labels["/usr/bin/vuln"] == b"system_u:object_r:vuln_exec_t:s0"
+    assert labels["/usr/share/newdocs"] == b"system_u:object_r:usr_t:s0"
+    assert labels["/usr/lib64/libattr.so.1"] == b"system_u:object_r:usr_t:s0"
+    assert labels["/usr/lib/sysimage/rpm/rpmdb.sqlite"].endswith(b":rpm_var_lib_t:s0")
+    assert labels["/usr/share/web/a"] == OLD_LABEL.rstrip(b"\0")
+    assert labels["/usr/bin/bash"] == b""  # nobody touched it
+    assert "/.autorelabel" not in tree
     trip.image, trip.out = trip.out, tmp_path / "again.raw"
     assert trip.plan(trip.image, "--mode", "security", code=0).steps == ()
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from regild.change.plain import is_plain, read_plain
 from regild.change.script import STATE, GuestCommand
 from regild.change.tree import Part
 
@@ -95,7 +96,7 @@ def inject_boot_chain(layer: Path, tree: Path) -> bool:
     Whether update-initramfs is among them.
     """
     for place, queue in ((INITRAMFS, "initramfs"), (MENU, "menu"), (DRACUT, "dracut")):
-        content = _small_file(tree, place)
+        content = read_plain(tree, place, SMALL)
         if content is not None:
             _write(layer, place, _LATER.format(place=place, queue=queue).encode())
             _write(layer, place + REAL, content)
@@ -110,10 +111,10 @@ def write_stand_ins(folder: Path, merged: Path, parts: tuple[Part, ...]) -> dict
         (BLKID, _answers(parts, _IDENTIFIED)),
         (MKRELPATH, _answers(parts, _RELATIVE)),
     ):
-        if _is_plain(merged, place):
+        if is_plain(merged, place):
             shown[place] = _write(folder, place, content.encode())
     for place in _settings(merged):
-        text = _small_file(merged, place)
+        text = read_plain(merged, place, SMALL)
         if text is not None and _DEP.search(text):
             shown[place] = _write(folder, place, _DEP.sub(rb"\1most", text))
     return shown
@@ -239,26 +240,6 @@ def _settings(tree: Path) -> Iterator[str]:
     if folder.is_dir() and not folder.is_symlink():
         for name in sorted(os.listdir(folder))[:FILES_LIMIT]:
             yield f"{SETTINGS}/conf.d/{name}"
-
-
-def _is_plain(tree: Path, place: str) -> bool:
-    """Whether a regular file lies at a place, and no link on the way there."""
-    path = str(tree)
-    for name in place.strip("/").split("/"):
-        path = f"{path}/{name}"
-        if os.path.islink(path):
-            return False
-    return os.path.isfile(path)
-
-
-def _small_file(tree: Path, place: str) -> bytes | None:
-    """A small file of the guest; None where there is none, or a link that could lead elsewhere."""
-    if not _is_plain(tree, place):
-        return None
-    handle = os.open(f"{tree}{place}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        content = file.read(SMALL + 1)
-    return content if len(content) <= SMALL else None
 
 
 def _write(layer: Path, place: str, content: bytes) -> Path:

@@ -37,7 +37,6 @@ EXPLANATIONS: Final = (
     ("trigger crypto-policies", r"/etc/crypto-policies/(back-ends|state)/.*"),
     ("trigger ca-trust", r"/etc/pki/ca-trust/extracted/.*"),
     ("trigger selinux", r"/var/lib/selinux/.*|/etc/selinux/[^/]+/(policy|contexts|active)/.*"),
-    ("selinux relabel", r"/\.autorelabel"),
 )
 """What rpm, dnf and the helpers of their distributions write for themselves."""
 

@@ -21,6 +21,7 @@ from regild.model.record import Entry, Explained, Record
 
 EXPLANATIONS: tuple[tuple[str, str], ...] = (
     ("log", r"/var/log/.*"),
+    ("selinux relabel", r"/\.autorelabel"),
     ("trigger ldconfig", r"/etc/ld\.so\.cache|/var/cache/ldconfig(/.*)?"),
     (
         "trigger ca-certificates",

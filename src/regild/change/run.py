@@ -27,6 +27,7 @@ from regild.change.owners import Owned, Ran
 from regild.change.record import read_record
 from regild.change.sandbox import make_memory_folders, sandbox_line
 from regild.change.script import GuestCommand
+from regild.change.selinux import ask_for_all, find_policy, mark, read_contexts, relabel
 from regild.change.tree import Part
 from regild.errors import (
     CommandFailed,
@@ -40,6 +41,7 @@ from regild.host.stage import run_nested
 from regild.host.syscalls import open_filter
 from regild.model.json import from_json, to_json
 from regild.model.progress import Progress
+from regild.model.record import Record
 
 MEMORY_BYTES = 512 << 20
 """What the guest's /run, /tmp and /dev/shm may hold together."""
@@ -81,14 +83,34 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         _check_memory(job / "upper", memory_bytes)
         raise
     progress.step("Recording what changed", None)
-    with (job / "content").open("wb") as content:
-        record = read_record(upper, job / "tree", content, request["room_bytes"])
+    record = _recorded(job, upper, request["room_bytes"], progress)
     owned = from_json(tuple[Owned, ...], request["owned"])
     names = tuple(request["packages"])
     owners = family.read_owners(Ran(job / "merged", job / "tree", record, names, repository, owned))
     (job / "owners.json").write_text(to_json(owners, indent=0))
     (job / "record.json").write_text(to_json(record, indent=0))
     return {"entries": len(record.entries), "content_bytes": record.content_bytes, "said": said}
+
+
+def _recorded(job: Path, upper: Path, room_bytes: int, progress: Progress) -> Record:
+    """What the commands changed, with the labels that the guest's own policy has for it."""
+    merged, tree = job / "merged", job / "tree"
+    policy = find_policy(merged)
+    if policy and ask_for_all(merged, tree, policy):
+        progress.note("the SELinux policy's labels changed: the guest labels all at its next start")
+    record = _read(job, upper, room_bytes)
+    contexts = read_contexts(merged, policy) if policy else None
+    try:
+        return relabel(record, contexts) if contexts else record
+    except ValueError as error:
+        progress.note(f"the guest labels all at its next start; its SELinux policy says {error}")
+        mark(merged)
+        return _read(job, upper, room_bytes)
+
+
+def _read(job: Path, upper: Path, room_bytes: int) -> Record:
+    with (job / "content").open("wb") as content:
+        return read_record(upper, job / "tree", content, room_bytes)
 
 
 def _extract_in_memory(tree: Path, request: dict[str, Any], progress: Progress) -> None:
