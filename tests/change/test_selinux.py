@@ -18,6 +18,7 @@ from regild.change.selinux import (
     read_contexts,
     relabel,
 )
+from regild.errors import Malformed
 from regild.model.digest import Digest
 from regild.model.record import Attribute, Entry, Inode, Kind, Record
 
@@ -138,7 +139,7 @@ def test_all_names_of_a_file_have_the_label_of_the_first() -> None:
 
 
 def test_a_pattern_that_cannot_be_followed_is_said() -> None:
-    with pytest.raises(ValueError, match="unterminated"):
+    with pytest.raises(Malformed, match="unterminated"):
         labels(entry("/etc/x", None, None), rules=(Rule("/etc/[x", None, "etc_t"),))
 
 

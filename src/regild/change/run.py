@@ -34,6 +34,7 @@ from regild.errors import (
     DiskFull,
     GuestCommandFailed,
     HostError,
+    Malformed,
 )
 from regild.host.run import OUTPUT_BYTES_MAX, run
 from regild.host.scratch import check_room, free_bytes
@@ -102,8 +103,8 @@ def _recorded(job: Path, upper: Path, room_bytes: int, progress: Progress) -> Re
     contexts = read_contexts(merged, policy) if policy else None
     try:
         return relabel(record, contexts) if contexts else record
-    except ValueError as error:
-        progress.note(f"the guest labels all at its next start; its SELinux policy says {error}")
+    except Malformed as error:
+        progress.note(f"of the SELinux policy, {error}; the guest labels all at its next start")
         mark(merged)
         return _read(job, upper, room_bytes)
 

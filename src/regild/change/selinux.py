@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from regild.change.plain import read_plain
+from regild.errors import Malformed
 from regild.model.record import Attribute, Entry, Kind, Record
 
 CONFIG: Final = "/etc/selinux/config"
@@ -69,7 +70,7 @@ class Contexts:
     def find_label(self, path: str, kind: Kind) -> str | None:
         """The label that a path of some kind is to have; None where it is to have none.
 
-        Raises: ValueError for a pattern that Python does not understand.
+        Raises: Malformed for a pattern that Python does not understand.
         """
         place = self._substituted(path)
         top = place.split("/")[1] if place.count("/") > 1 else ""
@@ -93,7 +94,7 @@ class Contexts:
             try:
                 self._compiled[text] = re.compile(text, re.DOTALL)
             except (re.error, RecursionError, OverflowError) as error:
-                raise ValueError(f"{text[:60]}: {error}") from error
+                raise Malformed(where=f"the pattern {text[:60]}", why=str(error)) from error
         return self._compiled[text]
 
 
@@ -139,7 +140,7 @@ def ask_for_all(merged: Path, tree: Path, policy: str) -> bool:
 def relabel(record: Record, contexts: Contexts) -> Record:
     """The record with a label for every path that lost its own or never had one.
 
-    Raises: ValueError for a pattern that Python does not understand.
+    Raises: Malformed for a pattern that Python does not understand.
     """
     labels: dict[str, bytes] = {}
     return replace(
