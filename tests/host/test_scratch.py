@@ -79,6 +79,14 @@ def test_folders_of_any_depth_and_any_mode_are_removed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_is_named_from_here_is_known_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open_scratch(Path("jobs"), "job", find_id_map()) as scratch:
+        assert scratch.path == tmp_path / "jobs" / "job"
+
+
 def test_nobody_else_may_look_into_a_job(tmp_path: Path) -> None:
     (tmp_path / "job").mkdir(mode=0o755)
     with open_scratch(tmp_path, "job", find_id_map()) as job:

@@ -94,7 +94,7 @@ def open_scratch(
 
     Raises: Busy when another process has it, NotPermitted, DiskFull.
     """
-    path = folder / name
+    path = folder.absolute() / name  # stages have a root of their own
     with alone_in(path):
         scratch = Scratch(path, ids)
         if goes_on(scratch):
