@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 from regild.errors import DigestMismatch, NotOffered, SourceRefused, TooLarge, Truncated
 from regild.feeds.archives import fetch_archives
 from regild.feeds.policy import SitePolicy, with_options
-from regild.model.digest import sha256_of
+from regild.model.digest import Digest, sha256_of
 from regild.model.plan import Archive
 from regild.model.progress import Silent
 from tests.feeds.servers import Answer, serve
@@ -40,6 +41,18 @@ def test_a_package_is_fetched_once(tmp_path: Path) -> None:
     assert answer.asked == 1
     assert found[ARCHIVE.digest].read_bytes() == BODY
     assert told.bytes == 2 * len(BODY)
+
+
+def test_an_index_may_name_a_package_by_another_digest(tmp_path: Path) -> None:
+    digest = Digest("sha512:" + hashlib.sha512(BODY).hexdigest())
+    archive = replace(ARCHIVE, digest=digest)
+    other = replace(archive, digest=Digest("sha512:" + "0" * 128))
+    with serve({"/pool/a.deb": Answer(BODY)}) as server:
+        policy = policy_for(server.url)
+        (path,) = fetch_archives([archive], policy, tmp_path, Silent()).values()
+        with pytest.raises(DigestMismatch):
+            fetch_archives([other], policy, tmp_path, Silent())
+    assert path.read_bytes() == BODY
 
 
 def test_a_damaged_file_of_the_cache_is_fetched_again(tmp_path: Path) -> None:

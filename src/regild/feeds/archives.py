@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 from regild.errors import NotOffered, Truncated
 from regild.feeds.cache import check_digest
@@ -18,6 +20,7 @@ from regild.model.progress import Progress, Shared
 
 AT_ONCE = 4
 FOLDER = "archives"
+PIECE_BYTES = 1 << 20
 
 
 def fetch_archives(
@@ -55,13 +58,20 @@ def _fetched(
                 place.url, file, archive.bytes, approved=place.approved, advance=progress.advance
             )
             if arrived is not None:
-                file.flush()
-                found = arrived.digest
-                if algorithm != "sha256":
-                    found = digest_file(Path(file.name), algorithm=algorithm)
-                _check(archive, arrived, found)
+                _check(archive, arrived, _found(file, arrived, algorithm))
                 return path
         raise NotOffered(where=archive.uri, why="it is in the index and not on the server")
+
+
+def _found(file: IO[bytes], arrived: Arrived, algorithm: str) -> Digest:
+    """The digest of what arrived by the index's algorithm; the file has no name yet."""
+    if algorithm == "sha256":
+        return arrived.digest
+    file.seek(0)
+    digest = hashlib.new(algorithm)
+    while piece := file.read(PIECE_BYTES):
+        digest.update(piece)
+    return Digest(f"{algorithm}:{digest.hexdigest()}")
 
 
 def _suffix(name: str) -> str:
