@@ -38,7 +38,7 @@ NUMBERS = {
 ASKED = """: /var/lib/zip
 mkdir -p /var/lib/zip; cd /var/lib/zip; exec > facts
 echo processes=$(ls -d /proc/[0-9]* | wc -l)
-echo other=$(cat /proc/[0-9]*/cmdline | tr "\\\\0" " " | grep -c regild.host)
+echo other=$(cat /proc/[0-9]*/cmdline | tr "\\\\0" " " | grep -c 'regild.hos[t]')
 echo interfaces=$(sed -n '3,$s/:.*//p' /proc/net/dev | tr -d ' \\n')
 echo devices=$(ls /dev | tr '\\n' ' ')
 echo blocks=$(find /dev -type b | wc -l)

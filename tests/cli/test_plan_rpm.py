@@ -199,8 +199,12 @@ def test_an_address_that_the_site_does_not_allow_is_refused(made: Made, regild: 
     assert "file: addresses need the site's consent" in said.err
 
 
-def test_updating_it_is_refused_in_words(made: Made, regild: Regild, tmp_path: Path) -> None:
+def test_what_takes_the_booted_machine_is_refused_in_words(
+    made: Made, regild: Regild, tmp_path: Path
+) -> None:
     said = regild("update", made.disk, "-o", tmp_path / "out.raw", "--allow", made.mirror)
     assert said.code == 5
-    assert "packages are of rpm, which are planned for and not changed yet" in said.err
+    assert (
+        "packages of rpm are changed offline alone, and kernel takes the booted machine" in said.err
+    )
     assert not (tmp_path / "out.raw").exists()

@@ -95,23 +95,23 @@ def test_a_fixed_vhd_with_a_wrong_sum_is_a_raw_disk(tmp_path):
 
 
 def test_a_vhdx_that_was_not_closed_is_refused(tmp_path):
-    from regild.image.vhdx import _crc32c
+    from regild.image.vhdx import crc32c
 
     path = converted(raw_disk(tmp_path), "dynamic.vhdx")
     content = bytearray(path.read_bytes())
     for at in (64 << 10, 128 << 10):
         content[at + 48] = 1
         content[at + 4 : at + 8] = bytes(4)
-        content[at + 4 : at + 8] = _crc32c(bytes(content[at : at + 4096])).to_bytes(4, "little")
+        content[at + 4 : at + 8] = crc32c(bytes(content[at : at + 4096])).to_bytes(4, "little")
     path.write_bytes(content)
     with pytest.raises(UnsupportedFormat, match="replayed"), open_disk(path):
         pass
 
 
 def test_crc32c_is_that_of_the_standard():
-    from regild.image.vhdx import _crc32c
+    from regild.image.vhdx import crc32c
 
-    assert _crc32c(b"123456789") == 0xE3069283
+    assert crc32c(b"123456789") == 0xE3069283
 
 
 def backed(folder: Path) -> Path:

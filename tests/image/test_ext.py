@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from regild.change.extract import TAKEN
 from regild.change.extract import main as extract
 from regild.change.tree import Part
 from regild.errors import (
@@ -386,7 +387,7 @@ def test_a_damaged_filesystem_gives_a_result_or_an_error(
         os.setxattr(source / f"folder/{number}", "user.x", b"y" * number)
     whole = make_image(tmp_path / "image", kind, source, 4 << 20).read_bytes()
     places = [place for place in range(1024, len(whole), 64) if any(whole[place : place + 64])]
-    outside = set(tmp_path.iterdir()) | {tmp_path / "bad", tmp_path / "tree"}
+    outside = set(tmp_path.iterdir()) | {tmp_path / name for name in ("bad", "tree", TAKEN)}
     for seed in seeds:
         bad, tree = tmp_path / "bad", tmp_path / "tree"
         bad.write_bytes(damaged(whole, places, seed))

@@ -399,7 +399,7 @@ def test_an_undamaged_result_is_found_whole(result: Patched, tmp_path: Path) -> 
     with damaged(result, tmp_path, lambda patient: None) as overlay:
         proof = result.prove(overlay, tmp_path)
     assert proof.found == ()
-    assert [one.where for one in proof.unchecked] == ["sums"]
+    assert [one.where for one in proof.unchecked] == ["applications", "sums"]
 
 
 @pytest.mark.slow

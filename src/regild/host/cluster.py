@@ -151,7 +151,7 @@ def _near(distributed: Any, workers: int) -> Iterator[Any]:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # None takes a fixed port, on every address
             memory_limit=0,  # images are not held in memory, and a paused worker would only wait
             silence_logs="ERROR",
         ) as cluster,
