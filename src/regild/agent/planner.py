@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from regild import __version__
 from regild.agent.evidence import open_known, with_evidence, with_notices
-from regild.agent.recipes import Kitchen, Recipes, site_recipes
+from regild.agent.kitchen import Kitchen
+from regild.agent.recipes import Recipes, site_recipes
 from regild.agent.site import Site, policy_of
 from regild.describe.reader import require_planning
 from regild.feeds.advisories.read import Known

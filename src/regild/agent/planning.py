@@ -12,9 +12,10 @@ from regild.agent.claim import read_claims
 from regild.agent.inscribe import created_of
 from regild.agent.inspect import Inspected, open_system
 from regild.agent.intake import open_image
+from regild.agent.kitchen import Kitchen
 from regild.agent.plan_file import check_errands, check_given, without_errands
 from regild.agent.planner import Planner, open_planner, with_maintenance
-from regild.agent.recipes import Kitchen, Recipes, recipes_for
+from regild.agent.recipes import Recipes, recipes_for
 from regild.agent.site import Site
 from regild.agent.verify import DOUBTED
 from regild.errors import IntegrityError, PlanMoved, UnsupportedError

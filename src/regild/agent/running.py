@@ -7,8 +7,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from regild.agent.kitchen import Kitchen
 from regild.agent.planning import Planned
-from regild.agent.recipes import Kitchen, Recipes
+from regild.agent.recipes import Recipes
 from regild.agent.site import RecipeSettings, Site, policy_of
 from regild.agent.update import (
     Manner,
