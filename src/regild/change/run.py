@@ -20,7 +20,7 @@ from regild.change.boot_chain import (
     inject_boot_chain,
     write_stand_ins,
 )
-from regild.change.bounds import check_memory
+from regild.change.bounds import RoomWatch, check_memory
 from regild.change.ended import SAID_BYTES, check_ended
 from regild.change.family import Family, family_named
 from regild.change.owners import Owned, Ran
@@ -76,8 +76,9 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     else:
         (job / "guest.log").unlink(missing_ok=True)  # of a first try in memory
     _mount_overlay(job)
+    room = RoomWatch(job / "upper", job / "memory", request["room_bytes"])
     limits = (request["timeout_seconds"], request["most_bytes"])
-    guest = _Guest(job, repository, limits, parts, family)
+    guest = _Guest(job, repository, limits, room, parts, family)
     try:
         said = [guest.run(command, progress) for command in commands]
     except GuestCommandFailed:
@@ -205,11 +206,13 @@ class _Guest:
         job: Path,
         repository: Path,
         limits: tuple[float, int],
+        room: RoomWatch,
         parts: tuple[Part, ...],
         family: Family,
     ) -> None:
         self.job, self.repository = job, repository
         self.limit_seconds, self.most_bytes = limits
+        self.room = room
         self.parts, self.environment = parts, family.environment
         self.state = _make_state(job / "apt", family)
         self.until = time.monotonic() + self.limit_seconds
@@ -223,6 +226,7 @@ class _Guest:
     def _watch(self) -> None:
         check_room(self.job)
         check_memory(self.most_bytes)
+        self.room.check()
 
     def _run_in(self, memory: Path, calls: int, command: GuestCommand) -> str:
         merged, path = self.job / "merged", self.job / "guest.log"
