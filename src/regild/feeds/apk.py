@@ -25,18 +25,16 @@ from regild.errors import (
     Truncated,
     UnknownKey,
 )
-from regild.feeds.bring import Bringer
-from regild.feeds.cache import Cache
-from regild.feeds.policy import SitePolicy, reach_of
+from regild.feeds.bring import Bringer, open_bringer, sources_of
+from regild.feeds.policy import SitePolicy
 from regild.feeds.release import ReleaseFile
 from regild.feeds.seen import check_age, check_order, find_seen, keep_seen
 from regild.host.fetch import Fetcher
-from regild.host.files import translated
 from regild.model.apk_blocks import Block, read_blocks, read_relations
 from regild.model.content import Content, Keyring, Source
 from regild.model.digest import Digest, sha256_of
 from regild.model.plan import Archive, FeedState
-from regild.model.progress import Progress, Shared
+from regild.model.progress import Progress
 from regild.model.release import IndexFile, Notice, Release
 from regild.model.versions import apk_key
 
@@ -44,7 +42,6 @@ PACKED_LIMIT = 64 << 20
 INDEX_LIMIT = 256 << 20
 """Unpacked; Alpine's largest has 12 million bytes."""
 SIGNATURES_LIMIT = 1 << 20
-SOURCES_LIMIT = 200
 INDEX_SUFFIX = ".apkindex"
 FORM = "apk"
 THREADS = 4
@@ -127,17 +124,13 @@ def refresh(
     Raises: PlanError when the image names no source, SourceRefused, FeedUnreachable, NotOffered,
     BadSignature, UnknownKey, Expired, RolledBack, Truncated, Malformed, TooLarge.
     """
-    sources = [one for one in content.sources if one.type == "apk" and one.enabled]
-    if not sources or not content.planning.architectures:
-        raise PlanError(where="the image", why="it names no package source, or no architecture")
-    if len(sources) > SOURCES_LIMIT:
-        raise PlanError(where="the image", why=f"it names more than {SOURCES_LIMIT} sources")
-    with translated(cache):
-        cache.mkdir(parents=True, exist_ok=True)
-    progress.step("Reading the image's repositories")
-    shared = Shared(progress)
-    with fetcher or Fetcher(reach_of(policy)) as reader, ThreadPoolExecutor(THREADS) as threads:
-        bringer = Bringer(policy, Cache(cache), shared, reader)
+    sources = sources_of(content, "apk")
+    if not content.planning.architectures:
+        raise PlanError(where="the image", why="it names no architecture")
+    with (
+        open_bringer(policy, cache, progress, fetcher) as bringer,
+        ThreadPoolExecutor(THREADS) as threads,
+    ):
         found = threads.map(lambda one: _read(one, content, bringer, now), sources)
         return ApkAvailable(tuple(found))
 

@@ -3,23 +3,27 @@ vouches for them, unpacked into the cache."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from regild.errors import DigestMismatch, Malformed, NotOffered, Truncated
+from regild.errors import DigestMismatch, Malformed, NotOffered, PlanError, Truncated
 from regild.feeds.cache import Cache
-from regild.feeds.policy import SitePolicy, decide
+from regild.feeds.policy import SitePolicy, decide, reach_of
 from regild.host.decompress import UNPACKERS, open_unpacked
 from regild.host.fetch import Fetcher
+from regild.host.files import translated
+from regild.model.content import Content, Source
 from regild.model.digest import Digest
-from regild.model.progress import Progress
+from regild.model.progress import Progress, Shared
 
 UNPACKED_LIMIT = 2 << 30
 """Bytes of one index; the largest primary.xml of a distribution has 400 million."""
 PIECE_BYTES = 1 << 18
+SOURCES_LIMIT = 200
 HASHES = ("sha256", "sha384", "sha512")
 """What a file may be vouched for by; weaker ones are not believed."""
 
@@ -42,14 +46,42 @@ class Promise(NamedTuple):
     unpacked_bytes: int = -1
 
 
+def sources_of(content: Content, kind: str) -> tuple[Source, ...]:
+    """The sources of one kind that an image reads.
+
+    Raises: PlanError when there are none, or more than anybody has.
+    """
+    sources = tuple(one for one in content.sources if one.type == kind and one.enabled)
+    if not sources:
+        raise PlanError(where="the image", why="it names no enabled package source")
+    if len(sources) > SOURCES_LIMIT:
+        raise PlanError(where="the image", why=f"it names more than {SOURCES_LIMIT} sources")
+    return sources
+
+
+@contextlib.contextmanager
+def open_bringer(
+    policy: SitePolicy, folder: Path, progress: Progress, fetcher: Fetcher | None
+) -> Iterator[Bringer]:
+    """A bringer into the cache in a folder; a fetcher of its own where none is given.
+
+    Raises: NotPermitted, DiskFull.
+    """
+    with translated(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    progress.step("Reading the image's repositories")
+    with fetcher or Fetcher(reach_of(policy)) as reader:
+        yield Bringer(policy, Cache(folder), Shared(progress), reader)
+
+
 class Bringer:
     """Reads repositories' files within a site's policy; safe to use from several threads."""
 
     def __init__(
         self, policy: SitePolicy, cache: Cache, progress: Progress, fetcher: Fetcher
     ) -> None:
-        self.policy, self.cache = policy, cache
-        self._progress, self._fetcher = progress, fetcher
+        self.policy, self.cache, self.progress = policy, cache, progress
+        self._fetcher = fetcher
 
     def find(self, uri: str, limit: int) -> Found | None:
         """The bytes at an address that an image names, None where there is nothing.
@@ -83,7 +115,7 @@ class Bringer:
         limit = promise.bytes if promise.bytes >= 0 else UNPACKED_LIMIT
         for place in decide(promise.address, self.policy):
             arrived = self._fetcher.fetch(
-                place.url, file, limit, approved=place.approved, advance=self._progress.advance
+                place.url, file, limit, approved=place.approved, advance=self.progress.advance
             )
             if arrived is None:
                 continue

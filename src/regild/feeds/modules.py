@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 from regild.errors import Malformed, TooLarge
+from regild.feeds.kept import keep_made
+from regild.host.files import read_limited
 from regild.model.release import ModuleBuild, ModuleDefault, Modules
 
 MODULES_SUFFIX = ".modules.yaml"
@@ -49,14 +51,11 @@ def keep_modules(path: Path, kept: Path, where: str) -> Modules:
 
     Raises: Malformed, TooLarge.
     """
-    from regild.host.files import read_limited, write_whole
-
-    try:
-        return _MODULES.decode(kept.read_bytes())
-    except (OSError, msgspec.DecodeError):
-        modules = read_modules(read_limited(path, MODULES_LIMIT), where)
-        write_whole(kept, msgspec.msgpack.encode(modules))
-        return modules
+    return keep_made(
+        kept,
+        _MODULES.decode,
+        lambda: read_modules(read_limited(path, MODULES_LIMIT), where),
+    )
 
 
 def _documents(content: bytes, where: str) -> Iterator[dict[Any, Any]]:

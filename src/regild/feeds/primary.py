@@ -18,6 +18,7 @@ import msgspec
 from regild.errors import Malformed, TooLarge
 from regild.feeds.advisories.elements import read_elements
 from regild.feeds.cache import Cache
+from regild.feeds.kept import keep_made
 from regild.feeds.repomd import is_inside
 from regild.model.content import Value
 from regild.model.digest import Digest
@@ -92,13 +93,12 @@ def open_primary(cache: Cache, digest: Digest, where: str) -> PrimaryIndex:
     Raises: Malformed, TooLarge.
     """
     path, kept = cache.place(digest, PRIMARY_SUFFIX), cache.place(digest, TABLE_SUFFIX)
-    try:
-        table = msgspec.msgpack.decode(kept.read_bytes(), type=Table)
-    except (OSError, msgspec.DecodeError):
-        table = make_table(path, where)
-        with cache.open_place(digest, TABLE_SUFFIX) as file:
-            file.write(msgspec.msgpack.encode(table))
+    table = keep_made(kept, _read_table, lambda: make_table(path, where))
     return PrimaryIndex(path, table, where)
+
+
+def _read_table(kept: bytes) -> Table:
+    return msgspec.msgpack.decode(kept, type=Table)
 
 
 def make_table(path: Path, where: str) -> Table:

@@ -17,14 +17,12 @@ from regild.errors import (
     FeedUnreachable,
     NotKnownThen,
     NotOffered,
-    PlanError,
     SourceRefused,
 )
-from regild.feeds.bring import Bringer, Found, first_of
-from regild.feeds.cache import Cache
+from regild.feeds.bring import Bringer, Found, first_of, open_bringer, sources_of
 from regild.feeds.keys import Trust, read_keys
 from regild.feeds.modules import KEPT_SUFFIX, MODULES_SUFFIX, keep_modules
-from regild.feeds.policy import SitePolicy, reach_of, signers_of
+from regild.feeds.policy import SitePolicy, signers_of
 from regild.feeds.primary import PRIMARY_SUFFIX, open_primary
 from regild.feeds.release import ReleaseFile
 from regild.feeds.repomd import REPOMD_LIMIT, Repomd, read_repomd
@@ -41,14 +39,12 @@ from regild.feeds.seen import check_age, check_order, find_seen, keep_seen
 from regild.feeds.signature import verify_detached
 from regild.feeds.updateinfo import NOTICES_SUFFIX, UPDATEINFO_SUFFIX, keep_notices
 from regild.host.fetch import Fetcher
-from regild.host.files import translated
 from regild.model.content import Content, Keyring, Source
 from regild.model.digest import Digest, sha256_of
 from regild.model.plan import FeedState
-from regild.model.progress import Progress, Shared
+from regild.model.progress import Progress
 from regild.model.release import Notice
 
-SOURCES_LIMIT = 200
 SIGNATURE_LIMIT = 1 << 20
 THREADS = 4
 OF_DATABASE = "gpg-pubkey-"
@@ -71,17 +67,12 @@ def refresh(
     Raises: PlanError when the image names no source, SourceRefused, FeedUnreachable, NotOffered,
     BadSignature, UnknownKey, Expired, RolledBack, DigestMismatch, Truncated, Malformed, TooLarge.
     """
-    sources = [one for one in content.sources if one.type == "rpm-md" and one.enabled]
-    if not sources:
-        raise PlanError(where="the image", why="it names no enabled package source")
-    if len(sources) > SOURCES_LIMIT:
-        raise PlanError(where="the image", why=f"it names more than {SOURCES_LIMIT} sources")
-    with translated(cache):
-        cache.mkdir(parents=True, exist_ok=True)
-    progress.step("Reading the image's repositories")
-    shared = Shared(progress)
-    with fetcher or Fetcher(reach_of(policy)) as reader, ThreadPoolExecutor(THREADS) as threads:
-        desk = _Desk(Bringer(policy, Cache(cache), shared, reader), content, now, shared)
+    sources = sources_of(content, "rpm-md")
+    with (
+        open_bringer(policy, cache, progress, fetcher) as bringer,
+        ThreadPoolExecutor(THREADS) as threads,
+    ):
+        desk = _Desk(bringer, content, now)
         found = tuple(threads.map(desk.repository, sources))
     return RpmAvailable(tuple(one for one in found if one is not None))
 
@@ -89,12 +80,10 @@ def refresh(
 class _Desk:
     """Reads repositories one by one; used by several threads."""
 
-    def __init__(
-        self, bringer: Bringer, content: Content, now: datetime, progress: Progress
-    ) -> None:
+    def __init__(self, bringer: Bringer, content: Content, now: datetime) -> None:
         self._bringer, self._cache = bringer, bringer.cache
         self._keyrings = content.planning.keyrings
-        self._now, self._progress = now, progress
+        self._now, self._progress = now, bringer.progress
 
     def repository(self, source: Source) -> RpmRepository | None:
         """Read one repository; None where it cannot be reached and the image says to go on."""

@@ -12,6 +12,7 @@ import msgspec
 
 from regild.errors import TooLarge
 from regild.feeds.advisories.elements import read_elements
+from regild.feeds.kept import keep_made
 from regild.feeds.primary import evr_of
 from regild.model.release import Notice
 
@@ -53,15 +54,12 @@ def keep_notices(path: Path, kept: Path, where: str) -> tuple[Notice, ...]:
 
     Raises: Malformed, TooLarge.
     """
-    from regild.host.files import write_whole
 
-    try:
-        return _NOTICES.decode(kept.read_bytes())
-    except (OSError, msgspec.DecodeError):
+    def make() -> tuple[Notice, ...]:
         with path.open("rb") as file:
-            notices = tuple(read_notices(file, where))
-        write_whole(kept, msgspec.msgpack.encode(notices))
-        return notices
+            return tuple(read_notices(file, where))
+
+    return keep_made(kept, _NOTICES.decode, make)
 
 
 def _date(update: Element) -> str:

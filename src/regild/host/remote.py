@@ -10,21 +10,18 @@ from __future__ import annotations
 import io
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path, PosixPath
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 from regild.errors import (
-    DigestMismatch,
-    MissingFile,
-    NotPermitted,
     ToolMissing,
     Truncated,
-    Unreachable,
 )
-from regild.host.patience import Again, patiently
+from regild.host.objects import ask_store
+from regild.host.patience import patiently
 
 BLOCK_BYTES = 32 << 10
 HELD_BLOCKS = 2048
@@ -40,9 +37,6 @@ and what was written last."""
 STEP_BLOCKS = 4
 STEP_MOST_BLOCKS = 128
 """How far a request reaches anywhere else; it doubles while reading goes straight on."""
-FOREIGN = ("aiobotocore", "aiohttp", "botocore", "fsspec", "s3fs")
-"""Whose errors are translated here."""
-
 _T = TypeVar("_T")
 _SCHEME = re.compile(r"(https?|s3):/+")
 _addresses: dict[str, str] = {}
@@ -304,7 +298,7 @@ class _Object:
             raise ToolMissing(where="s3fs", why=why, package="regild[remote] with pip") from error
         self.begin = b""
         self.where = where
-        self._file: Any = patiently(where, lambda: self._asked(lambda: _opened(fsspec, address)))
+        self._file: Any = ask_store(where, lambda: _opened(fsspec, address))
         self.size = int(self._file.size)
         self.modified = int(self._file.details["LastModified"].timestamp())
 
@@ -318,24 +312,7 @@ class _Object:
             self._file.seek(begin)
             return bytes(self._file.read(end - begin))
 
-        return patiently(self.where, lambda: self._asked(ask))
-
-    def _asked(self, ask: Callable[[], _T]) -> _T:
-        try:
-            return ask()
-        except FileNotFoundError as error:
-            raise MissingFile(where=self.where, why="there is no such object") from error
-        except PermissionError as error:
-            raise NotPermitted(where=f"access to {self.where}", why=str(error)) from error
-        except OSError as error:
-            if type(error).__name__ == "FileExpired":
-                why = "it changed while it was read"
-                raise DigestMismatch(where=self.where, why=why) from error
-            raise Again(str(error)) from error
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] not in FOREIGN:
-                raise
-            raise Unreachable(where=self.where, why=str(error)) from error
+        return ask_store(self.where, ask)
 
 
 def _opened(fsspec: Any, address: str) -> Any:

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from regild.errors import MissingFile, NotPermitted, ToolMissing, Truncated, Unreachable, UsageError
+from regild.errors import MissingFile, NotPermitted, ToolMissing, Truncated, UsageError
 from regild.host.files import CHUNK_BYTES, open_new, sync_folder, translated
-from regild.host.patience import Again, patiently
-from regild.host.remote import FOREIGN, open_remote
+from regild.host.objects import ask_store
+from regild.host.remote import open_remote
 
 T = TypeVar("T")
 
@@ -231,21 +231,7 @@ class BucketShelf:
         return f"{self._root}/{check_file_name(name)}"
 
     def _ask(self, ask: Callable[[], T]) -> T:
-        return patiently(self.where, lambda: self._asked(ask))
-
-    def _asked(self, ask: Callable[[], T]) -> T:
-        try:
-            return ask()
-        except FileNotFoundError as error:
-            raise MissingFile(where=self.where, why="there is no such object") from error
-        except PermissionError as error:
-            raise NotPermitted(where=f"access to {self.where}", why=str(error)) from error
-        except OSError as error:
-            raise Again(str(error)) from error
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] not in FOREIGN:
-                raise
-            raise Unreachable(where=self.where, why=str(error)) from error
+        return ask_store(self.where, ask)
 
 
 class WebShelf:
