@@ -19,7 +19,7 @@ test-slow:      ## whole journeys, kills, other people's tools; one at a time, t
 	$(PYTEST) -m "slow and not nightly"
 
 nightly:        ## boots under emulation, images at random against apt and dnf; hours; kept in bench/RESULTS.md
-	@scripts/setup slow
+	@scripts/setup targets
 	.venv/bin/python -m bench.nightly
 
 fuzz:           ## every parser for ten minutes of processor time, guided by coverage; goes on where it was ended

@@ -109,7 +109,7 @@ def test_an_interrupted_upload_goes_on_where_it_broke_off(
     from regild.publish import oci_target
 
     monkeypatch.setattr(oci_target, "CHUNK_BYTES", 1 << 16)
-    monkeypatch.setattr("regild.host.scratch.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("regild.host.bookmark.cache_folder", lambda: tmp_path / "cache")
     content = bytes(range(256)) * 1024
     path = tmp_path / "blob"
     path.write_bytes(content)

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from regild.errors import Malformed, MissingFile, PublishError, TooLarge, UsageError
+from regild.host.bookmark import Bookmark
 from regild.host.web_api import WebApi
 from regild.model.digest import Digest, canonical, sha256_of
 from regild.model.json import from_json
@@ -86,11 +87,14 @@ class Registry:
                 advance=progress.advance,
             )
             location, at = _next(answer.headers, self._api.address), at + length
-            _Resume(self.where, digest).keep(location)
+            self._bookmark(digest).keep(location)
         sign = "&" if "?" in location else "?"
         self._api.ask("PUT", f"{location}{sign}digest={digest}", (201,), content=b"")
-        _Resume(self.where, digest).forget()
+        self._bookmark(digest).forget()
         return size - begun
+
+    def _bookmark(self, digest: Digest) -> Bookmark:
+        return Bookmark(f"{self.where} {digest}")
 
     def put_bytes(self, content: bytes) -> Digest:
         """Send some bytes unless they are there; their digest."""
@@ -185,7 +189,7 @@ class Registry:
 
     def _upload(self, name: str, digest: Digest, size: int) -> tuple[str, int]:
         """Where an upload goes on, and from which byte: one that broke off, or a new one."""
-        resume = _Resume(self.where, digest)
+        resume = self._bookmark(digest)
         if (kept := resume.find()) and urlsplit(kept).netloc == urlsplit(self._api.address).netloc:
             try:
                 answer = self._api.ask("GET", kept, (204, 404))
@@ -323,28 +327,3 @@ def _credentials() -> dict[str, str]:
         return {}
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
     return {"Authorization": f"Basic {token}"}
-
-
-class _Resume:
-    """Remembers where an upload goes on, in the user's cache."""
-
-    def __init__(self, where: str, digest: Digest) -> None:
-        from regild.host.scratch import cache_folder
-
-        name = sha256_of(f"{where} {digest}".encode()).partition(":")[2]
-        self._path = cache_folder() / "uploads" / name
-
-    def find(self) -> str:
-        """The address that an earlier run was sending to; empty where there is none."""
-        return self._path.read_text() if self._path.is_file() else ""
-
-    def keep(self, location: str) -> None:
-        """Remember an address."""
-        from regild.host.files import write_whole
-
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._path, location.encode())
-
-    def forget(self) -> None:
-        """The upload is done."""
-        self._path.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from regild.errors import DigestMismatch, Malformed, MissingFile, TooLarge, UsageError
 from regild.host.files import digest_file, open_new
-from regild.host.shelf import Shelf, open_shelf
+from regild.host.shelf import Shelf
 from regild.model.digest import Digest
 from regild.model.json import from_json, to_json
 from regild.model.progress import Progress
@@ -26,8 +26,8 @@ PIECE_BYTES = 8 << 20
 class ShelfTarget:
     """A folder, or `s3://BUCKET/PREFIX`."""
 
-    def __init__(self, address: str) -> None:
-        self._shelf: Shelf = open_shelf(address)
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
 
     def push(self, parcel: Parcel, progress: Progress) -> Pushed:
         """Send what is not there yet, look at it again, and put the label down."""
@@ -63,7 +63,7 @@ class ShelfTarget:
         return {name: self._mark(name) for name in self.names()}
 
     def _mark(self, name: str) -> str:
-        label = self._label(name)
+        label = self.label(name)
         if label is not None:
             return label.digest
         try:
@@ -73,7 +73,7 @@ class ShelfTarget:
 
     def pull(self, name: str, folder: Path, progress: Progress) -> tuple[Path, ...]:
         """Bring a generation's files, or one file that somebody else put there."""
-        label = self._label(name)
+        label = self.label(name)
         if label is None:
             size = self._shelf.size(name)
             if size is None:
@@ -85,7 +85,11 @@ class ShelfTarget:
             for one in label.files
         )
 
-    def _label(self, name: str) -> Label | None:
+    def label(self, name: str) -> Label | None:
+        """What stands on a generation that is whole there; None for anything else.
+
+        Raises: TooLarge, Malformed.
+        """
         place = f"{name.replace('@', '/')}/{LABEL}"
         if not re.fullmatch(r"[a-z0-9._-]+@[0-9]+", name) or self._shelf.size(place) is None:
             return None

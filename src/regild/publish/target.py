@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from regild.errors import UsageError
 from regild.model.content import Value
 from regild.model.digest import Digest
 from regild.model.generation import GenerationForm
 from regild.model.progress import Progress
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 ENTRY_POINTS = "regild.targets"
 
@@ -89,10 +92,11 @@ class Target(Protocol):
 def open_target(address: str) -> Target:
     """The target of an address.
 
-    Raises: UsageError, naming the schemes that there are; LibraryMissing, ToolMissing.
+    Raises: UsageError, naming the schemes that there are; LibraryMissing, ToolMissing; for a
+    storage pool, which is asked at once, also Unreachable, MissingFile and NotPermitted.
     """
     scheme, sign, _ = address.partition("://")
-    makers = TARGETS | _foreign()
+    makers = _foreign() | TARGETS
     if not sign:
         scheme, address = "file", str(Path(address).absolute())
     if scheme not in makers:
@@ -112,9 +116,22 @@ def marks_of(target: Target) -> Mapping[str, str]:
 
 
 def _shelf(address: str) -> Target:
+    from regild.host.shelf import open_shelf
     from regild.publish.shelf_target import ShelfTarget
 
-    return ShelfTarget(address)
+    return ShelfTarget(open_shelf(address))
+
+
+def _glance(address: str) -> Target:
+    from regild.publish.glance_target import GlanceTarget
+
+    return GlanceTarget(address)
+
+
+def _pool(address: str) -> Target:
+    from regild.publish.pool_target import PoolTarget
+
+    return PoolTarget(address)
 
 
 def _registry(address: str) -> Target:
@@ -143,15 +160,34 @@ TARGETS: dict[str, Callable[[str], Target]] = {
     "oci+http": _registry,
     "containerdisk": _container_disk,
     "containerdisk+http": _container_disk,
+    "glance": _glance,
+    "glance+http": _glance,
+    "libvirt": _pool,
+    "libvirt+ssh": _pool,
+    "libvirt+tls": _pool,
 }
 """Targets by the scheme of their address."""
 
 
 def _foreign() -> dict[str, Callable[[str], Target]]:
-    """Targets that other distributions bring; one that cannot be loaded is not there."""
+    """Targets that other distributions bring; regild's own schemes stay its own."""
     from importlib.metadata import entry_points
 
-    def maker(entry: object) -> Callable[[str], Target]:
-        return lambda address: entry.load()(address)  # type: ignore[attr-defined] # an EntryPoint of a third party
+    return {one.name: _loader(one) for one in entry_points(group=ENTRY_POINTS)}
 
-    return {one.name: maker(one) for one in entry_points(group=ENTRY_POINTS)}
+
+def _loader(entry: EntryPoint) -> Callable[[str], Target]:
+    """What makes a target of a third party.
+
+    Raises: UsageError where it cannot be loaded.
+    """
+
+    def make(address: str) -> Target:
+        try:
+            made: Callable[[str], Target] = entry.load()
+        except (ImportError, AttributeError) as error:
+            what = f"{entry.name}:// is a target of {entry.value}, which cannot be loaded: {error}"
+            raise UsageError(what=what) from error
+        return made(address)
+
+    return make

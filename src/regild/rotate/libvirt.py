@@ -14,12 +14,13 @@ import contextlib
 import re
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from regild.errors import CommandFailed, DriverFailed, LibraryMissing, RegildError
+from regild.errors import CommandFailed, DriverFailed, RegildError
 from regild.host.kvm import is_kvm_usable
+from regild.host.libvirt_library import libvirt_library
 from regild.host.probe import accepts_connection, answers_http
 from regild.host.run import run
 from regild.model.rotation import Group, Seen, StartOrder
@@ -52,7 +53,7 @@ class LibvirtDriver:
         self._group = group
         self._options = options_of(group)
         self._folder = Path(self._options["folder"] or place / "instances")
-        self._api = _library()
+        self._api = libvirt_library("to run instances as libvirt domains")
         with self._told(self._options["uri"]):
             self._connection = self._api.open(self._options["uri"])
         for name in ("consoles", "users", "gone"):
@@ -310,18 +311,3 @@ class LibvirtDriver:
             yield
         except self._api.libvirtError as error:
             raise DriverFailed(where=where, why=str(error)) from error
-
-
-def _library() -> Any:
-    """libvirt's own binding, which is to say nothing on standard error by itself.
-
-    Raises: LibraryMissing.
-    """
-    try:
-        import libvirt
-    except ImportError as error:
-        why = "to run instances as libvirt domains"
-        raise LibraryMissing(where="libvirt", why=why, extra="libvirt") from error
-    silent: Callable[..., None] = lambda *_: None  # noqa: E731 - the binding takes a callable
-    libvirt.registerErrorHandler(silent, None)
-    return libvirt

@@ -140,6 +140,26 @@ def run_seen(content: bytes) -> None:
     assert all(one.name is not None for one in from_json(tuple[Seen, ...], content, "look"))
 
 
+def run_glance(content: bytes) -> None:
+    """Read a page of images; what names files and addresses is harmless."""
+    from regild.publish.glance_answers import read_page
+
+    for one in read_page(content, "the service").images[:50]:
+        assert "/" not in one.id
+        assert one.number >= 0
+        assert one.digest == "" or one.digest.partition(":")[2].isalnum()
+        with contextlib.suppress(RegildError):
+            assert one.suffix().startswith(".")
+
+
+def run_pool(content: bytes) -> None:
+    """Read what a daemon says of a volume."""
+    from regild.host.pool import read_volume
+
+    length, changed = read_volume(content.decode(errors="replace"), "the pool")
+    assert (length >= 0, changed >= 0) == (True, True)
+
+
 def seeds_of_packs() -> Iterator[bytes]:
     """A pack of two pieces, one of which does not get smaller."""
     from regild.store.pack import PackWriter
@@ -221,12 +241,25 @@ ANSWERS = (
     "HTTP/1.1 206 x\r\nContent-Range: bytes 0-9/10\r\nTransfer-Encoding: chunked\r\n\r\n"
     "a\r\n0123456789\r\n0\r\n\r\n",
 )
+PAGE = (
+    '{"images":[{"id":"c2bd0e0b-5b29-4a25-87bc-49c28a2c5794","status":"active","name":"web",'
+    '"size":5,"container_format":"bare","disk_format":"qcow2","os_hash_algo":"sha512",'
+    f'"os_hash_value":"{"0" * 128}","regild_image":"web","regild_generation":"3"}}],'
+    '"next":"/v2/images?marker=1"}'
+)
+VOLUME = (
+    "<volume type='file'><name>web-1.disk.qcow2</name><capacity unit='bytes'>8388608</capacity>"
+    "<physical unit='bytes'>197632</physical><target><format type='qcow2'/><timestamps>"
+    "<mtime>1774000000.5</mtime></timestamps></target></volume>"
+)
 
 TARGETS: dict[str, Target] = {
     "store-pack": Target(run_pack, seeds_of_packs),
     "store-map": Target(run_map, seeds_of_maps),
     "registry": Target(run_registry, texts(*MANIFESTS)),
     "layer": Target(run_layer, seeds_of_layers),
+    "glance": Target(run_glance, texts(PAGE)),
+    "pool": Target(run_pool, texts(VOLUME)),
     "label": Target(run_label, texts(LABEL)),
     "answer": Target(run_answer, texts(*ANSWERS)),
     "group": Target(run_group, texts(GROUP)),

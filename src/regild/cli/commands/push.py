@@ -13,7 +13,8 @@ from regild.cli.store_options import GenerationName, StorePlace
 Address = Annotated[
     str,
     typer.Argument(
-        metavar="TARGET", help="A folder, s3://, oci://HOST/REPOSITORY or containerdisk://."
+        metavar="TARGET",
+        help="A folder, s3://, oci://HOST/REPOSITORY, containerdisk://, glance:// or libvirt://.",
     ),
 ]
 
