@@ -9,6 +9,7 @@ import pytest
 from tests.cli import golden
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid
+from tests.image.disks import tool
 
 Regild = Callable[..., Said]
 
@@ -75,6 +76,25 @@ def test_an_ovf_folder_and_a_bare_disk_come_back_as_they_were(
     assert regild("publish", raw, "--image", "web").code == 0
     assert regild("export", "web", "-o", tmp_path / "back.raw").code == 0
     assert (tmp_path / "back.raw").read_bytes() == raw.read_bytes()
+
+
+@pytest.mark.parametrize("form", ["qcow2", "vmdk"])
+def test_a_disk_without_the_files_that_it_leads_to_is_not_kept(
+    regild: Regild, raw: Path, tmp_path: Path, form: str
+) -> None:
+    base, top = tmp_path / f"base.{form}", tmp_path / f"top.{form}"
+    tool("qemu-img", "convert", "-f", "raw", "-O", form, raw, base)
+    tool("qemu-img", "create", "-q", "-f", form, "-F", form, "-b", base.name, top)
+    assert regild("describe", top).code == 0
+    assert regild("image", "add", "web").code == 0
+    for line in (("publish", top, "--image", "web"), ("describe", top, "-o", tmp_path / "o.img")):
+        said = regild(*line)
+        assert said.code == 5
+        assert f"its bytes lie in base.{form} too" in said.err
+        assert not (tmp_path / "o.img").exists()
+    one = tmp_path / "one.qcow2"
+    assert regild("convert", top, one, "--format", "qcow2").code == 0
+    assert regild("publish", one, "--image", "web").code == 0
 
 
 def test_channels_revocations_and_pins_have_commands(regild: Regild, ova: Path, raw: Path) -> None:

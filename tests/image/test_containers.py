@@ -210,7 +210,9 @@ def test_a_disk_inside_of_an_archive_follows_no_name(tmp_path):
         (['RW 8 FLAT "flat.vmdk" 0'], Malformed),
         (['RW 8 SPARSE "disk.raw"'], Malformed),
         (['RW 8 VMFSRDM "disk.raw"'], UnsupportedFormat),
-        (['parentFileNameHint="disk.raw"', 'RW 8 FLAT "disk.raw" 0'], ExternalFile),
+        (['parentFileNameHint="disk.raw"', 'RW 8 FLAT "disk.raw" 0'], UnsupportedFormat),
+        (['parentFileNameHint="/disk.vmdk"', 'RW 8 FLAT "disk.raw" 0'], ExternalFile),
+        (["parentCID=12345678", 'RW 8 FLAT "disk.raw" 0'], ExternalFile),
         ([f"RW {1 << 40} ZERO"], RegildError),
     ],
 )

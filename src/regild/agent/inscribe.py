@@ -194,12 +194,14 @@ def write_described(
 ) -> Published:
     """Write an image once more with a descriptor, in the form that fits.
 
-    Raises: UsageError, TargetExists; as the writers of `publish`.
+    Raises: UsageError, TargetExists, UnsupportedFormat; as the writers of `publish`.
     """
     appliance = place.image.appliance
     if appliance is None:
         if out.suffix == SIDECAR:
             return _write_sidecar(place, descriptor, bom, out, force, progress)
+        for one in place.system.disks:
+            one.require_one_file()
         draft = _disk_draft(place, descriptor, bom, out.name)
         names = (draft.envelope_name, draft.manifest_name, *draft.sidecars)
         check_beside(out, names, force)

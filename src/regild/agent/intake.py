@@ -50,6 +50,8 @@ class StoredDisk:
     """It is compressed, as a file or inside its package."""
     parent: StoredDisk | None = None
     """What a delta disk holds the difference to."""
+    further: tuple[str, ...] = ()
+    """Files beside a bare disk that its bytes lie in too."""
 
     @property
     def path(self) -> Path:
@@ -75,6 +77,16 @@ class StoredDisk:
             if wrong:
                 raise UnsupportedFormat(where=self.name, why=why)
         return self.parts[0]
+
+    def require_one_file(self) -> None:
+        """Refuse to copy a disk without the files that it leads to.
+
+        Raises: UnsupportedFormat.
+        """
+        if self.further:
+            names = ", ".join(self.further[:3]) + ", ..." * (len(self.further) > 3)
+            why = f"its bytes lie in {names} too; make one file of it first, with regild convert"
+            raise UnsupportedFormat(where=self.name, why=why)
 
 
 @contextlib.contextmanager
@@ -153,7 +165,7 @@ def open_image(path: Path, keys: Keys = NO_KEYS) -> Iterator[Image]:
 def _bare(path: Path) -> Image:
     """A bare disk, with the envelope beside it that speaks of it, if there is one."""
     # Loaded here, because who asks for a descriptor alone has no use for disks.
-    from regild.image.disk import is_packed, open_disk
+    from regild.image.disk import further_files, is_packed, open_disk
     from regild.image.volumes import read_volumes
 
     packed = is_packed(path)
@@ -162,6 +174,7 @@ def _bare(path: Path) -> Image:
         volumes = read_volumes(disk, str(path)) if disk and disk.format == "raw" else ()
         if len(volumes) == 1 and volumes[0].number == 0 and volumes[0].kind == "unknown":
             raise NotAnArchive(where=str(path), why=volumes[0].why)
+        further = tuple(further_files(path)) if disk and disk.format != "raw" else ()
         whole = ((path, 0, _bytes_of(path)),)
     sidecar = path.with_suffix(SIDECAR)
     if sidecar != path and sidecar.is_file():
@@ -169,11 +182,12 @@ def _bare(path: Path) -> Image:
         found = _beside(path, read_envelope(content, str(sidecar)))
         if found is not None:
             disk_id, system_id = found
-            stored = StoredDisk(disk_id, path.name, whole, packed)
+            stored = StoredDisk(disk_id, path.name, whole, packed, further=further)
             system = System(system_id, (stored,))
             promised = _promised(sidecar.with_suffix(".mf"))
             return Image(path, "disk", (system,), None, content, promised, sidecar.name)
-    return Image(path, "disk", (System("", (StoredDisk("", path.name, whole, packed),)),))
+    stored = StoredDisk("", path.name, whole, packed, further=further)
+    return Image(path, "disk", (System("", (stored,)),))
 
 
 def _bytes_of(path: Path) -> int:

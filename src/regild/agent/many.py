@@ -17,7 +17,7 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from regild.agent.intake import open_image
+from regild.agent.intake import Image, open_image
 from regild.errors import HostError, MissingFile, NotAnArchive, RegildError, TooLarge
 from regild.host.files import translated
 from regild.host.remote import address_of, approve, approved_hosts
@@ -30,6 +30,8 @@ IMAGES_LIMIT = 10_000
 POOL_FROM = 4
 """Fewer images are read one after another: starting a process costs as much as reading one."""
 WORKERS_LIMIT = 8
+SUFFIXES = frozenset({".ova", ".ovf", ".vmdk", ".qcow2", ".vhd", ".vhdx", ".vdi", ".raw", ".img"})
+"""Names of images. They are told by their content; one that is damaged may only have its name."""
 
 if TYPE_CHECKING:
     from regild.agent.site import Site
@@ -185,7 +187,9 @@ def _answered(desk: Callable[[Path], T], image: Path) -> T | RegildError:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    """The images directly in a folder; disks that a package there refers to are part of it."""
+    """The images directly in a folder; disks that a package there refers to are part of it, and
+    extents of a disk. What is named like an image counts as one, and describing it will say why it
+    is none."""
     with translated(folder):
         files = sorted(one for one in folder.iterdir() if not one.name.startswith("."))
     images: dict[Path, bool] = {}
@@ -195,8 +199,9 @@ def _in_folder(folder: Path) -> list[Path]:
             if len(list(path.glob("*.ovf"))) == 1:
                 images[path] = True
             continue
-        if not path.is_file() or path.stat().st_size == 0:
+        if not path.is_file():
             continue
+        form = None
         try:
             form = find_form(path)
             if form == "folder" and path.suffix != ".ovf":
@@ -204,12 +209,26 @@ def _in_folder(folder: Path) -> list[Path]:
             with open_image(path) as image:
                 if form == "folder":
                     parts.update(disk.path for one in image.systems for disk in one.disks)
+                else:
+                    parts.update(folder / name for name in _extents(path, image))
         except NotAnArchive:
-            continue
+            if path.suffix.lower() not in SUFFIXES:
+                continue
         except RegildError:
-            pass  # it is one, and describing it will say what is wrong
+            if path.stat().st_size == 0 and path.suffix.lower() not in SUFFIXES:
+                continue
+            # It is one, and describing it will say what is wrong.
         images[path] = form is not None
     found = [path for path, package in images.items() if package or path not in parts]
     if not found:
         raise MissingFile(where=f"an image in {folder}", why="nothing in it is one")
     return found
+
+
+def _extents(path: Path, image: Image) -> list[str]:
+    """The files that are only a part of a bare disk."""
+    if not any(disk.further for one in image.systems for disk in one.disks):
+        return []
+    from regild.image.disk import further_files
+
+    return [name for name, part in further_files(path).items() if part]

@@ -74,10 +74,14 @@ def publish(
 
 
 def offers_of(image: Image, progress: Progress) -> list[Offer]:
-    """The files of an image, each with the seams that its disks have."""
+    """The files of an image, each with the seams that its disks have.
+
+    Raises: UnsupportedFormat for a disk that leads to other files.
+    """
     seams: dict[Path, list[int]] = {}
     for system in image.systems:
         for disk in system.disks:
+            disk.require_one_file()
             seams.setdefault(disk.path, []).extend(seams_of(disk))
     if image.form == "folder" and image.appliance is not None:
         paths = {name: member.path for name, member in image.appliance.members.items()}

@@ -1,8 +1,8 @@
 """A virtual disk as bytes, whatever file format keeps it, recognised by its first bytes.
 
 The format is told by magic numbers and never by a file's name. Where an image names another file
-(a backing file, an extent), it is followed only inside the image's own folder, and never from
-inside of an archive; parents are refused.
+(a backing file, an extent, a parent), it is followed only inside the image's own folder, and never
+from inside of an archive.
 """
 
 from __future__ import annotations
@@ -84,6 +84,21 @@ def open_disk(path: Path, offset: int = 0, length: int | None = None) -> Iterato
             yield disk_of(_unpacked(window, stack))
         else:
             yield disk_of(window, neighbours, head)
+
+
+def further_files(path: Path) -> dict[str, bool]:
+    """The names of the files beside a disk that its bytes lie in too, and whether each is only a
+    part of it, as an extent is; a backing file or a parent is a disk by itself.
+
+    Raises: as `open_disk`.
+    """
+    with contextlib.ExitStack() as stack:
+        window = stack.enter_context(open_window(path))
+        neighbours = _neighbours(path, window, stack)
+        if neighbours is None or is_packed(path):
+            return {}
+        disk_of(window, neighbours)
+        return neighbours.further
 
 
 def is_packed(path: Path) -> bool:
@@ -184,10 +199,10 @@ def _raw(window: Window) -> Disk:
     return find_fixed_vhd(window) or RawDisk(window)
 
 
-def _vmdk(window: Window, _neighbours: Neighbours | None) -> Disk:
+def _vmdk(window: Window, neighbours: Neighbours | None) -> Disk:
     from regild.image.vmdk import open_vmdk
 
-    return open_vmdk(window)
+    return open_vmdk(window, neighbours=neighbours)
 
 
 def _vmdk_split(window: Window, neighbours: Neighbours | None) -> Disk:
@@ -202,10 +217,10 @@ def _qcow2(window: Window, neighbours: Neighbours | None) -> Disk:
     return open_qcow2(window, neighbours)
 
 
-def _vhd(window: Window, _neighbours: Neighbours | None) -> Disk:
+def _vhd(window: Window, neighbours: Neighbours | None) -> Disk:
     from regild.image.vhd import open_vhd
 
-    return open_vhd(window)
+    return open_vhd(window, neighbours)
 
 
 def _vhdx(window: Window, _neighbours: Neighbours | None) -> Disk:

@@ -19,6 +19,8 @@ from regild.image.window import OPEN_FLAGS, Window, window_of
 
 MAX_FILES = 256
 """A split VMDK of 2 GiB extents of half a tebibyte; each takes a file descriptor."""
+MAX_CHAIN = 16
+"""Files of which each is the difference to the next."""
 
 
 class Neighbours:
@@ -32,6 +34,8 @@ class Neighbours:
         self._handle: int | None = None
         self._seen = {_identity(os.fstat(first.handle))}
         self._depth = 0
+        self.further: dict[str, bool] = {}
+        """The names that were opened; whether what has the name is only a part of the disk."""
 
     def deeper(self, where: str, limit: int) -> Neighbours:
         """One more file in a chain of at most `limit`.
@@ -40,11 +44,11 @@ class Neighbours:
         """
         self._depth += 1
         if self._depth > limit:
-            raise TooLarge(where=where, why=f"its chain of backing files is longer than {limit}")
+            raise TooLarge(where=where, why=f"its chain of files is longer than {limit}")
         return self
 
-    def open(self, name: str, where: str) -> Window:
-        """Open a file that the image `where` names.
+    def open(self, name: str, where: str, part: bool = False) -> Window:
+        """Open a file that the image `where` names; `part` says that it is no disk by itself.
 
         Raises: ExternalFile for a name that is a path, a symlink or a device, Malformed when the
         file is in use already, as in a cycle, TooLarge, MissingFile, NotPermitted.
@@ -60,6 +64,7 @@ class Neighbours:
         if identity in self._seen:
             raise Malformed(where=where, why=f"its chain of files comes to {name[:80]!r} twice")
         self._seen.add(identity)
+        self.further[name] = part
         return window
 
     def _opened(self, path: Path, where: str) -> int:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from regild.image.neighbours import Neighbours
 
 MAX_NAME_BYTES = 1023
-MAX_CHAIN = 16
 _BACKING_FORMAT = 0xE2792ACA
 _SHORT_HEADER = 72
 MAX_EXTENSIONS = 32
@@ -41,6 +40,7 @@ def open_backing(window: Window, version: int, neighbours: Neighbours | None) ->
     if form == "raw":
         return RawDisk(neighbours.open(name, where))
     if form == "qcow2":
+        from regild.image.neighbours import MAX_CHAIN
         from regild.image.qcow2 import open_qcow2
 
         return open_qcow2(neighbours.deeper(where, MAX_CHAIN).open(name, where), neighbours)

@@ -50,4 +50,4 @@ def open_vdi(window: Window) -> BlockDisk:
         block_number = int.from_bytes(table.entry(number), "little")
         return 0 if block_number >= _ZERO else blocks_at + block_number * block
 
-    return BlockDisk(window, "vdi", size, block, place_of)
+    return BlockDisk(window, "vdi", size, block, place_of).checked()

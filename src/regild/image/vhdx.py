@@ -73,7 +73,7 @@ def open_vhdx(window: Window) -> BlockDisk:
             raise Malformed(where=where, why=f"block {number} is in state {state}")
         return entry >> 20 << 20 if state == _PRESENT else 0
 
-    return BlockDisk(window, "vhdx", size, block, place_of)
+    return BlockDisk(window, "vhdx", size, block, place_of).checked()
 
 
 def _check_header(window: Window) -> None:

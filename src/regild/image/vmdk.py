@@ -35,11 +35,13 @@ from regild.image.vmdk_layout import (
     Header,
     read_descriptor,
     read_header,
+    read_settings,
 )
 from regild.image.window import Window
 
 if TYPE_CHECKING:
     from regild.image.disk import Disk
+    from regild.image.neighbours import Neighbours
 
 MAX_GRAIN_SECTORS = 2048
 MIN_GRAIN_SECTORS = 8
@@ -48,25 +50,34 @@ MAX_DESCRIPTOR_BYTES = 1 << 20
 HELD_TABLES = 1024
 
 
-def open_vmdk(window: Window, parent: Disk | None = None) -> VmdkDisk:
+def open_vmdk(
+    window: Window, parent: Disk | None = None, neighbours: Neighbours | None = None
+) -> VmdkDisk:
     """Open a VMDK that lies in a window, and check its header, descriptor and directory.
 
-    With a `parent` it is a delta disk: grains that it does not keep are the parent's.
+    With a `parent` it is a delta disk: grains that it does not keep are the parent's. One that its
+    own descriptor names is looked for among the `neighbours`.
 
     Raises: Malformed, Truncated, TooLarge, UnsupportedFormat, ExternalFile.
     """
     header = read_header(window.read(0, min(SECTOR_BYTES, window.size)), window.where)
-    descriptor = _embedded(window, header, parent is not None)
-    if isinstance(parent, VmdkDisk):
-        _check_parent(window.where, descriptor, parent.descriptor)
+    text = _embedded(window, header)
+    descriptor = read_descriptor(text, window.where)
+    if isinstance(parent, VmdkDisk) or (text and parent is None):
+        from regild.image.vmdk_parent import check_same, open_parent
+
+        if isinstance(parent, VmdkDisk):
+            check_same(window.where, descriptor.parent_id, parent.descriptor.content_id)
+        else:
+            parent = open_parent(read_settings(text)[0], neighbours, window.where)
     if header.directory_at == AT_END:
         header = _footer(window)
     _check_geometry(window.where, header)
     return VmdkDisk(window, header, descriptor, parent)
 
 
-def _embedded(window: Window, header: Header, delta: bool) -> DiskDescriptor:
-    """The descriptor inside of the extent; an empty one where there is none."""
+def _embedded(window: Window, header: Header) -> bytes:
+    """The text of the descriptor inside of the extent; empty where there is none."""
     if header.capacity == 0:
         # qemu and VMware take this as a descriptor that leads to the real extents.
         raise Malformed(where=window.where, why="the virtual disk holds no bytes")
@@ -74,19 +85,8 @@ def _embedded(window: Window, header: Header, delta: bool) -> DiskDescriptor:
     if length > MAX_DESCRIPTOR_BYTES:
         raise TooLarge(where=window.where, why=f"its descriptor takes {length} bytes")
     if header.descriptor_at == 0 or length == 0:
-        return DiskDescriptor("", "", "", ())
-    text = window.read(header.descriptor_at * SECTOR_BYTES, length)
-    return read_descriptor(text, window.where, delta)
-
-
-def _check_parent(where: str, delta: DiskDescriptor, parent: DiskDescriptor) -> None:
-    """Refuse a parent that is not the one that the delta was made on.
-
-    Raises: Malformed.
-    """
-    if parent.content_id and delta.parent_id not in ("", parent.content_id):
-        why = f"it differs from a disk {delta.parent_id[:8]}, and its parent is "
-        raise Malformed(where=where, why=why + parent.content_id[:8])
+        return b""
+    return window.read(header.descriptor_at * SECTOR_BYTES, length)
 
 
 def _footer(window: Window) -> Header:

@@ -157,16 +157,14 @@ class DiskDescriptor:
         return "\n".join(lines).encode("ascii")
 
 
-def read_descriptor(text: bytes, where: str, delta: bool = False) -> DiskDescriptor:
-    """Read an embedded descriptor and refuse one that leads to any other file; a `delta` may speak
-    of the parent that is there already.
+def read_descriptor(text: bytes, where: str) -> DiskDescriptor:
+    """Read an embedded descriptor, an empty one where there is none, and refuse one that keeps its
+    data elsewhere.
 
-    Raises: ExternalFile for a parent, for more than one extent and for an extent that is another
-    file's or names a path; Malformed.
+    Raises: ExternalFile for more than one extent and for an extent that is another file's or names
+    a path; Malformed.
     """
     settings, extents, database = read_settings(text)
-    if not delta:
-        check_no_parent(settings, where)
     _check_alone(settings, extents, where)
     return DiskDescriptor(
         content_id=settings.get("cid", "").lower(),

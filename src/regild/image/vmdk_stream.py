@@ -170,7 +170,8 @@ def _source(base: Disk | None, disk: Disk) -> VmdkDisk | None:
     below = beneath(disk)
     if not isinstance(below, VmdkDisk) or (base is not None and base is not below):
         return None
-    return below if below.compressed and below.grain_bytes == GRAIN_BYTES else None
+    own = below.compressed and below.grain_bytes == GRAIN_BYTES and below.parent is None
+    return below if own else None
 
 
 def _laid_out(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from regild.image.disk import Disk
 from regild.image.window import Window
-from tests.fuzz.targets.target import Target, folder, texts
+from tests.fuzz.targets.target import Target, file_of, folder, texts
 from tests.fuzz.targets.thin import BLOCK, sparse_disk, thin
 
 
@@ -22,6 +22,14 @@ def run_disk(content: bytes) -> None:
         _look_over(disk_of(Window(handle, "the disk", 0, len(content))))
     finally:
         os.close(handle)
+
+
+def run_child(content: bytes) -> None:
+    """Open a disk that may name `base.vhd` or `base.vmdk` beside it, and read here and there."""
+    from regild.image.disk import open_disk
+
+    with open_disk(file_of(content)) as disk:
+        _look_over(disk)
 
 
 def _look_over(disk: Disk) -> None:
@@ -86,6 +94,21 @@ def seeds_of_vmdks() -> Iterator[bytes]:
     )
 
 
+def seeds_of_children() -> Iterator[bytes]:
+    """What differs from a VMDK and from a VHD; these stay beside the inputs."""
+    from tests.image.disks import blank, tool
+    from tests.image.test_parents import differencing
+
+    raw = blank(folder() / "seed.raw", 4 << 20)
+    for form, name in (("vmdk", "base.vmdk"), ("vpc", "base.vhd")):
+        tool("qemu-img", "convert", "-f", "raw", "-O", form, raw, folder() / name)
+    child = folder() / "child"
+    named = ("-u", "-F", "vmdk", "-b", "base.vmdk")
+    tool("qemu-img", "create", "-q", "-f", "vmdk", *named, child, "4M")
+    yield child.read_bytes()
+    yield differencing(child, folder() / "base.vhd", {3: bytes(512)}).read_bytes()
+
+
 def seeds_of_volumes() -> Iterator[bytes]:
     """Partition tables of all kinds, thin."""
     from regild.image.volumes import read_volumes
@@ -144,6 +167,7 @@ TARGETS: dict[str, Target] = {
     ),
     "vhd": Target(run_disk, lambda: seeds_of_disks(("vpc", ""), ("vpc", "subformat=fixed"))),
     "vhdx": Target(run_disk, lambda: seeds_of_disks(("vhdx", "block_size=1M,log_size=1M"))),
+    "child": Target(run_child, seeds_of_children),
     "vdi": Target(run_disk, lambda: seeds_of_disks(("vdi", ""))),
     "volumes": Target(run_volumes, seeds_of_volumes),
     "luks": Target(run_luks, seeds_of_luks),
