@@ -64,10 +64,3 @@ def test_the_plan_is_the_same_with_the_disk_and_without(regild: Regild, tmp_path
     alone = regild("plan", ovf, "--basis", "descriptor", *offline)
     assert alone.code == 10, alone.err
     assert alone.json["id"] == whole.json["id"]
-
-
-def test_updating_it_is_refused_in_words(regild: Regild, tmp_path: Path) -> None:
-    disk = golden.filesystem(tmp_path, GUEST)
-    said = regild("update", disk, "-o", tmp_path / "out.raw")
-    assert said.code == 5
-    assert "packages are of apk, which are planned for and not changed yet" in said.err

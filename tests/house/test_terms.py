@@ -64,7 +64,7 @@ def test_a_planted_name_with_another_word_is_noticed(tmp_path: Path) -> None:
 def test_the_words_of_the_model_are_explained() -> None:
     known = {word for row, _ in terms(ROOT) for word in row}
     modules = {path.stem for path in (ROOT / "src/regild/model").glob("*.py")} - {"__init__"}
-    plumbing = {"answers", "apk_blocks", "deb822", "json", "progress", "purl"}
+    plumbing = {"answers", "apk_blocks", "apk_database", "deb822", "json", "progress", "purl"}
     plumbing |= {"rpm_files", "rpm_header", "rpm_tags", "versions"}
     plumbing |= {"store_answers", "group_answers", "recipe_file", "recipe_rules", "toml_lines"}
     plumbing |= {"npm_lock"}

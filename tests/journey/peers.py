@@ -52,6 +52,7 @@ def run_below(
 ) -> None:
     """The guest's own commands in a chroot, over what is mounted there."""
     state = root / STATE.lstrip("/")
+    state.mkdir(parents=True)
     for name in folders:
         (state / name).mkdir(parents=True)
     place = root / PLACE.lstrip("/")

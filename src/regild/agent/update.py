@@ -29,6 +29,7 @@ from regild.agent.proof import prove_result
 from regild.agent.recipes import Recipes, recipes_for
 from regild.agent.site import Site
 from regild.agent.verify import require_manifest
+from regild.change.apk_owners import owned_in
 from regild.change.apply import Boot, Changed, DiskFile, apply_plan
 from regild.change.family import FAMILIES, check_carrier
 from regild.change.owners import Owned
@@ -313,9 +314,10 @@ def _change(
 
 
 def _owned(inspected: Inspected, plan: Plan) -> tuple[Owned, ...]:
-    """What the database of rpm says of the guest's packages before anything is changed."""
+    """What the database of rpm or apk says of the guest's packages before anything is changed."""
     planned = frozenset(step.name for step in plan.package_steps)
-    return tuple(owned_of(one, planned) for one in read_installed(inspected.guest))
+    of_rpm = (owned_of(one, planned) for one in read_installed(inspected.guest))
+    return (*of_rpm, *owned_in(inspected.guest.tree, planned))
 
 
 def _boot(inspected: Inspected, plan: Plan, job: Scratch) -> Boot:

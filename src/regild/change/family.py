@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from regild.change import apt, dnf, dpkg_owners, rpm_owners
+from regild.change import apk, apk_owners, apt, dnf, dpkg_owners, rpm_owners
 from regild.change.owners import Owners, Ran
 from regild.change.script import GuestCommand
 from regild.errors import UnsupportedError
@@ -56,6 +56,16 @@ FAMILIES: dict[str, Family] = {
         rpm_owners.read_owners,
         dnf.EXPLANATIONS,
         ("no scriptlet failed", "rpmdb --verifydb finds nothing"),
+    ),
+    "apk": Family(
+        apk.write_index,
+        apk.compile_plan,
+        apk.ENVIRONMENT,
+        apk.FOLDERS,
+        {},
+        apk_owners.read_owners,
+        apk.EXPLANATIONS,
+        ("no script or trigger failed",),
     ),
 }
 """By the packages' purl type."""

@@ -4,13 +4,13 @@ judges by."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from regild.model.content import Value
-from regild.model.record import Record
+from regild.model.record import Entry, Record
 
 PATH: Final = re.compile(r"/[A-Za-z0-9][A-Za-z0-9._+@/-]*")
 MERGED: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -62,6 +62,36 @@ class Ran:
     def links(self) -> frozenset[str]:
         """The top folders that are links into /usr."""
         return frozenset(f"/{name}" for name in MERGED if (self.tree / name).is_symlink())
+
+
+def match_owners(ran: Ran, packages: Iterable[Owned], type: str) -> Owners:
+    """Look the record's paths up in what is known of packages, the later ones before the earlier;
+    of those that the plan leaves alone only what they run for others counts."""
+    wanted, planned, links = {one.path for one in ran.record.entries}, set(ran.packages), ran.links
+    found: dict[str, str] = {}
+    spoken_of: dict[str, str] = {}
+    made = {one.path for one in ran.record.entries if _is_new_folder(one)}
+    for one in packages:
+        if one.package in planned:
+            for path in (real(path, links) for path in one.paths):
+                if path in wanted:
+                    found[path] = one.package
+                for folder in _above(path, made):
+                    found.setdefault(folder, one.package)
+        for path in paths_in(one.scripts, links):
+            spoken_of.setdefault(path, one.package)
+    return Owners(found, spoken_of, sorted(planned), type)
+
+
+def _is_new_folder(entry: Entry) -> bool:
+    """Whether a folder was made where nothing was."""
+    return entry.was.kind == "absent" and entry.becomes.kind == "directory"
+
+
+def _above(path: str, made: set[str]) -> Iterator[str]:
+    """The new folders above a path: rpm and apk make them where no package brings them."""
+    while (path := path.rpartition("/")[0]) in made:
+        yield path
 
 
 def paths_in(script: str, links: frozenset[str]) -> Iterator[str]:

@@ -15,9 +15,9 @@ from regild.change.archives import archive_name
 from regild.change.errands import FOLDER
 from regild.change.family import family_of
 from regild.errors import DigestMismatch
-from regild.host.files import digest_file
+from regild.feeds.archives import measure
 from regild.model.content import Planning
-from regild.model.digest import Digest, algorithm_of
+from regild.model.digest import Digest
 from regild.model.plan import Archive, Plan
 
 
@@ -66,6 +66,6 @@ def _copy_checked(source: Path, target: Path, archive: Archive) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-    found = digest_file(target, algorithm=algorithm_of(archive.digest))
+    found = measure(target, archive)
     if found != archive.digest:
         raise DigestMismatch(where=str(source), why=f"{archive.digest} was promised, {found} found")

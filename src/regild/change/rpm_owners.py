@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from regild.change.owners import Owned, Owners, Ran, paths_in, real
+from regild.change.owners import Owned, Owners, Ran, match_owners
 from regild.feeds.rpm_file import open_package
-from regild.model.record import Entry
 from regild.model.rpm_files import RpmPackage
 
 
@@ -20,20 +19,7 @@ def read_owners(ran: Ran) -> Owners:
 
     Raises: Malformed, Truncated, TooLarge.
     """
-    wanted, planned, links = {one.path for one in ran.record.entries}, set(ran.packages), ran.links
-    found: dict[str, str] = {}
-    spoken_of: dict[str, str] = {}
-    made = {one.path for one in ran.record.entries if _is_new_folder(one)}
-    for one in (*ran.owned, *_new(ran.repository)):
-        if one.package in planned:
-            for path in (real(path, links) for path in one.paths):
-                if path in wanted:
-                    found[path] = one.package
-                for folder in _above(path, made):
-                    found.setdefault(folder, one.package)
-        for path in paths_in(one.scripts, links):
-            spoken_of.setdefault(path, one.package)
-    return Owners(found, spoken_of, sorted(planned), "rpm")
+    return match_owners(ran, (*ran.owned, *_new(ran.repository)), "rpm")
 
 
 def owned_of(package: RpmPackage, planned: frozenset[str]) -> Owned:
@@ -46,17 +32,6 @@ def owned_of(package: RpmPackage, planned: frozenset[str]) -> Owned:
     if name not in planned:
         return Owned(name, scripts=package.triggers)
     return Owned(name, tuple(package.paths()), f"{package.scripts}\n{package.triggers}")
-
-
-def _is_new_folder(entry: Entry) -> bool:
-    """Whether a folder was made where nothing was."""
-    return entry.was.kind == "absent" and entry.becomes.kind == "directory"
-
-
-def _above(path: str, made: set[str]) -> Iterator[str]:
-    """The new folders above a path: rpm makes them where no package brings them."""
-    while (path := path.rpartition("/")[0]) in made:
-        yield path
 
 
 def _new(repository: Path) -> Iterator[Owned]:

@@ -10,18 +10,20 @@ from regild.describe.evidence import Evidence, Unreadable, unknown
 from regild.describe.findings import Findings
 from regild.describe.native import with_architecture
 from regild.errors import Malformed, TooLarge
+from regild.model.apk_blocks import PLACES
 from regild.model.content import Package, Platform, Unknown
 from regild.model.purl import package_url
 
-PLACES = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
-"""The second one since Alpine's / and /usr became one; then the first may lead to it."""
 DATABASE_LIMIT = 128 << 20
 PACKAGES_LIMIT = 100_000
 
 _NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._+-]{0,254}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,254}")
 _ARCH = re.compile(r"[A-Za-z0-9_-]{0,62}")
-_WANTED = {b"P": _NAME, b"V": _VERSION, b"A": _ARCH, b"o": _NAME}
+_BROKEN = re.compile(r"[A-Za-z]{0,20}")
+_WANTED = {b"P": _NAME, b"V": _VERSION, b"A": _ARCH, b"o": _NAME, b"f": _BROKEN}
+BROKEN = {"f": "broken-files", "s": "broken-script", "x": "broken-xattrs"}
+"""What apk notes of a package that did not come in whole; other letters tell of something else."""
 
 _Block = dict[bytes, str]
 
@@ -101,5 +103,6 @@ def _package(block: _Block, platform: Platform, path: str) -> Package:
         source=block.get(b"o", name),
         source_version=version,
         purl=package_url("apk", name, version, namespace=platform.id, arch=arch, distro=distro),
+        state=next((BROKEN[sign] for sign in block.get(b"f", "") if sign in BROKEN), "installed"),
         where=path,
     )

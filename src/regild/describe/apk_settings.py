@@ -6,18 +6,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from regild.describe.apk import DATABASE_LIMIT, PLACES
+from regild.describe.apk import DATABASE_LIMIT
 from regild.describe.apt_sources import READABLE_SCHEMES, SOURCES_LIMIT, strip_credentials
 from regild.describe.evidence import Evidence, Unreadable, unknown
 from regild.describe.findings import Findings
 from regild.errors import Malformed, TooLarge
-from regild.model.apk_blocks import read_blocks
+from regild.model.apk_blocks import PLACES, WORLD, read_blocks
 from regild.model.content import Keyring, Planning, Source, TextFile, Unknown
 
 REPOSITORIES = "/etc/apk/repositories"
 REPOSITORIES_FOLDER = "/etc/apk/repositories.d"
 KEYS = "/etc/apk/keys"
-WORLD = "/etc/apk/world"
 ARCH = "/etc/apk/arch"
 FIELDS = "PVAIDpirk"
 """The letters that a solver reads: name, version, architecture, installed size, dependencies, what

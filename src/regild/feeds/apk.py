@@ -178,7 +178,7 @@ def verify_index(
     keys = {PurePosixPath(one.path).name: one.keys for one in keyrings}
     signed = [
         (kind, name.removeprefix(kind), content)
-        for name, content, _ in _members(head, where)
+        for name, content, _ in plain_members(head, where)
         for kind in KINDS
         if name.startswith(kind)
     ]
@@ -237,13 +237,13 @@ def unpack_index(packed: bytes, where: str) -> tuple[bytes, datetime | None]:
     plain, rest = first_member(packed, INDEX_LIMIT, where)
     if rest.strip(b"\0"):
         raise Malformed(where=where, why="something stands behind the index")
-    for name, content, made in _members(plain, where):
+    for name, content, made in plain_members(plain, where):
         if name == "APKINDEX":
             return content, datetime.fromtimestamp(made, UTC) if 0 < made < 1 << 35 else None
     raise Malformed(where=where, why="it holds no APKINDEX")
 
 
-def _members(plain: bytes, where: str) -> Iterator[tuple[str, bytes, int]]:
+def plain_members(plain: bytes, where: str) -> Iterator[tuple[str, bytes, int]]:
     """Name, content and time of the plain files of a tar, which may lack its end."""
     try:
         with tarfile.open(fileobj=io.BytesIO(plain), mode="r:", ignore_zeros=False) as archive:

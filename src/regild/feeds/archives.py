@@ -1,4 +1,6 @@
-"""The package files of a plan: fetched into a cache by digest, each checked before it counts."""
+"""The package files of a plan: fetched into a cache by digest, each checked before it counts.
+
+Of most packages an index has the digest of the file; of those of apk that of its control part."""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
-from regild.errors import NotOffered, Truncated
+from regild.errors import InputError, NotOffered, Truncated
+from regild.feeds import apk_file
 from regild.feeds.cache import check_digest
 from regild.feeds.policy import SitePolicy, decide, reach_of
 from regild.host.fetch import Arrived, Fetcher
@@ -47,9 +50,8 @@ def _fetched(
     archive: Archive, folder: Path, policy: SitePolicy, fetcher: Fetcher, progress: Progress
 ) -> Path:
     """One archive: from the cache if it is whole there, else from its source."""
-    algorithm = algorithm_of(archive.digest)
     path = folder / (hex_of(archive.digest) + _suffix(archive.name))
-    if path.is_file() and digest_file(path, algorithm=algorithm) == archive.digest:
+    if path.is_file() and _is_whole(path, archive):
         progress.advance(archive.bytes)
         return path
     with open_new(path) as file:
@@ -58,16 +60,39 @@ def _fetched(
                 place.url, file, archive.bytes, approved=place.approved, advance=progress.advance
             )
             if arrived is not None:
-                _check(archive, arrived, _found(file, arrived, algorithm))
+                _check(archive, arrived, _found(file, arrived, archive))
                 return path
         raise NotOffered(where=archive.uri, why="it is in the index and not on the server")
 
 
-def _found(file: IO[bytes], arrived: Arrived, algorithm: str) -> Digest:
-    """The digest of what arrived by the index's algorithm; the file has no name yet."""
-    if algorithm == "sha256":
+def measure(path: Path, archive: Archive) -> Digest:
+    """What a file has for the digest that an index names an archive by.
+
+    Raises: MissingFile; of a package of apk that is none, Malformed, Truncated, TooLarge,
+    DigestMismatch.
+    """
+    if archive.name.endswith(apk_file.SUFFIX):
+        with translated(path), path.open("rb") as file:
+            return apk_file.measure(file, archive)
+    return digest_file(path, algorithm=algorithm_of(archive.digest))
+
+
+def _is_whole(path: Path, archive: Archive) -> bool:
+    try:
+        return measure(path, archive) == archive.digest
+    except InputError:
+        return False
+
+
+def _found(file: IO[bytes], arrived: Arrived, archive: Archive) -> Digest:
+    """The digest of what arrived as the index has it; the file has no name yet."""
+    algorithm = algorithm_of(archive.digest)
+    is_apk = archive.name.endswith(apk_file.SUFFIX)
+    if algorithm == "sha256" and not is_apk:
         return arrived.digest
     file.seek(0)
+    if is_apk:
+        return apk_file.measure(file, archive)
     digest = hashlib.new(algorithm)
     while piece := file.read(PIECE_BYTES):
         digest.update(piece)

@@ -56,7 +56,7 @@ class Feed(NamedTuple):
 FEEDS: dict[str, Feed] = {
     "deb": Feed("apt", "regild.feeds.apt", "regild.feeds.shipped", ("InRelease", "Release")),
     "rpm": Feed("rpm-md", "regild.feeds.rpm", "regild.feeds.rpm_entry", ("repodata/repomd.xml",)),
-    "apk": Feed("apk", "regild.feeds.apk", "", ("APKINDEX.tar.gz",)),
+    "apk": Feed("apk", "regild.feeds.apk", "regild.feeds.apk_file", ("APKINDEX.tar.gz",)),
 }
 """By the family of packages (`Planning.type`)."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +22,8 @@ from regild.model.record import Kind
 
 PATHS_MAX = 1_000_000
 PIECE_BYTES = 1 << 20
+SUM_OF_APK = "APK-TOOLS.checksum.SHA1"
+"""The extended header in which a member of a package of apk has its sum (apk-v2(5))."""
 
 
 class Shipped(Value, frozen=True):
@@ -37,6 +39,11 @@ class Shipped(Value, frozen=True):
     """SHA-256 of a file's content."""
     md5: str = ""
     """dpkg keeps this one of configuration files in its status."""
+    sha1: str = ""
+    """What apk keeps in its database, in hexadecimal digits: of a content or a link's target."""
+    user: str = ""
+    group: str = ""
+    """Names of the owners, as far as the package has any."""
     target: str = ""
     is_roots: bool = True
     """It belongs to root, user and group; other owners are told by names that a guest numbers."""
@@ -50,6 +57,8 @@ class ShippedPackage(Value, frozen=True):
     arch: str
     paths: tuple[Shipped, ...]
     type: str = "deb"
+    scripts: str = ""
+    """The text of its scripts, where they are read with the paths."""
 
 
 def read_shipped(path: Path, name: str, arch: str) -> ShippedPackage:
@@ -61,7 +70,7 @@ def read_shipped(path: Path, name: str, arch: str) -> ShippedPackage:
     # A flag such as remove-on-upgrade stands in front of a path that is not shipped.
     config = {line.rstrip() for line in told.decode(errors="replace").splitlines()}
     with open_archive(path, "data.tar") as archive:
-        found = tuple(_paths(archive, config, str(path)))
+        found = tuple(read_paths(archive, config, str(path)))
     return ShippedPackage(name, arch, found)
 
 
@@ -73,8 +82,11 @@ def read_entry(path: Path, *_: object) -> str:
     return read_control(path)
 
 
-def _paths(archive: tarfile.TarFile, config: set[str], where: str) -> Iterator[Shipped]:
-    """The members of a package's archive; a hard link is the file that it names."""
+def read_paths(archive: tarfile.TarFile, config: Collection[str], where: str) -> Iterator[Shipped]:
+    """The members of a package's archive; a hard link is the file that it names.
+
+    Raises: TooLarge, Malformed.
+    """
     files: dict[str, Shipped] = {}
     for count, member in enumerate(archive):
         if count >= PATHS_MAX:
@@ -89,6 +101,9 @@ def _paths(archive: tarfile.TarFile, config: set[str], where: str) -> Iterator[S
             target=member.linkname if member.issym() else "",
             is_roots=member.uid == member.gid == 0,
             is_config=path in config,
+            sha1=member.pax_headers.get(SUM_OF_APK, "").lower(),
+            user=member.uname,
+            group=member.gname,
         )
         if member.islnk():
             shipped = _like(shipped, files.get(_absolute(member.linkname)), where)
@@ -129,4 +144,5 @@ def _like(shipped: Shipped, first: Shipped | None, where: str) -> Shipped:
     """A further name of a file that stands before it in the archive."""
     if first is None:
         raise Malformed(where=where, why=f"{shipped.path} is a hard link to nothing before it")
-    return replace(shipped, bytes=first.bytes, digest=first.digest, md5=first.md5)
+    same = {"bytes": first.bytes, "digest": first.digest, "md5": first.md5, "sha1": first.sha1}
+    return replace(shipped, **same)

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 
 from regild.errors import Malformed, TooLarge
 
+PLACES = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
+"""Where a guest's database may lie. The second one since Alpine's / and /usr became one; then the
+first may lead to it."""
+WORLD = "/etc/apk/world"
 BLOCKS_LIMIT = 200_000
 VALUE_LIMIT = 256 << 10
 _FIELD = re.compile(r"([A-Za-z]):(.*)", re.DOTALL)

@@ -25,6 +25,8 @@ class Archive(Value, frozen=True):
     name: str
     """The file's name as dpkg expects it in the archive folder."""
     digest: Digest
+    """Of the file; of a package of apk (`NAME.apk`) of its control part, which holds the digest of
+    the rest."""
     bytes: int
 
 

@@ -11,9 +11,7 @@ from regild.errors import UnsupportedError
 from regild.model.content import Platform
 from regild.model.plan import Method
 from regild.model.purl import debian_url, package_url, rpm_url
-from regild.plan.method import choose_method, rpm_method
-
-APK_WHY = "packages of apk are planned for, and not changed offline yet"
+from regild.plan.method import apk_method, choose_method, rpm_method
 
 Choose = Callable[[str, frozenset[str]], tuple[Method, str]]
 
@@ -46,7 +44,7 @@ def _rpm_method(name: str, present: frozenset[str]) -> tuple[Method, str]:
 
 
 def _apk_method(name: str, present: frozenset[str]) -> tuple[Method, str]:
-    return "boot", APK_WHY
+    return apk_method(name, present)
 
 
 def _apk_url(name: str, version: str, arch: str, platform: Platform) -> str:
@@ -72,7 +70,9 @@ FAMILIES: dict[str, Family] = {
     "rpm": Family(
         "/var/lib/rpm", "noarch", _rpm_url, "Size", 1, _rpm_method, leaves_boot=True, several=True
     ),
-    "apk": Family("/lib/apk/db/installed", "noarch", _apk_url, "I", 1, _apk_method),
+    "apk": Family(
+        "/lib/apk/db/installed", "noarch", _apk_url, "I", 1, _apk_method, leaves_boot=True
+    ),
 }
 """By purl type, which is also `Planning.type`."""
 

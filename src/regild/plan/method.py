@@ -100,6 +100,35 @@ def rpm_method(name: str) -> tuple[Method, str]:
     return ("boot", why) if why else ("offline", SCRIPTS_WHY)
 
 
+APK_KERNEL: Final = re.compile(r"linux-(?!pam|headers|firmware)[a-z0-9]+|mkinitfs")
+"""Kernels, and what makes the initial RAM disk: of features that a file names, and nothing of the
+machine is looked at."""
+APK_LOADERS: Final = re.compile(
+    r"syslinux|grub(-(bios|efi|xenhost))?|limine(-.*)?|systemd-boot|efi-mkuki|secureboot-hook"
+    r"|u-boot(-.*)?|raspberrypi-bootloader(-.*)?|gummiboot|stubbyboot|kernel-hooks"
+)
+APK_OTHER_MAKER: Final = re.compile(r"dracut(-.*)?|booster|tiramisu|zfs-lts")
+APK_LOADER_WHY: Final = "its trigger or script writes what the machine starts from"
+APK_MAKER_WHY: Final = "it makes the initial RAM disk of what it finds on the running machine"
+APK_MENU_WHY: Final = "its trigger makes the initial RAM disk of the features that the guest names"
+
+
+def apk_method(name: str, installed: Iterable[str]) -> tuple[Method, str]:
+    """How one package of apk is changed and why, given the names of all that is or will be
+    installed."""
+    if APK_LOADERS.fullmatch(name):
+        return "boot", APK_LOADER_WHY
+    if APK_OTHER_MAKER.fullmatch(name):
+        return "boot", APK_MAKER_WHY
+    if APK_KERNEL.fullmatch(name):
+        for other in sorted(set(installed)):
+            if APK_LOADERS.fullmatch(other) or APK_OTHER_MAKER.fullmatch(other):
+                why = APK_LOADER_WHY if APK_LOADERS.fullmatch(other) else APK_MAKER_WHY
+                return "boot", f"{other} is installed: {why}"
+        return "offline", APK_MENU_WHY
+    return "offline", SCRIPTS_WHY
+
+
 def writes_loader(name: str) -> bool:
     """Whether a package's script writes a boot loader outside of the guest's filesystems."""
     return bool(_why_booted(name, OWN_LOADER)) or name in ("systemd-boot", "lilo", "extlinux")

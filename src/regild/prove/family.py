@@ -7,6 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from regild.model.plan import Difference
+from regild.prove.apk_files import (
+    check_apk_config,
+    check_apk_lists,
+    check_apk_shipped,
+    check_apk_sums,
+)
 from regild.prove.files import check_config, check_lists, check_shipped, check_sums
 from regild.prove.rpm_files import (
     check_rpm_config,
@@ -40,6 +46,13 @@ FAMILIES: tuple[Family, ...] = (
         check_rpm_shipped,
         check_rpm_config,
         check_rpm_sums,
+    ),
+    Family(
+        lambda scene: scene.apk is not None,
+        check_apk_lists,
+        check_apk_shipped,
+        check_apk_config,
+        check_apk_sums,
     ),
 )
 """In order of trial: rpm is also a tool that a guest of dpkg may have."""

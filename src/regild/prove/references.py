@@ -18,6 +18,8 @@ ALTERNATIVES = "/etc/alternatives"
 UNITS = "/etc/systemd/system"
 LINKS = ("/etc/rc0.d", "/etc/rc2.d", "/etc/rc5.d", "/etc/rc6.d", "/etc/rcS.d")
 CACHE = "/etc/ld.so.cache"
+MUSL = "ld-musl-"
+"""The linker of musl keeps no cache, though a program that is called ldconfig comes with it."""
 CACHE_BYTES_MAX = 64 << 20
 CACHE_MAGIC = b"glibc-ld.so.cache1.1"
 LINKS_MAX = 40
@@ -38,7 +40,8 @@ def check_linker(scene: Scene) -> Iterator[Difference]:
     content = find_content(scene.tree, CACHE, CACHE_BYTES_MAX)
     had = scene.before is None or find_node(scene.before.tree, CACHE) is not None
     if content is None:
-        if had and find_node(scene.tree, "/sbin/ldconfig") is not None:
+        with_cache = not any(name.startswith(MUSL) for name in names_in(scene.tree, "/lib"))
+        if had and with_cache and find_node(scene.tree, "/sbin/ldconfig") is not None:
             yield Difference(CACHE, "the linker's cache", "absent")
         return
     if CACHE_MAGIC not in content:

@@ -13,6 +13,7 @@ from regild.image.tree import Guest, Node, Tree
 from regild.model.content import Application, BootEntry, Content, Package
 from regild.model.digest import Digest, sha256_of
 from regild.model.plan import Difference
+from regild.prove.apk_database import ApkFiles, read_apk_files
 from regild.prove.dpkg_files import DpkgFiles, read_dpkg_files
 from regild.prove.rpm_database import RpmFiles
 
@@ -58,6 +59,16 @@ class Scene:
     def dpkg(self) -> DpkgFiles | None:
         """The package database's word on files."""
         return read_dpkg_files(self.guest.tree)
+
+    @cached_property
+    def apk(self) -> ApkFiles | None:
+        """The same of apk's database."""
+        return read_apk_files(self.guest.tree)
+
+    @cached_property
+    def apk_before(self) -> ApkFiles | None:
+        """The same before the change."""
+        return read_apk_files(self.before.tree) if self.before else None
 
     @cached_property
     def dpkg_before(self) -> DpkgFiles | None:

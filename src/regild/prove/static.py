@@ -135,7 +135,7 @@ def _needs_packages(scene: Scene) -> Why:
 
 
 def _needs_database(scene: Scene) -> Why:
-    return "" if find_family(scene) else "there is no database of dpkg or rpm"
+    return "" if find_family(scene) else "there is no database of dpkg, rpm or apk"
 
 
 def _needs_sums(scene: Scene) -> Why:

@@ -65,6 +65,18 @@ def run_rpm_file(content: bytes) -> None:
         raise AssertionError("nobody is trusted, and it was believed")
 
 
+def run_apk_file(content: bytes) -> None:
+    """Read a package file of apk: what it is named by, and what it puts into a guest."""
+    from regild.feeds.apk_file import measure, read_shipped
+    from regild.model.digest import Digest
+    from regild.model.plan import Archive
+
+    archive = Archive("x", "x.apk", Digest("sha1:" + "0" * 40), len(content))
+    with contextlib.suppress(RegildError):
+        measure(io.BytesIO(content), archive)
+    assert all(one.path.startswith("/") for one in read_shipped(file_of(content), "x", "").paths)
+
+
 def run_apk_index(content: bytes) -> None:
     """Look for who signed an index of apk, and read it as if somebody had."""
     from regild.feeds.apk import first_member, unpack_index, verify_index
@@ -129,6 +141,14 @@ def seeds_of_apk_indexes() -> Iterator[bytes]:
 
     packed = index([block("a", "1-r0", D="b>=1 !c"), block("b", "1_rc1-r0", p="so:x=1")])
     yield signature(packed) + packed
+
+
+def seeds_of_apk_files() -> Iterator[bytes]:
+    """A package file with a signature, scripts, and a path of each kind."""
+    from tests.change.apk_guests import web
+    from tests.feeds.apk_packages import build
+
+    yield build(web("2.0-r0"))[0]
 
 
 def seeds_of_rpm_files() -> Iterator[bytes]:
@@ -206,6 +226,7 @@ TARGETS: dict[str, Target] = {
     "updateinfo": Target(run_updateinfo, texts(UPDATEINFO)),
     "modules": Target(run_modules, texts(MODULES)),
     "rpm-file": Target(run_rpm_file, seeds_of_rpm_files),
+    "apk-file": Target(run_apk_file, seeds_of_apk_files),
     "apk-index": Target(run_apk_index, seeds_of_apk_indexes),
     "release": Target(run_release, texts(RELEASE)),
     "packages": Target(run_packages, texts(STATUS + f"Filename: x\nSize: 1\nSHA256: {'0' * 64}\n")),

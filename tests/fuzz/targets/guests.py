@@ -72,6 +72,19 @@ def run_apk_settings(path: str, content: bytes) -> None:
     assert canonical(describe_guest(guest(tree)))
 
 
+def run_apk_database(content: bytes) -> None:
+    """Read what apk's database says of files, and who owns them."""
+    from regild.change.apk_owners import owned_in
+    from regild.prove.apk_database import read_apk_files
+    from tests.describe.guests import MemoryTree
+
+    tree = MemoryTree({"/lib/apk/db/installed": content})
+    found = read_apk_files(tree)
+    assert found is not None
+    assert len(list(owned_in(tree, frozenset(found.by_name)))) == len(found.installed)
+    assert not any(found.is_protected(path) and "etc" not in path for path in found.sums)
+
+
 def run_bom(content: bytes) -> None:
     """Read a bill of materials of somebody else, and write ours of it."""
     from regild.describe.bom_reader import read_bom
@@ -195,6 +208,10 @@ TARGETS: dict[str, Target] = {
     ),
     "boot": Target(
         run_boot, texts("menuentry 'a' {\nlinux /vmlinuz-6 root=UUID=1\ninitrd /i\n}\n", "linux /a")
+    ),
+    "apk-database": Target(
+        run_apk_database,
+        texts("C:Q1a=\nP:a\nV:1-r0\nf:sS\nF:etc\nM:0:0:755\nR:b\na:0:0:600\nZ:Q1VFqm8pEgk=\n\n"),
     ),
     "apk-repositories": Target(
         functools.partial(run_apk_settings, "/etc/apk/repositories"),

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from regild.errors import Unsolvable, UnsupportedError
-from regild.model.apk_blocks import Block, read_blocks, read_relations
+from regild.model.apk_blocks import WORLD, Block, read_blocks, read_relations
 from regild.model.plan import Action
 from regild.model.versions import apk_key
 from regild.plan.apk.words import Words
 from regild.plan.solver import Move, Request, Transaction
 
-WORLD = "/etc/apk/world"
 ROUNDS_LIMIT = 50
 PROBLEMS_TOLD = 3
 
