@@ -29,6 +29,7 @@ from regild.model.plan import FeedState, Plan
 from regild.model.policy import AgentPolicy, ImagePolicy
 from regild.model.progress import Progress
 from regild.store import Reading, Writing
+from regild.store.aside import in_line
 from regild.store.documents import read_document
 from regild.store.feed_uses import feeds_of, keep_feeds, outdated
 from regild.store.generations import list_generations
@@ -83,7 +84,7 @@ def find_due(
 def _candidates(view: Reading, policy: AgentPolicy, story: Story) -> Iterable[Candidate]:
     """The newest generation that may be used of each image that is kept up to date."""
     newest: dict[str, Generation | None] = {}
-    for one in list_generations(view):
+    for one in in_line(view, list_generations(view)):
         if one.expired is None and not one.is_revoked(view.now):
             newest[one.image] = one
         else:

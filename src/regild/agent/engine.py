@@ -81,6 +81,7 @@ itself, in the same transaction. Doing it again after a kill must come to the sa
 
 WORKS: dict[str, str] = {
     "update": "regild.agent.renewing:update_job",
+    "late-patch": "regild.agent.renewing:update_job",
     "push": "regild.agent.promoting:push_job",
     "import": "regild.agent.watching:import_job",
     "notify": "regild.agent.notices:notify_job",

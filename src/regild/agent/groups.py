@@ -21,6 +21,7 @@ from regild.rotate.calendar import TEXT_LIMIT, Calendar, read_calendar
 from regild.rotate.driver import open_driver
 from regild.rotate.group_file import SIZE_LIMIT, check_group, read_group
 from regild.store import Reading, Writing
+from regild.store.aside import names_aside
 from regild.store.channels import find_channel
 from regild.store.generations import list_generations
 from regild.store.groups import list_windows, save_group, save_rotation, save_window
@@ -104,11 +105,12 @@ def line_of(view: Reading, group: Group) -> Line:
 
     Raises: NotListed.
     """
-    known = list_generations(view, group.image)
+    known, aside = list_generations(view, group.image), names_aside(view)
     return Line(
         find_channel(view, group.image, group.channel).number or 0,
         tuple(one.number for one in known if one.expired is None),
         {one.number: one.revocation.at for one in known if one.revocation},
+        {one.number: number_of(one.parent) for one in known if one.name in aside},
     )
 
 

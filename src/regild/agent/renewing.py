@@ -25,6 +25,7 @@ from regild.model.plan import Plan
 from regild.model.progress import Progress
 from regild.model.store_answers import RenewAnswer
 from regild.store import Reading, Writing
+from regild.store.aside import LATE, in_line
 from regild.store.channels import find_channel, list_channels, promote
 from regild.store.generations import check_usable, list_generations, resolve
 
@@ -42,6 +43,7 @@ def renew(
     manner: Manner,
     *,
     channel: str | None = None,
+    aside: bool = False,
     ending: Callable[[Writing, Generation], object] = lambda change, made: None,
 ) -> RenewAnswer:
     """Make the next generation of an image: what a reference names, brought up to date and proven.
@@ -49,14 +51,15 @@ def renew(
     The result is deposited with its parent, plan, receipt and content; in the same transaction a
     channel points at it (the image's first, where none is named; none for ""), and `ending` is
     done. Where there is nothing to do there is no new generation. An image alone stands for its
-    newest generation that may be used.
+    newest generation that may be used. What stands `aside` is nobody's successor, so that it
+    does not matter what else was published meanwhile.
 
     Raises: NotListed, Revoked; as `export`, `update` and `publish`; PlanMoved where somebody
     published another generation meanwhile.
     """
     with store.catalogue.reading() as view:
         base = start_from(view, reference)
-        newest = list_generations(view, base.image)[-1].number
+        newest = None if aside else list_generations(view, base.image)[-1].number
         goal = _goal(view, base.image, channel)
     deposit = _Deposit(store, base, newest, goal, ending)
     with _workshop(base, manner.scratch) as folder:
@@ -77,7 +80,8 @@ class _Deposit:
 
     store: Store
     base: Generation
-    newest: int
+    newest: int | None
+    """What nothing may have followed meanwhile; None where it does not matter."""
     goal: str
     ending: Callable[[Writing, Generation], object]
     made: Generation | None = None
@@ -96,7 +100,8 @@ class _Deposit:
         )
 
     def _settle(self, change: Writing, made: Generation) -> None:
-        _check_newest(change, self.base.image, self.newest, made)
+        if self.newest is not None:
+            _check_newest(change, self.base.image, self.newest, made)
         if self.goal and not find_channel(change, made.image, self.goal).pinned:
             number = Reference(made.image, str(made.number))
             self.moved = promote(change, number, self.goal, f"made from {self.base.name}")
@@ -113,7 +118,7 @@ def start_from(view: Reading, reference: Reference) -> Generation:
         found = resolve(view, reference)
         check_usable(view, found)
         return found
-    line = list_generations(view, reference.image)
+    line = in_line(view, list_generations(view, reference.image))
     if not line:
         raise NotListed(where=f"generation {reference}", why="the image has none yet")
     for one in reversed(line):
@@ -123,8 +128,9 @@ def start_from(view: Reading, reference: Reference) -> Generation:
 
 
 def update_job(desk: Desk, job: Job) -> Mapping[str, Any]:
-    """The job `update`: facts are the image, the number of the generation that it starts from, the
-    channel that is to point at the result, and what is asked for besides the site's wishes.
+    """The jobs `update` and `late-patch`: facts are the image, the number of the generation that it
+    starts from, the channel that is to point at the result, and what is asked for besides the
+    site's wishes.
 
     Raises: as `renew`.
     """
@@ -143,6 +149,7 @@ def update_job(desk: Desk, job: Job) -> Mapping[str, Any]:
         desk.progress,
         manner,
         channel=facts.get("channel"),
+        aside=job.kind == LATE,
         ending=ending,
     )
     done = answer.generation.name if answer.generation else ""
@@ -167,7 +174,7 @@ def _check_newest(change: Writing, image: str, newest: int, made: Generation) ->
     """
     between = [
         one.number
-        for one in list_generations(change, image)
+        for one in in_line(change, list_generations(change, image))
         if newest < one.number and one.number != made.number
     ]
     if between:

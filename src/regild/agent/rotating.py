@@ -215,18 +215,32 @@ def instances(store: Store, group: str) -> InstancesAnswer:
         return InstancesAnswer({name: _instances(view, name) for name in names})
 
 
-def request(floor: Floor, group: str, user: str, wait_seconds: float) -> InstanceAnswer:
-    """An instance for a user, handed out when it is ready or the time is up.
+def request(
+    floor: Floor, group: str, user: str, wait_seconds: float, late: Callable[[], int] = lambda: 0
+) -> InstanceAnswer:
+    """An instance for a user, handed out when it is ready or the time is up; `late` says which
+    generation it is made from, where it has to be made.
 
-    Raises: as `request_instance`.
+    Raises: as `request_instance`; what `late` raises.
     """
     means = floor.means()
-    made = patiently(lambda: request_instance(means, group, user))
+    number = 0 if _has_one(floor.store, group, user) else late()
+    made = patiently(lambda: request_instance(means, group, user, number))
     until = time.monotonic() + wait_seconds
     while made.state == "starting" and time.monotonic() < until:
         time.sleep(PAUSE_SECONDS / 4)
         made = patiently(lambda: request_instance(means, group, user))
     return InstanceAnswer(group, made)
+
+
+def _has_one(store: Store, group: str, user: str) -> bool:
+    """Whether a user has an instance already, as far as the catalogue knows."""
+    with store.catalogue.reading() as view:
+        read_group(view, group)
+        return any(
+            one.owner == user and one.state in ("starting", "ready") and not one.released
+            for one in _instances(view, group)
+        )
 
 
 def release(floor: Floor, group: str, name: str) -> InstanceAnswer:

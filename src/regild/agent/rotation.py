@@ -109,8 +109,9 @@ def take_turn(means: Means, name: str) -> Turn:
         return turn.take()
 
 
-def request_instance(means: Means, name: str, user: str) -> Instance:
-    """An instance for one user, made of the group's settled generation; who has one gets that.
+def request_instance(means: Means, name: str, user: str, generation: int = 0) -> Instance:
+    """An instance for one user, made of a `generation` or the group's settled one; who has one
+    gets that.
 
     Raises: UsageError for what is no user's name, Revoked where no generation may be used,
     DriverFailed; as `take_turn`.
@@ -118,7 +119,7 @@ def request_instance(means: Means, name: str, user: str) -> Instance:
     if not USER.fullmatch(user):
         raise UsageError(what=f"{user!r} is no user: letters, digits, dots, hyphens, at most 63")
     with _open_turn(means, name) as turn:
-        return turn.request(user)
+        return turn.request(user, generation)
 
 
 def release_instance(means: Means, name: str, instance: str) -> Instance:
@@ -184,14 +185,14 @@ class _GroupTurn:
         self._ask(decision)
         return self._turn
 
-    def request(self, user: str) -> Instance:
+    def request(self, user: str, late: int) -> Instance:
         """Their instance, made now if there is none."""
         self._finish_what_was_begun()
         for one in self._look():
             if one.owner == user and one.state in ("starting", "ready") and not one.released:
                 return one
         now, rotation = self._means.now(), self._turn.rotation
-        chosen = (rotation.current, self._line.wanted)
+        chosen = (late, rotation.current, self._line.wanted)
         generation = next((one for one in chosen if self._line.is_usable(one, now)), 0)
         if not generation:
             raise Revoked(where=f"group {self._group.name}", why="it has no generation to use")

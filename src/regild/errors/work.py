@@ -247,6 +247,13 @@ class StillRunning(RotateError):
     hint = "say --stop to end them first, or --leave to let them run and forget the group"
 
 
+class NotPatched(RotateError):
+    """An instance on request was to have today's plan, and does not."""
+
+    sentence = "{where} was not brought up to date for this request: {why}"
+    hint = "regild agent jobs shows the work; without late-patch the group hands it out as it is"
+
+
 class DriverFailed(RotateError):
     """The platform that runs a group's instances cannot be reached, or refuses."""
 

@@ -19,6 +19,8 @@ InstanceState = Literal["starting", "ready", "draining", "failed", "stopped"]
 HealthKind = Literal["none", "boot", "port", "http", "command", "agent"]
 Approval = Literal["none", "canary", "waves"]
 """Who must say yes: nobody; somebody after the canary; somebody before each wave."""
+RequestPolicy = Literal["settled", "late-patch"]
+"""What is handed out on request: the settled generation, or that with today's plan."""
 Phase = Literal["idle", "rotating", "halted", "rolling-back"]
 
 
@@ -86,6 +88,7 @@ class Group(Value, frozen=True):
     rollout: Rollout = Rollout()
     health: Health = Health()
     drain: DrainPolicy = DrainPolicy()
+    request: RequestPolicy = "settled"
     step_seconds: int = 0
     """How long replacing one instance takes, for fitting waves into windows; 0: as long as health
     may take and draining may wait."""
@@ -152,6 +155,8 @@ class Line(Value, frozen=True):
     known: tuple[int, ...] = ()
     revoked: dict[int, datetime] = msgspec.field(default_factory=dict)
     """From when on a generation must not be used."""
+    late: dict[int, int] = msgspec.field(default_factory=dict)
+    """Generations made for instances on request, with those that they were made from."""
 
     def is_usable(self, number: int, now: datetime) -> bool:
         """Whether a generation may be started at a time."""

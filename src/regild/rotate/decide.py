@@ -227,7 +227,7 @@ def _personal(look: Look) -> tuple[Action, ...]:
         one
         for one in look.instances
         if one.owner and one.state == "ready" and not one.sessions and not one.released
-        if one.generation != rotation.current
+        if look.line.late.get(one.generation, one.generation) != rotation.current
     )
     return tuple(
         Drain(one.name, f"generation {rotation.current} is there, and nobody uses it now")

@@ -34,6 +34,7 @@ from regild.model.rotation import (
     Health,
     HealthKind,
     Replacement,
+    RequestPolicy,
     Rollout,
 )
 from regild.rotate.settings_text import SettingsText
@@ -81,12 +82,17 @@ class _CalendarTable(msgspec.Struct, forbid_unknown_fields=True):
     step: int | str = 0
 
 
+class _RequestTable(msgspec.Struct, forbid_unknown_fields=True):
+    policy: RequestPolicy = "settled"
+
+
 TABLES: dict[str, type[msgspec.Struct]] = {
     "group": _GroupTable,
     "rollout": _RolloutTable,
     "health": _HealthTable,
     "drain": _DrainTable,
     "calendar": _CalendarTable,
+    "request": _RequestTable,
 }
 
 
@@ -105,6 +111,7 @@ def read_group(text: str, where: str, read: Callable[[str], str]) -> Group:
             source.refuse(name, "", f"is not a table; there are {', '.join(TABLES)}, options")
     group: _GroupTable = source.table(told.get("group", {}), "group", _GroupTable)
     calendar: _CalendarTable = source.table(told.get("calendar", {}), "calendar", _CalendarTable)
+    request: _RequestTable = source.table(told.get("request", {}), "request", _RequestTable)
     found = Group(
         group.name,
         group.image,
@@ -114,6 +121,7 @@ def read_group(text: str, where: str, read: Callable[[str], str]) -> Group:
         rollout=_rollout(source, source.table(told.get("rollout", {}), "rollout", _RolloutTable)),
         health=_health(source, source.table(told.get("health", {}), "health", _HealthTable)),
         drain=_drain(source, source.table(told.get("drain", {}), "drain", _DrainTable)),
+        request=request.policy,
         step_seconds=source.seconds("calendar", "step", calendar.step),
         windows=read(calendar.windows) if calendar.windows else "",
         freezes=read(calendar.freezes) if calendar.freezes else "",

@@ -16,6 +16,7 @@ from sqlalchemy import delete, func, select, update
 
 from regild.host.shelf import Shelf
 from regild.model.generation import Generation
+from regild.store.aside import in_line
 from regild.store.catalogue import Catalogue, Reading, Writing
 from regild.store.channels import history_of, list_channels
 from regild.store.events import tell
@@ -25,6 +26,9 @@ from regild.store.instances import list_instances
 from regild.store.lineage import in_parts
 from regild.store.pack import name_of
 from regild.store.schema import files, generations, leases, map_packs, maps, packs, pieces
+
+ASIDE_FOR = timedelta(days=1)
+"""So long a generation that stands aside is kept without anybody running it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,18 @@ def expire(change: Writing) -> tuple[str, ...]:
     needed = names_in_use(change)
     gone = []
     for image in list_images(change):
-        line = [one for one in list_generations(change, image.name) if one.expired is None]
+        held = [one for one in list_generations(change, image.name) if one.expired is None]
+        line = in_line(change, held)
         kept, young = image.retention, change.now - timedelta(days=image.retention.days)
         for place, one in enumerate(reversed(line)):
             is_old = kept.newest and place >= kept.newest and not (one.created or young) > young
             if is_old and place > 0 and not one.pinned and one.name not in needed:
+                _give_up(change, one)
+                gone.append(one.name)
+        for one in (one for one in held if one not in line):
+            # Made for a machine on request that is gone; of one plan there is a new one each day.
+            is_young = (one.created or change.now) > change.now - ASIDE_FOR
+            if not is_young and not one.pinned and one.name not in needed:
                 _give_up(change, one)
                 gone.append(one.name)
     return tuple(gone)

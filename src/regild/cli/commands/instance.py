@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from regild.cli.commands.agent import open_agent
 from regild.cli.commands.group import GroupName, State, Wait, open_floor
-from regild.cli.options import Config, Debug, Json
+from regild.cli.options import Cache, Config, Debug, Json, Scratch
 from regild.cli.outcome import Outcome
 from regild.cli.store_options import StorePlace
 
@@ -37,18 +38,30 @@ def request(
     group: GroupName,
     user: Annotated[str, typer.Option("--user", metavar="ID", help="For whom.")],
     wait_seconds: Wait = 0,
+    scratch: Scratch = None,
+    cache: Cache = None,
     place: StorePlace = None,
     config: Config = None,
     state: State = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
-    """Make an up-to-date instance for one user; who has one gets that."""
+    """Make an up-to-date instance for one user; who has one gets that.
+
+    Where the group's policy is late-patch, it has today's plan: that takes as long as an update.
+    """
     from regild.agent import rotating
+    from regild.agent.late import late_generation
     from regild.cli.group_text import instance_text
 
-    with open_floor(place, config, state, debug) as floor:
-        answer = rotating.request(floor, group, user, wait_seconds)
+    with open_agent(place, config, cache, state, scratch, debug, needed=False) as agent:
+        floor = agent.floor
+
+        def late() -> int:
+            told = agent.site, agent.policy, agent.engine, group, floor.progress
+            return late_generation(floor.store, *told)
+
+        answer = rotating.request(floor, group, user, wait_seconds, late)
     return Outcome(answer=answer, text=lambda width: instance_text(answer, width))
 
 
