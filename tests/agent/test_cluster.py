@@ -49,6 +49,18 @@ def effects(store: Store) -> list[str]:
         return sorted(one.subject for one in list_events(view, kind="effect"))
 
 
+def test_no_stranger_on_this_machine_is_listened_to(cluster: Cluster) -> None:
+    """A call is a program: a user who finds the port could be whoever runs regild."""
+    import distributed
+
+    address: str = cluster._client.scheduler.address
+    assert address.startswith("tls://127.0.0.1:")
+    stranger = distributed.Security.temporary()
+    for tried, security in ((address, stranger), (address.replace("tls", "tcp"), None)):
+        with pytest.raises(OSError), distributed.Client(tried, security=security, timeout=3):
+            pass
+
+
 def test_jobs_are_done_by_workers_each_once(cluster: Cluster, store: Store, tmp_path: Path) -> None:
     keys = [f"job-{number}" for number in range(12)]
     submit(store, *keys)

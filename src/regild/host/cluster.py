@@ -2,7 +2,8 @@
 
 By default a few processes of this machine that end with us (`LocalCluster`); with an address the
 cluster that somebody runs (SSH, Kubernetes, Slurm). Calls travel as pickles, so whoever reaches a
-scheduler can run anything on its workers: an address beyond this machine is taken with TLS only.
+scheduler can run anything on its workers: an address beyond this machine is taken with TLS only,
+and the processes of this machine ask each other for certificates too.
 What a worker was doing when it died is done again by another.
 Source: documentation of dask.distributed ("Security", "Limitations", "Resilience").
 """
@@ -142,7 +143,11 @@ def open_cluster(wish: ClusterWish) -> Iterator[Cluster]:
 
 @contextlib.contextmanager
 def _near(distributed: Any, workers: int) -> Iterator[Any]:
-    """Processes of this machine; nothing listens but on its own loop."""
+    """Processes of this machine; nothing listens but on its own loop.
+
+    There any user of the machine could speak to it, and a call is a program: so the processes know
+    each other by a certificate that is made for this run and never written down.
+    """
     if not 0 <= workers <= WORKERS_LIMIT:
         raise UsageError(what=f"--workers is from 1 to {WORKERS_LIMIT}")
     with (
@@ -151,6 +156,8 @@ def _near(distributed: Any, workers: int) -> Iterator[Any]:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
+            protocol="tls",
+            security=distributed.Security.temporary(),
             dashboard_address="127.0.0.1:0",  # None takes a fixed port, on every address
             memory_limit=0,  # images are not held in memory, and a paused worker would only wait
             silence_logs="ERROR",
