@@ -12,14 +12,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from regild.errors import TooLarge
 from regild.plan.debian.choice import CONFLICTS, REQUIRES, Relations
+from regild.plan.debian.copies import behind, out_of_step
 from regild.plan.debian.guest import Guest, Installed
+from regild.plan.debian.keep import kept_back
 from regild.plan.debian.sweep import unneeded
 from regild.plan.debian.walk import put_aside
 from regild.plan.debian.weight import weights
 
 ROUNDS_LIMIT = 50
-"""Rounds of new recommended packages and of upgrades given up for them; real ones need two."""
+"""Rounds of new recommended packages; real ones need up to ten."""
+QUESTIONS_LIMIT = 3000
+"""Questions to libsolv about one image; the corpus of aged images needs up to some hundreds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Decision:
         self.now = frozenset(one.now.id for one in guest.packages.values())
         self._extra: dict[int, Any] = {}
         """Recommended packages to bring in if they can be had, by id."""
-        self._banned: set[int] = set()
+        self._banned = set(out_of_step(guest))
         """Candidates that must not be taken."""
         self._aside: set[int] | None = None
         """Candidates that another wish puts aside."""
@@ -60,18 +65,13 @@ class Decision:
         ids = self.now
         for _ in range(ROUNDS_LIMIT):
             ids = self._settle()
-            if fresh := self._recommended(ids, tried):
-                self._extra.update((one.id, one) for one in fresh)
-                continue
-            if self.aim.may_remove:
+            fresh = self._recommended(ids, tried)
+            if not fresh:
                 break
-            bad = self._worse_off(ids)
-            if not bad:
-                break
-            self._banned |= bad
-            # What came for an upgrade that is given up stays where something else leads to it.
-            beside = map(self.pool.id2solvable, sorted(ids - self.now - bad))
-            self._extra |= {one.id: one for one in beside if self._is_new(one.id)}
+            self._extra.update((one.id, one) for one in fresh)
+        changed = map(self.relations.version, ids - self.now)
+        if not self.aim.may_remove and any(self._is_worse_off(one, ids) for one in changed):
+            ids = kept_back(self.guest, self.relations, ids, self._is_worse_off)
         loose = unneeded(self.guest, self.relations, ids, self.aim.auto)
         return ids - {one for one in loose if self._is_new(one)}
 
@@ -120,10 +120,12 @@ class Decision:
         return found
 
     def _unopposed(self, wishes: Iterable[Installed]) -> list[Installed]:
-        """The wishes without those that another one puts aside, where nothing may be removed."""
+        """The wishes without those that another one puts aside; where something may be removed,
+        only new packages are put aside for good, and weight decides about the others."""
         found = [one for one in wishes if one.candidate]
-        if not self.aim.may_remove and self._aside is None:
-            self._aside = put_aside(self.guest, self.relations, found, self.aim.locked)
+        if self._aside is None:
+            aside = put_aside(self.guest, self.relations, found, self.aim.locked)
+            self._aside = set(filter(self._is_new, aside)) if self.aim.may_remove else aside
             self._banned |= self._aside
         return [one for one in found if one.candidate and one.candidate.id not in self._banned]
 
@@ -141,7 +143,7 @@ class Decision:
         """Jobs that keep and upgrade each package, the weightiest first."""
         goal = {nameid: one.now for nameid, one in self.guest.packages.items()}
         goal |= {one.now.solvable.nameid: one.candidate for one in wishes if one.candidate}
-        weight = weights(self.guest, self.relations, goal)
+        weight = weights(self.guest, self.relations, goal, self.aim.locked)
         wished = {one.now.solvable.nameid for one in wishes}
         jobs = []
         order = sorted(
@@ -176,6 +178,9 @@ class Decision:
         """libsolv's answer; None where the jobs cannot all be had."""
         question = (removing, *((job.how, job.what) for job in jobs))
         if question not in self._asked:
+            if len(self._asked) >= QUESTIONS_LIMIT:
+                why = f"it takes more than {QUESTIONS_LIMIT} questions to know what can be had"
+                raise TooLarge(where="the solver", why=why)
             self._asked[question] = self._answer(jobs, removing)
         return self._asked[question]
 
@@ -198,6 +203,8 @@ class Decision:
         it could be by itself."""
         if one.candidate is None:
             return ""
+        if why := behind(self.guest, one):
+            return why
         solver = self._solver(removing=False)
         problems = solver.solve([*self._fixed(), self._job("INSTALL", one.candidate.id)])
         if problems:
@@ -288,17 +295,13 @@ class Decision:
                     return True
         return is_new
 
-    def _worse_off(self, ids: frozenset[int]) -> set[int]:
-        """Changed versions with a recommendation that is not met, where all were met before; an
-        upgrade that would lose one is not taken by `upgrade`."""
-        bad = set()
-        for one in (self.pool.id2solvable(identity) for identity in sorted(ids - self.now)):
-            if all(self.relations.is_met(relation, ids) for relation in self.relations.weak(one)):
-                continue
-            before = self.guest.packages.get(one.nameid)
-            if before is None or self.is_well(before.now.solvable):
-                bad.add(one.id)
-        return bad
+    def _is_worse_off(self, one: Any, ids: frozenset[int]) -> bool:
+        """Whether a changed version has a recommendation that is not met, where all were met
+        before; an upgrade that would lose one is not taken by `upgrade`."""
+        if all(self.relations.is_met(relation, ids) for relation in self.relations.weak(one)):
+            return False
+        before = self.guest.packages.get(one.nameid)
+        return before is None or self.is_well(before.now.solvable)
 
     def is_well(self, solvable: Any) -> bool:
         """Whether an installed version has now all that it needs and recommends."""

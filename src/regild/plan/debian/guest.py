@@ -50,6 +50,8 @@ class Installed:
     """What apt would choose; None where that is what is installed, or nothing."""
     is_security: bool = False
     """The candidate is a security update."""
+    is_unwanted: bool = False
+    """No version may be had by the guest's pins, not even the installed one."""
 
 
 @dataclass(slots=True)
@@ -259,7 +261,7 @@ def _settle(
     if request.forbidden and shelf.pool.id2str(nameid).partition(":")[0] in request.forbidden:
         keep = None
     if installed is not None:
-        installed.candidate = keep
+        installed.candidate, installed.is_unwanted = keep, chosen is None
     guest.unwanted.update(_left_out(title, keep.facts.version if keep else ""))
 
 

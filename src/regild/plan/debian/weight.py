@@ -7,19 +7,28 @@ that others of weight need weighs as much more.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 
 from regild.plan.debian.choice import CONFLICTS, RECOMMENDS, REQUIRES, Relations
 from regild.plan.debian.guest import Guest
 from regild.plan.debian.shelf import Version
 
-ESSENTIAL = 5100
+ESSENTIAL = 100
+"""Of what is Essential or Important, and of apt itself; what they need weighs as much more."""
+KEPT = 5000
+"""Added to those in the end."""
+HELD = 10_000
+"""For a package on hold (pkgProblemResolver::Scores of apt's own example of a configuration)."""
+ITSELF = "apt"
 PRIORITIES = {1: 3, 2: 2, 3: 1, 4: -1, 5: -2}
 """From required to extra."""
 ON_OFFER = 1
 """For an installed package that a repository offers."""
 
 
-def weights(guest: Guest, relations: Relations, goal: Mapping[int, Version]) -> dict[int, int]:
+def weights(
+    guest: Guest, relations: Relations, goal: Mapping[int, Version], locked: AbstractSet[int]
+) -> dict[int, int]:
     """The weight of each package of a goal, by title."""
     base = {nameid: _own(guest, nameid, one) for nameid, one in goal.items()}
     ids = {one.id: nameid for nameid, one in goal.items()}
@@ -40,8 +49,7 @@ def weights(guest: Guest, relations: Relations, goal: Mapping[int, Version]) -> 
         for other in {named, *_standing_for(relations, named, ids)}:
             whole[other] += points
     for nameid, one in goal.items():
-        if one.facts.essential != "-":
-            whole[nameid] += ESSENTIAL
+        whole[nameid] += KEPT * _is_essential(one) + HELD * (nameid in locked)
     return whole
 
 
@@ -49,9 +57,14 @@ def _own(guest: Guest, nameid: int, one: Version) -> int:
     offered = bool(one.places) or nameid not in guest.packages
     points = PRIORITIES[one.facts.priority] if offered else PRIORITIES[5]
     installed = guest.packages.get(nameid)
-    if installed is not None and (installed.candidate or installed.now.places):
+    stays = installed is not None and installed.now.places and not installed.is_unwanted
+    if installed is not None and (installed.candidate or stays):
         points += ON_OFFER
-    return points + (100 if one.facts.essential != "-" else 0)
+    return points + ESSENTIAL * _is_essential(one)
+
+
+def _is_essential(one: Version) -> bool:
+    return one.facts.essential != "-" or one.solvable.name == ITSELF
 
 
 def _met_by(
