@@ -93,6 +93,37 @@ def a_bomb_in_a_block(folder: Path) -> Path:
     return bombed(folder, "xz")
 
 
+def bombs_in_grains(folder: Path) -> Path:
+    """Each grain is the guest's own and 8 MiB of zeros more."""
+    content = golden.filesystem(folder).read_bytes()
+    return write_vmdk(
+        folder / "disk.vmdk", content, pack=lambda piece: zlib.compress(piece + bytes(8 << 20), 1)
+    )
+
+
+def a_bomb_in_a_packed_disk(folder: Path) -> Path:
+    """32 GiB of zeros in a megabyte."""
+    from backports import zstd
+
+    path = folder / "disk.raw.zst"
+    path.write_bytes(zstd.compress(bytes(256 << 20)) * 128)
+    return path
+
+
+def a_logical_partition_behind_itself(folder: Path) -> Path:
+    """The chain of an extended partition comes back to its begin, and each has a partition."""
+    content = bytearray(4 << 20)
+    entry = struct.Struct("<B3sB3sII")
+    content[446:462] = entry.pack(0, b"", 5, b"", 2048, 4096)
+    at = 2048 * 512
+    content[at + 446 : at + 462] = entry.pack(0, b"", 0x83, b"", 1, 64)
+    content[at + 462 : at + 478] = entry.pack(0, b"", 5, b"", 0, 4096)
+    for place in (0, at):
+        content[place + 510 : place + 512] = b"\x55\xaa"
+    (folder / "disk.raw").write_bytes(content)
+    return folder / "disk.raw"
+
+
 HOSTILE: dict[str, tuple[Callable[[Path], Path], tuple[int, ...]]] = {
     "a dpkg status of 1 GiB": (status_of_a_gigabyte, (3,)),
     "a capacity of 2^63": (capacity_of_2_63, (4, 5)),
@@ -101,6 +132,9 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], tuple[int, ...]]] = {
     "a folder in itself": (a_folder_in_itself, (3,)),
     "a database behind a symlink to itself": (a_database_behind_itself, (3,)),
     "a bomb in a block": (a_bomb_in_a_block, (3,)),
+    "bombs in grains": (bombs_in_grains, (3, 4, 5)),
+    "a bomb in a packed disk": (a_bomb_in_a_packed_disk, (4,)),
+    "a logical partition behind itself": (a_logical_partition_behind_itself, (3, 4, 5)),
 }
 
 

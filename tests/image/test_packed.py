@@ -102,6 +102,11 @@ def test_what_comes_out_is_bounded(tmp_path, monkeypatch):
     with pytest.raises(TooLarge), open_disk(path):
         pass
     monkeypatch.undo()
+    monkeypatch.setattr(packed, "BLANK_MAX", SIZE // 4)
+    monkeypatch.setattr(packed, "GROWTH_MAX", SIZE // 2 // path.stat().st_size)
+    with pytest.raises(TooLarge), open_disk(path):
+        pass
+    monkeypatch.undo()
     monkeypatch.setattr(packed, "CHECK_BYTES", 1 << 20)
     monkeypatch.setattr(packed, "RESERVE_BYTES", 1 << 62)
     with pytest.raises(DiskFull), open_disk(path):

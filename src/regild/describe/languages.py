@@ -91,8 +91,10 @@ class _Found:
     def look(self, folder: Folder) -> None:
         """Let every reader see a folder."""
         names = (*folder.folders, *folder.files)
-        if any(_DISTRIBUTION.fullmatch(name) for name in names):
-            self._take(folder.path, lambda: _distributions(self._evidence, folder.path))
+        if any(name.endswith(".dist-info") or _DISTRIBUTION.fullmatch(name) for name in names):
+            self._take(
+                folder.path, lambda: _distributions(self._evidence, folder.path, self.unknowns)
+            )
         if folder.name in ("specifications", "default") and any(map(_GEM.fullmatch, folder.files)):
             self._take(folder.path, lambda: _gems(self._evidence, folder.path))
         if folder.name == NODE:
@@ -155,15 +157,19 @@ class _Found:
                 self.unknowns.append(unknown(error, path))
 
 
-def _distributions(evidence: Evidence, folder: str) -> Iterator[Package]:
+def _distributions(evidence: Evidence, folder: str, odd: list[Unknown]) -> Iterator[Package]:
     """Python distributions (core metadata specifications, "Recording installed projects"); name
-    and version stand in the folder's name, so the listing is the witness."""
+    and version stand in the folder's name, so the listing is the witness. What has the ending
+    without them goes to `odd`."""
     for entry in evidence.names(folder):
         match = _DISTRIBUTION.fullmatch(entry)
         if match:
             name = re.sub(r"[-_.]+", "-", match[1]).lower()
             url = package_url("pypi", name, match[2])
             yield _package("pypi", name, match[2], url, f"{folder}/{entry}")
+        elif entry.endswith(".dist-info") and not entry.startswith("~"):
+            # pip leaves what it was removing under a tilde, and passes over it itself.
+            odd.append(Unknown(f"{folder}/{entry}", "its name is no name and version"))
 
 
 def _gems(evidence: Evidence, folder: str) -> Iterator[Package]:

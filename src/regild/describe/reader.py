@@ -23,6 +23,7 @@ from regild.describe.foreign import read_foreign
 from regild.describe.kernels import read_kernels
 from regild.describe.keyrings import read_keyrings
 from regild.describe.languages import read_languages
+from regild.describe.legible import legible
 from regild.describe.macos import read_macos
 from regild.describe.os_release import read_os_release
 from regild.describe.pacman import read_pacman
@@ -122,7 +123,7 @@ def _content(found: Findings, guest: Guest, evidence: Evidence) -> Content:
     unknowns = list(dict.fromkeys(found.unknowns))
     if not platform.id:
         unknowns.append(Unknown(where="/etc/os-release", why="the guest does not say what it is"))
-    return Content(
+    content = Content(
         platform=replace(platform, family=platform.family or "linux"),
         packages=tuple(
             sorted(found.packages, key=lambda one: (one.type, one.name, one.arch, one.version))
@@ -134,6 +135,7 @@ def _content(found: Findings, guest: Guest, evidence: Evidence) -> Content:
         volumes=tuple(guest.spaces),
         witnesses=evidence.witnesses,
     )
+    return legible(content)
 
 
 def _why_nothing(found: Findings) -> str:
