@@ -50,6 +50,29 @@ def test_the_order_of_a_thousand_versions_is_that_of_dpkg() -> None:
     assert "eq" in ours
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("dpkg") is None, reason="dpkg is not installed here")
+def test_ten_thousand_random_pairs_are_in_the_order_of_dpkg() -> None:
+    """dpkg is asked of each pair whether it stands as it does here, and says which do not."""
+    versions = random_versions(3000, 4)
+    chance = random.Random(5)
+    lines = []
+    for _ in range(10_000):
+        one = chance.choice(versions)
+        near = one + chance.choice(("", "~", "+", "a", "0", ".0", "-0"))
+        two = chance.choice((near, chance.choice(versions)))
+        keys = debian_key(one), debian_key(two)
+        sign = "lt" if keys[0] < keys[1] else "gt" if keys[0] > keys[1] else "eq"
+        lines.append(f"{one} {sign} {two}")
+    assert {"lt", "gt", "eq"} == {line.split()[1] for line in lines}
+    wrong = ["1.0 lt 1.0~rc1", "1.0-0 gt 1.0"]
+    script = 'while read -r one sign two; do dpkg --compare-versions "$one" "$sign" "$two" || '
+    script += 'echo "$one $sign $two"; done'
+    text = "\n".join([*lines, *wrong, ""])
+    said = subprocess.run(["sh", "-c", script], input=text, capture_output=True, text=True)
+    assert said.stdout.splitlines() == wrong
+
+
 def test_ten_thousand_random_pairs_agree_with_univers() -> None:
     versions = random_versions(400, 2)
     theirs = {version: Univers(version) for version in versions}

@@ -230,7 +230,18 @@ CVRF = f"""<?xml version="1.0" encoding="utf-8"?>
   xmlns:prod="http://www.icasi.org/CVRF/schema/prod/1.1"
   xmlns:vuln="http://www.icasi.org/CVRF/schema/vuln/1.1">
   <cvrf:DocumentTitle>May 2026 Security Updates</cvrf:DocumentTitle>
+  <cvrf:DocumentType>Security Update</cvrf:DocumentType>
+  <cvrf:DocumentPublisher Type="Vendor"/>
   <cvrf:DocumentTracking>
+    <cvrf:Identification><cvrf:ID>2026-May</cvrf:ID></cvrf:Identification>
+    <cvrf:Status>Final</cvrf:Status>
+    <cvrf:Version>1.0</cvrf:Version>
+    <cvrf:RevisionHistory><cvrf:Revision>
+      <cvrf:Number>1.0</cvrf:Number>
+      <cvrf:Date>{WHEN}</cvrf:Date>
+      <cvrf:Description>First</cvrf:Description>
+    </cvrf:Revision></cvrf:RevisionHistory>
+    <cvrf:InitialReleaseDate>{WHEN}</cvrf:InitialReleaseDate>
     <cvrf:CurrentReleaseDate>{WHEN}</cvrf:CurrentReleaseDate>
   </cvrf:DocumentTracking>
   <prod:ProductTree>
@@ -250,7 +261,9 @@ CVRF = f"""<?xml version="1.0" encoding="utf-8"?>
         <vuln:ProductID>11923</vuln:ProductID>
         <vuln:FixedBuild>10.0.20348.2900</vuln:FixedBuild>
       </vuln:Remediation>
-      <vuln:Remediation Type="Workaround"/>
+      <vuln:Remediation Type="Workaround">
+        <vuln:Description>Leave it switched off.</vuln:Description>
+      </vuln:Remediation>
     </vuln:Remediations>
   </vuln:Vulnerability>
 </cvrf:cvrfdoc>
