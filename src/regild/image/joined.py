@@ -71,3 +71,37 @@ class JoinedDisk:
                 last = min(offset + length, piece.begin + piece.bytes)
                 if first < last:
                     yield start + first - piece.begin, last - first
+
+
+class Below:
+    """What lies below a disk, or one part of it, in the disk that it is the difference to; behind
+    that one's end are zeros."""
+
+    def __init__(self, parent: Disk, begin: int, size: int) -> None:
+        self._parent, self._begin, self.size = parent, begin, size
+        self.format = parent.format
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read from the parent's files so far, told by its first part alone."""
+        return 0 if self._begin else self._parent.bytes_read
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes.
+
+        Raises: Truncated, Malformed.
+        """
+        at = self._begin + offset
+        there = max(0, min(length, self._parent.size - at))
+        return (self._parent.read(at, there) if there else b"").ljust(length, b"\0")
+
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """What the parent keeps of this part.
+
+        Raises: Truncated, Malformed.
+        """
+        for offset, length in self._parent.extents():
+            first = max(offset, self._begin)
+            last = min(offset + length, self._begin + self.size)
+            if first < last:
+                yield first - self._begin, last - first

@@ -14,6 +14,7 @@ from regild.errors import ExternalFile, Malformed
 from regild.image.blocks import BlockDisk
 from regild.image.disk import HEAD_BYTES, Disk
 from regild.image.grains import SECTOR_BYTES
+from regild.image.joined import Below
 from regild.image.neighbours import MAX_CHAIN, Neighbours
 from regild.image.spans import joined
 from regild.image.window import Window
@@ -82,32 +83,27 @@ class DifferencingVhd(BlockDisk):
         parent: Disk,
     ) -> None:
         super().__init__(window, "vhd", size, block_bytes, place_of)
-        self._parent = parent
+        self._below = Below(parent, 0, size)
         self._bitmap_bytes = -(-block_bytes // SECTOR_BYTES // 8 // SECTOR_BYTES) * SECTOR_BYTES
         self._bitmaps: dict[int, bytes] = {}
 
     @property
     def bytes_read(self) -> int:
         """Bytes read from all files so far."""
-        return self._window.bytes_read + self._parent.bytes_read
+        return self._window.bytes_read + self._below.bytes_read
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """What either of them keeps.
 
         Raises: Truncated, Malformed.
         """
-        below = (
-            (offset, min(length, self.size - offset))
-            for offset, length in self._parent.extents()
-            if offset < self.size
-        )
-        return joined(super().extents(), below)
+        return joined(super().extents(), self._below.extents())
 
     def _piece(self, number: int, start: int, count: int) -> bytes:
         at = self._place_of(number)
         begin = number * self._block
         if not at:
-            return self._below(begin + start, count)
+            return self._below.read(begin + start, count)
         bitmap = self._bitmap(number, at)
         first, last = start // SECTOR_BYTES, -(-(start + count) // SECTOR_BYTES)
         parts = []
@@ -115,8 +111,8 @@ class DifferencingVhd(BlockDisk):
             sectors = list(run)
             low = max(start, sectors[0] * SECTOR_BYTES)
             high = min(start + count, (sectors[-1] + 1) * SECTOR_BYTES)
-            read = self._window.read(at + low, high - low) if own else None
-            parts.append(self._below(begin + low, high - low) if read is None else read)
+            source, place = (self._window, at) if own else (self._below, begin)
+            parts.append(source.read(place + low, high - low))
         return b"".join(parts)
 
     def _bitmap(self, number: int, at: int) -> bytes:
@@ -128,10 +124,6 @@ class DifferencingVhd(BlockDisk):
             bitmap = self._window.read(at - self._bitmap_bytes, self._bitmap_bytes)
             self._bitmaps[number] = bitmap
         return bitmap
-
-    def _below(self, offset: int, length: int) -> bytes:
-        there = max(0, min(length, self._parent.size - offset))
-        return (self._parent.read(offset, there) if there else b"").ljust(length, b"\0")
 
 
 def _is_set(bitmap: bytes, sector: int) -> bool:

@@ -21,6 +21,7 @@ from regild.image.grains import (
     read_by_grain,
     runs_of,
 )
+from regild.image.joined import Below
 from regild.image.spans import joined
 from regild.image.vmdk_layout import (
     AT_END,
@@ -161,12 +162,7 @@ class VmdkDisk:
         if self.parent is None:
             return own
         # What the delta zeroes may be told as allocated; it reads as zeros all the same.
-        within = (
-            (offset, min(length, self.size - offset))
-            for offset, length in self.parent.extents()
-            if offset < self.size
-        )
-        return joined(own, within)
+        return joined(own, Below(self.parent, 0, self.size).extents())
 
     def grains(self) -> Iterator[tuple[int, int]]:
         """Number and place (in bytes of the window) of every grain that is kept, ascending.
@@ -242,9 +238,7 @@ class VmdkDisk:
         index, entry = divmod(number, ENTRIES)
         if self.parent is None or (self._zeroed and self._table(index)[entry] == self._zeroed):
             return bytes(count)
-        offset = number * self.grain_bytes + start
-        there = max(0, min(count, self.parent.size - offset))
-        return (self.parent.read(offset, there) if there else b"").ljust(count, b"\0")
+        return Below(self.parent, 0, self.size).read(number * self.grain_bytes + start, count)
 
     def _read_directory(self, header: Header) -> tuple[int, ...]:
         """The places of the grain tables; no two may be the same."""

@@ -7,8 +7,6 @@ together was never a disk, so that is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from regild.errors import ExternalFile, Malformed, UnsupportedFormat
 from regild.image.disk import HEAD_BYTES, Disk
 from regild.image.neighbours import MAX_CHAIN, Neighbours
@@ -59,37 +57,3 @@ def _opened(name: str, neighbours: Neighbours, where: str) -> tuple[Disk, str]:
 
         return open_parts_of(window, neighbours)
     raise UnsupportedFormat(where=window.where, why="it is the parent of a VMDK, and is none")
-
-
-class Below:
-    """The part of a parent that lies below one extent; behind the parent's end are zeros."""
-
-    format = "vmdk"
-
-    def __init__(self, parent: Disk, begin: int, size: int) -> None:
-        self._parent, self._begin, self.size = parent, begin, size
-
-    @property
-    def bytes_read(self) -> int:
-        """Bytes read from the parent's files so far, told by its first part alone."""
-        return 0 if self._begin else self._parent.bytes_read
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes.
-
-        Raises: Truncated, Malformed.
-        """
-        at = self._begin + offset
-        there = max(0, min(length, self._parent.size - at))
-        return (self._parent.read(at, there) if there else b"").ljust(length, b"\0")
-
-    def extents(self) -> Iterator[tuple[int, int]]:
-        """What the parent keeps of this part.
-
-        Raises: Truncated, Malformed.
-        """
-        for offset, length in self._parent.extents():
-            first = max(offset, self._begin)
-            last = min(offset + length, self._begin + self.size)
-            if first < last:
-                yield first - self._begin, last - first

@@ -10,12 +10,12 @@ from __future__ import annotations
 from regild.errors import ExternalFile, Malformed, TooLarge, UnsupportedFormat
 from regild.image.disk import Disk
 from regild.image.grains import SECTOR_BYTES
-from regild.image.joined import JoinedDisk, Piece
+from regild.image.joined import Below, JoinedDisk, Piece
 from regild.image.neighbours import Neighbours
 from regild.image.raw import RawDisk
 from regild.image.vmdk import MAX_DESCRIPTOR_BYTES, open_vmdk
 from regild.image.vmdk_layout import Extent, read_settings
-from regild.image.vmdk_parent import Below, open_parent
+from regild.image.vmdk_parent import open_parent
 from regild.image.window import Window
 
 CREATE_TYPES = (
