@@ -75,6 +75,14 @@ def test_a_truncated_ova(regild: Regild, tmp_path: Path, ova: Path, share: float
         refused(regild, 4, "Truncated", command, path)
 
 
+def test_a_truncated_bare_disk(regild: Regild, tmp_path: Path, raw: Path) -> None:
+    """Its tables stand before its data, so it opens; what is missing is what is read."""
+    whole = golden.converted(Path(shutil.copy(raw, tmp_path / "golden.raw")), "vmdk")
+    path = tmp_path / "cut.vmdk"
+    path.write_bytes(whole.read_bytes()[: 2 << 16])
+    assert "behind the end" in refused(regild, 4, "Truncated", "describe", path)
+
+
 def test_a_truncated_disk_in_a_folder(regild: Regild, tmp_path: Path, vmdk: Path) -> None:
     ovf = tmp_path / "golden.ovf"
     ovf.write_bytes(golden.envelope({"disk1": vmdk}))

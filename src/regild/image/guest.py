@@ -12,6 +12,7 @@ from regild.errors import (
     InputError,
     NothingRead,
     RegildError,
+    Truncated,
     UnsupportedError,
     UnsupportedFilesystem,
     WrongKey,
@@ -83,6 +84,7 @@ def _opened(layers: Layers) -> tuple[dict[int, Filesystem], list[Unknown]]:
                     Unknown(f"{volume.name}, {name}", "it is encrypted") for name in found.refused
                 ]
             except (InputError, UnsupportedError) as error:
+                layers.refusals[volume.number] = error
                 unknowns.append(Unknown(volume.name, error.why))
         elif volume.kind == "encrypted":
             refusal = layers.refusals.get(volume.number)
@@ -111,6 +113,7 @@ def _root(
             else:
                 found.extend(_root_subvolumes(filesystem))
         except RegildError as error:
+            layers.refusals[filesystem.volume.number] = error
             unknowns.append(Unknown(filesystem.volume.name, str(error)))
     if len(found) == 1:
         return found[0]
@@ -157,6 +160,8 @@ def _no_guest(layers: Layers, unknowns: list[Unknown], where: str) -> RegildErro
     strange = [v for v in volumes if v.kind in ("encrypted", "lvm", "unknown")]
     if any(isinstance(error, WrongKey) for error in layers.refusals.values()):
         return WrongKey(where=where, why=seen)
+    if any(isinstance(error, Truncated) for error in layers.refusals.values()):
+        return Truncated(where=where, why=seen)
     if strange and all(volume.kind == "encrypted" for volume in strange):
         return Encrypted(where=where, why=seen)
     if seen and any(v.kind == "filesystem" for v in volumes):

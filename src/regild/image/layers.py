@@ -31,7 +31,7 @@ class Layers:
     disk: Disk
     volumes: tuple[Volume, ...]
     refusals: dict[int, RegildError] = field(default_factory=dict)
-    """Why an encrypted volume was not opened, by its number."""
+    """Why a volume was not opened, or could not be read, by its number."""
     whys: dict[int, str] = field(default_factory=dict)
     """The same for physical volumes of LVM."""
     lost: list[Unknown] = field(default_factory=list)
