@@ -15,11 +15,16 @@ from pathlib import Path
 import pytest
 
 
+def require_registry() -> None:
+    """Skips the test where there is no registry."""
+    if shutil.which("docker-registry") is None:
+        pytest.skip("docker-registry is not installed: scripts/setup slow")
+
+
 @contextlib.contextmanager
 def open_registry(folder: Path) -> Iterator[str]:
     """A running docker-registry; the test is skipped where there is none."""
-    if shutil.which("docker-registry") is None:
-        pytest.skip("docker-registry is not installed: scripts/setup slow")
+    require_registry()
     folder.mkdir(exist_ok=True)
     with contextlib.closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))

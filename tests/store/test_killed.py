@@ -141,7 +141,7 @@ def _other(place: Path) -> int:
 
 @pytest.mark.slow
 def test_a_publisher_may_be_killed_at_some_of_its_system_calls(begun: Path) -> None:
-    count, seen = killed_everywhere(begun, lambda place: publish(place, NEW), slice(3, None, 12))
+    count, seen = killed_everywhere(begun, lambda place: publish(place, NEW), slice(3, None, 24))
     assert count > 40
     assert seen == {1, 2}
 
@@ -149,7 +149,7 @@ def test_a_publisher_may_be_killed_at_some_of_its_system_calls(begun: Path) -> N
 @pytest.mark.slow
 def test_who_publishes_meanwhile_is_not_hurt(begun: Path) -> None:
     _, seen = killed_everywhere(
-        begun, lambda place: publish(place, NEW), slice(5, None, 30), beside=True
+        begun, lambda place: publish(place, NEW), slice(5, None, 60), beside=True
     )
     assert seen <= {1, 2}
 
