@@ -1,6 +1,6 @@
 """Measures regild on the demo's appliance beside the same work done by hand, and keeps the figures.
 
-    python -m bench.run [descriptor|inventory|plan|repack|update]...        default: all of them
+    python -m bench.run [descriptor|inventory|plan|repack|update|workers]...      default: all
 
 Each run adds a dated section to bench/RESULTS.md. By hand means bench/by_hand, which needs root for
 what it mounts; as an ordinary user those rows are left out and regild's stay. Downloads are done
@@ -26,6 +26,7 @@ from bench.inventory import inventory
 from bench.measure import BY_HAND, ROOT, Cost, busy, measure, ratio, repeat, say
 from bench.planning import planning
 from bench.table import Row, table
+from bench.workers import workers
 from demo.build import APT_HELPER, find_appliance
 from regild.host.run import run
 
@@ -209,6 +210,7 @@ PARTS: dict[str, Callable[[Workshop], list[str]]] = {
     "plan": planning,
     "repack": repack,
     "update": update,
+    "workers": workers,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -28,6 +29,8 @@ class Shelf:
     failures: list[int] = field(default_factory=list)
     """Statuses of the next answers; 0 breaks the line in the middle, -1 hangs up at once."""
     redirects: dict[str, str] = field(default_factory=dict)
+    pause_seconds: float = 0
+    """Before each answer, as a server far away has it."""
     password: str = ""
     """What the Authorization header must say."""
 
@@ -47,6 +50,7 @@ def serve_ranges(folder: Path, certificate: Path | None = None) -> Iterator[Shel
             asked = self.headers.get("Range", "")
             shelf.requests.append(asked)
             failure = shelf.failures.pop(0) if shelf.failures else 200
+            time.sleep(shelf.pause_seconds)
             place = urlsplit(self.path).path
             if failure == -1:
                 self.close_connection = True
