@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +16,7 @@ import pytest
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid
 from tests.cli.test_plan import URI, image, offline
+from tests.host.ranges import serve_ranges
 
 Regild = Callable[..., Said]
 
@@ -44,6 +51,27 @@ def test_a_fleet_is_planned_as_each_image_alone(
     said = regild("fleet", "plan", *paths, "--workers", "2", *asked)
     assert said.code == 10, said.err
     assert said.json == [regild("plan", path, *asked).json for path in paths]
+
+
+def test_a_terminal_shows_what_each_worker_is_at(fleet: Path) -> None:
+    """The server is slow, so that what comes after the first can be seen at work."""
+    ours, theirs = pty.openpty()
+    with serve_ranges(fleet) as shelf:
+        shelf.pause_seconds = 0.2
+        command = [str(Path(sys.executable).with_name("regild")), "fleet", "describe"]
+        line = [*command, f"{shelf.url}/a.raw", f"{shelf.url}/b.raw", "--workers", "1"]
+        with subprocess.Popen(
+            line, stdout=subprocess.DEVNULL, stderr=theirs, env={**os.environ, "TERM": "xterm"}
+        ):
+            os.close(theirs)
+            shown = b""
+            with contextlib.suppress(OSError):  # a terminal that nobody holds any more
+                while piece := os.read(ours, 4096):
+                    shown += piece
+    os.close(ours)
+    assert b"2 images on 1 workers" in shown, shown
+    assert b"1 of 2, 50 %" in shown, shown
+    assert re.search(rb"\n  worker 0 .* s  [ab]\.raw", shown), shown
 
 
 def test_options_that_do_not_fit_together_are_refused(regild: Regild, fleet: Path) -> None:

@@ -7,7 +7,16 @@ import sys
 
 import pytest
 
-from regild.cli.progress import Lines, LiveLine, Step, bytes_text, open_progress, seconds_text
+from regild.cli.progress import (
+    ROWS_MAX,
+    Lines,
+    LiveLine,
+    Step,
+    bytes_text,
+    open_progress,
+    seconds_text,
+)
+from regild.model.progress import begin_count
 
 WORK = """
 import time
@@ -154,3 +163,38 @@ def test_on_a_terminal_one_live_line() -> None:
     assert b"a note \\x1b[2J\r\n" in seen
     assert b"run the package scripts  1." in seen  # the clock ticks without any bytes
     assert seen.endswith((b"\r\n", b"\x1b[K"))
+
+
+def test_things_are_counted_not_weighed() -> None:
+    clock, out = Clock(), io.StringIO()
+    lines = Lines(out, clock)
+    begin_count(lines, "40 images on 2 workers", 40)
+    clock.now += 2
+    lines.advance(30)
+    lines.end()
+    assert out.getvalue() == (
+        "40 images on 2 workers: 40\n40 images on 2 workers: done, 30 in 2.0 s (15/s)\n"
+    )
+
+
+def test_what_is_under_way_stands_below_the_line_and_goes_with_it() -> None:
+    clock, out = Clock(), io.StringIO()
+    line = LiveLine(out, clock)
+    line.count("images", 9)
+    line.rows(["worker 0  a.ova", "worker 1  b\x1b[2J.ova"])
+    shown = out.getvalue()
+    assert shown.endswith("images\n  worker 0  a.ova\n  worker 1  b\\x1b[2J.ova\x1b[2A")
+    line.note("a note")
+    assert "\r\x1b[Ja note\n" in out.getvalue()
+    line.end()
+    assert out.getvalue().endswith("\r\x1b[J")
+
+
+def test_no_more_is_shown_than_can_be_looked_at() -> None:
+    out = io.StringIO()
+    line = LiveLine(out, Clock())
+    line.step("work")
+    line.rows([f"row {number}" for number in range(40)])
+    painted = out.getvalue().rpartition("\r")[2]
+    assert painted.count("\n") == ROWS_MAX + 1
+    assert "and 24 more" in painted

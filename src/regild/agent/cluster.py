@@ -13,7 +13,7 @@ from regild.agent.many import Work, answer_here, begin_here
 from regild.errors import HostError, RegildError
 from regild.host.cluster import Call, Cluster
 from regild.host.remote import approved_hosts
-from regild.model.progress import Progress
+from regild.model.progress import Progress, begin_count, show_rows
 
 T = TypeVar("T")
 PAUSE_SECONDS = 0.2
@@ -63,7 +63,8 @@ def each_on(
     cluster: Cluster, work: Work[T], images: tuple[Path, ...], progress: Progress
 ) -> Iterator[tuple[Path, T | RegildError]]:
     """What a piece of work answers for each image, or why it cannot, as the answers come in."""
-    progress.step(f"{len(images)} images on {cluster.workers} workers", len(images))
+    begin_count(progress, f"{len(images)} images on {cluster.workers} workers", len(images))
+    since: dict[str, tuple[str, float]] = {}
     hosts, waiting = approved_hosts(), list(enumerate(images))[::-1]
     calls: dict[int, Call] = {}
     while waiting or calls:
@@ -71,9 +72,24 @@ def each_on(
             number, image = waiting.pop()
             calls[number] = cluster.ask(f"regild-{number}-{image}", answer_on, work, hosts, image)
         cluster.wait(list(calls.values()), 1.0)
+        show_rows(progress, _rows(cluster, since))
         for number in [one for one, call in calls.items() if call.done()]:
             yield images[number], _result(calls.pop(number))
             progress.advance(1)
+
+
+def _rows(cluster: Cluster, since: dict[str, tuple[str, float]]) -> list[str]:
+    """What each worker is at, and for how long as far as it was seen."""
+    now = time.monotonic()
+    busy = cluster.at_work()
+    for worker, name in busy.items():
+        if since.get(worker, ("", 0))[0] != name:
+            since[worker] = name, now
+    return [
+        f"worker {worker:<12} {now - begun:4.0f} s  {Path(name).name}"
+        for worker, (name, begun) in sorted(since.items())
+        if worker in busy
+    ]
 
 
 def answer_on(work: Work[Any], hosts: tuple[str, ...], image: Path) -> Any:

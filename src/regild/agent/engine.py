@@ -122,8 +122,14 @@ class Inline:
         """Nothing is open."""
 
 
-def finish(engine: Engine, catalogue: Catalogue, keys: Iterable[str]) -> Iterator[Job]:
-    """Have jobs done, each as it ends: done, failed, or put back for later."""
+def finish(
+    engine: Engine,
+    catalogue: Catalogue,
+    keys: Iterable[str],
+    watch: Callable[[list[Job], datetime], None] = lambda jobs, now: None,
+) -> Iterator[Job]:
+    """Have jobs done, each as it ends: done, failed, or put back for later; `watch` is told now and
+    then of those that have not ended."""
     with catalogue.reading() as view:
         begun = {key: read_job(view, key).attempts for key in keys}
     waiting = list(begun)
@@ -133,9 +139,11 @@ def finish(engine: Engine, catalogue: Catalogue, keys: Iterable[str]) -> Iterato
         with catalogue.reading() as view:
             found = [read_job(view, key) for key in waiting]
             ended = [one for one in found if _has_ended(one, begun[one.key], view.now)]
+            now = view.now
         yield from ended
         gone = {one.key for one in ended}
         waiting = [key for key in waiting if key not in gone]
+        watch([one for one in found if one.key not in gone], now)
         if waiting:
             engine.wait(1.0)
 

@@ -4,6 +4,7 @@ has the jobs done."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from fnmatch import fnmatchcase
 
 from regild.agent.due import find_due
@@ -15,7 +16,7 @@ from regild.errors import NotListed
 from regild.model.agent_answers import AgentAnswer, FailureAnswer
 from regild.model.job import Job
 from regild.model.policy import AgentPolicy, ImagePolicy
-from regild.model.progress import Progress
+from regild.model.progress import Progress, begin_count, show_rows
 from regild.store.generations import list_generations
 from regild.store.jobs import list_jobs
 
@@ -35,8 +36,12 @@ def renew_fleet(
     found = find_due(store, site, policy, story, progress)
     keys = {one.key for one in found if one.key} | _left(store, patterns)
     if keys:
-        progress.step("Bringing images up to date", len(keys))
-    for job in finish(engine, store.catalogue, sorted(keys)):
+        begin_count(progress, "Bringing images up to date", len(keys))
+
+    def watch(jobs: list[Job], now: datetime) -> None:
+        show_rows(progress, [_row(one, now) for one in jobs if one.state == "running"])
+
+    for job in finish(engine, store.catalogue, sorted(keys), watch):
         _tell(story, job)
         progress.advance(1)
     return story.answer()
@@ -60,6 +65,12 @@ def _left(store: Store, patterns: Sequence[str]) -> set[str]:
         if one.kind == "update"
         and any(fnmatchcase(str(one.facts.get("image")), pattern) for pattern in patterns)
     }
+
+
+def _row(job: Job, now: datetime) -> str:
+    """A job that is being done, and for how long."""
+    begun = job.changed or now
+    return f"{job.subject:<30} {(now - begun).total_seconds():5.0f} s  {job.owner.split(':')[0]}"
 
 
 def _tell(story: Story, job: Job) -> None:

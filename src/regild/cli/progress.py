@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from regild.cli.text import plain
@@ -27,7 +27,11 @@ HEARTBEAT_SECONDS = 10.0
 RATE_SECONDS = 5.0
 """The rate shown is that of the last five seconds, so that the time left follows the work."""
 
+ROWS_MAX = 16
+"""Things under way that are shown at once."""
+
 Clock = Callable[[], float]
+Unit = Callable[[float], str]
 
 
 @contextlib.contextmanager
@@ -55,9 +59,12 @@ def open_progress(live: bool = True, stream: TextIO | None = None) -> Iterator[P
 class Step:
     """One step's name, amount and time; pure but for the clock that it is given."""
 
-    def __init__(self, name: str, total: int | None, clock: Clock) -> None:
+    def __init__(
+        self, name: str, total: int | None, clock: Clock, unit: Unit | None = None
+    ) -> None:
         self.name = plain(name)
         self.total = total
+        self._text = unit or bytes_text
         self.done = 0
         self._clock = clock
         self._begun = clock()
@@ -100,11 +107,11 @@ class Step:
         parts = [self.name]
         if self.total and self.done:
             share = min(100, 100 * self.done // self.total)
-            parts.append(f"{bytes_text(self.done)} of {bytes_text(self.total)}, {share} %")
+            parts.append(f"{self._text(self.done)} of {self._text(self.total)}, {share} %")
         elif self.done:
-            parts.append(bytes_text(self.done))
+            parts.append(self._text(self.done))
         if self.done and self.seconds >= MOMENT_SECONDS:
-            parts.append(f"{bytes_text(self.rate)}/s")
+            parts.append(f"{self._text(self.rate)}/s")
         left = self.left_seconds
         if left is not None:
             parts.append(f"{seconds_text(left)} left")
@@ -116,9 +123,13 @@ class Step:
         """The step in one line, when it is over."""
         if not self.done:
             return f"{self.name}: done in {seconds_text(self.seconds)}"
-        rate = bytes_text(self.done / max(self.seconds, 1e-3))
+        rate = self._text(self.done / max(self.seconds, 1e-3))
         took = seconds_text(self.seconds)
-        return f"{self.name}: done, {bytes_text(self.done)} in {took} ({rate}/s)"
+        return f"{self.name}: done, {self._text(self.done)} in {took} ({rate}/s)"
+
+    def begin(self) -> str:
+        """The step in one line, when it begins."""
+        return f"{self.name}: {self._text(self.total)}" if self.total else self.name
 
 
 class Lines:
@@ -132,9 +143,19 @@ class Lines:
 
     def step(self, name: str, total: int | None = None) -> None:
         """A new step begins; the one before has ended."""
+        self._begin(Step(name, total, self._clock))
+
+    def count(self, name: str, total: int) -> None:
+        """A new step begins, of things that are counted."""
+        self._begin(Step(name, total, self._clock, count_text))
+
+    def rows(self, rows: Sequence[str]) -> None:
+        """A log is not painted again."""
+
+    def _begin(self, step: Step) -> None:
         self.end()
-        self._step = Step(name, total, self._clock)
-        self._say(f"{self._step.name}: {bytes_text(total)}" if total else self._step.name)
+        self._step = step
+        self._say(step.begin())
 
     def advance(self, amount: int) -> None:
         """Some more of the current step is done."""
@@ -170,13 +191,29 @@ class LiveLine:
         self._clock = clock
         self._step: Step | None = None
         self._painted = 0.0
+        self._rows: list[str] = []
+        self._has_rows = False
+        """Whether some are on the screen."""
         self._lock = threading.RLock()
 
     def step(self, name: str, total: int | None = None) -> None:
         """A new step begins; the one before has ended and leaves its line if it took a while."""
+        self._begin(Step(name, total, self._clock))
+
+    def count(self, name: str, total: int) -> None:
+        """A new step begins, of things that are counted."""
+        self._begin(Step(name, total, self._clock, count_text))
+
+    def rows(self, rows: Sequence[str]) -> None:
+        """What is under way just now, below the line."""
+        with self._lock:
+            self._rows = [plain(one) for one in rows]
+            self._paint()
+
+    def _begin(self, step: Step) -> None:
         with self._lock:
             self._close()
-            self._step = Step(name, total, self._clock)
+            self._step = step
             self._paint()
 
     def advance(self, amount: int) -> None:
@@ -190,7 +227,7 @@ class LiveLine:
     def note(self, text: str) -> None:
         """Something worth a line of its own, above the live one."""
         with self._lock:
-            _write(self._stream, f"\r\x1b[K{plain(text)}\n")
+            _write(self._stream, f"\r{self._erase()}{plain(text)}\n")
             self._paint()
 
     def tick(self) -> None:
@@ -207,14 +244,27 @@ class LiveLine:
         if self._step is None:
             return
         kept = f"{self._step.end()}\n" if self._step.seconds >= MOMENT_SECONDS else ""
-        _write(self._stream, f"\r\x1b[K{kept}")
-        self._step = None
+        _write(self._stream, f"\r{self._erase()}{kept}")
+        self._step, self._rows = None, []
 
     def _paint(self) -> None:
         if self._step is None:
             return
         self._painted = self._clock()
-        _write(self._stream, f"\r\x1b[K{self._step.now()[: _columns(self._stream) - 1]}")
+        width = _columns(self._stream) - 1
+        lines = [self._step.now()[:width], *(f"  {one}"[:width] for one in self._shown())]
+        back = f"\x1b[{len(lines) - 1}A" if len(lines) > 1 else ""
+        _write(self._stream, f"\r{self._erase()}" + "\n".join(lines) + back)
+
+    def _erase(self) -> str:
+        """Erase the line, and what is painted below it (ECMA-48, EL and ED)."""
+        return "\x1b[J" if self._rows or self._has_rows else "\x1b[K"
+
+    def _shown(self) -> list[str]:
+        """As many rows as can be looked at."""
+        self._has_rows = bool(self._rows)
+        more = len(self._rows) - ROWS_MAX
+        return self._rows if more <= 0 else [*self._rows[:ROWS_MAX], f"and {more} more"]
 
 
 @contextlib.contextmanager
@@ -258,6 +308,11 @@ def bytes_text(amount: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:,.1f} TB"
+
+
+def count_text(amount: float) -> str:
+    """A number of things as a person reads it: `40`, or `1.3` of a rate."""
+    return f"{amount:.0f}" if amount == int(amount) else f"{amount:.2g}"
 
 
 def seconds_text(seconds: float) -> str:

@@ -86,6 +86,15 @@ class Cluster:
         future = self._client.submit(work, *facts, key=name, pure=False, resources=resources)
         return _Call(name, future)
 
+    def at_work(self) -> dict[str, str]:
+        """What each busy worker is at: the name of its oldest call, by the worker's own name."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        found = {}
+        for address, calls in self._client.processing().items():
+            if calls and address in workers:
+                found[str(workers[address].get("name", address))] = str(calls[0])
+        return dict(sorted(found.items()))
+
     def wait(self, calls: list[Call], seconds: float) -> None:
         """Wait until one of the calls has ended, or for so long."""
         import distributed

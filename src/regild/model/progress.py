@@ -4,7 +4,8 @@ behind."""
 from __future__ import annotations
 
 import threading
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 
 class Progress(Protocol):
@@ -18,6 +19,31 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """Something worth a line of its own."""
+
+
+@runtime_checkable
+class Board(Protocol):
+    """Progress that can also count things, and show several that are under way at once."""
+
+    def count(self, name: str, total: int) -> None:
+        """A new step begins, of so many things that are no bytes."""
+
+    def rows(self, rows: Sequence[str]) -> None:
+        """What is under way just now, a line for each; they take the place of those before."""
+
+
+def begin_count(progress: Progress, name: str, total: int) -> None:
+    """Begin a step of so many things, whoever is told."""
+    if isinstance(progress, Board):
+        progress.count(name, total)
+    else:
+        progress.step(name, total)
+
+
+def show_rows(progress: Progress, rows: Sequence[str]) -> None:
+    """Show what is under way, where somebody can see it."""
+    if isinstance(progress, Board):
+        progress.rows(rows)
 
 
 class Silent:
