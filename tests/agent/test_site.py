@@ -122,3 +122,10 @@ def test_repositories_come_from_a_folder_that_is_there(tmp_path: Path) -> None:
     assert policy_of(with_options(Site(), offline=tmp_path)).offline == str(tmp_path)
     with pytest.raises(UsageError, match="none is no folder"):
         policy_of(with_options(Site(), offline=tmp_path / "none"))
+
+
+def test_a_site_says_what_is_cleared(tmp_path: Path) -> None:
+    site = read_site(told(tmp_path, '[plan]\nseal = ["logs", "machine-id"]\n'))
+    assert with_options(site, mode="full").plan.seal == ("logs", "machine-id")
+    with pytest.raises(UsageError, match=r"regild\.toml"):
+        read_site(told(tmp_path, '[plan]\nseal = ["everything"]\n'))

@@ -25,7 +25,7 @@ from regild.image.overlay import Overlay
 from regild.image.tree import open_guest
 from regild.model.content import Planning
 from regild.model.digest import Digest
-from regild.model.plan import Archive, Plan, Step
+from regild.model.plan import Archive, Plan, Seal, Step
 from regild.model.progress import Silent
 from regild.ovf.archive import open_appliance
 
@@ -99,10 +99,15 @@ class Guest:
     parts: tuple[Part, ...]
 
     def apply(
-        self, scratch: Scratch, *debs: Deb, timeout_seconds: float = 120, booted: bool = False
+        self,
+        scratch: Scratch,
+        *debs: Deb,
+        timeout_seconds: float = 120,
+        booted: bool = False,
+        seal: tuple[Seal, ...] = (),
     ) -> Changed:
         """Upgrade packages of the guest (zip, unzip, xz-utils) into an overlay."""
-        plan = replace(plan_of(*debs), carrier="boot" if booted else "record")
+        plan = replace(plan_of(*debs), carrier="boot" if booted else "record", seal=seal)
         folder = scratch.folder("repository")
         files = {deb.archive.digest: deb.path for deb in debs}
         write_repository(

@@ -52,6 +52,16 @@ def test_only_planned_packages_scripts_speak(roots: tuple[Path, Path]) -> None:
     assert ask(roots).spoken_of == {"/srv/tool/state": "tool"}
 
 
+def test_a_diverted_file_belongs_to_the_package_that_brings_it(roots: tuple[Path, Path]) -> None:
+    put(roots[0], "tool.list", "/usr/share/tool/help\n")
+    told = "/usr/share/tool/help\n/usr/share/tool/help.tool\nruntime\n/usr/x\n"
+    (roots[0] / "var/lib/dpkg/diversions").write_text(told)
+    found = ask(roots, "/usr/share/tool/help.tool", "/usr/share/tool/help", "/usr/x")
+    assert found.owner_of("/usr/share/tool/help.tool") == "tool"
+    assert found.owner_of("/usr/share/tool/help") == "tool"
+    assert found.owner_of("/usr/x") == ""
+
+
 def test_top_folders_that_are_links_are_seen_as_one(roots: tuple[Path, Path]) -> None:
     (roots[1] / "bin").symlink_to("usr/bin")
     put(roots[0], "tool.list", "/bin/sh\n")

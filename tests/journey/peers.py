@@ -109,30 +109,37 @@ def tree_of(image: Path, own: tuple[str, ...]) -> dict[str, tuple[object, ...]]:
     with open_image(image) as opened, open_system(opened, opened.only_system) as inspected:
         offset = inspected.guest.mounts[0].volume.offset
         volume = ExtVolume(_Part(inspected.boot.disk, offset), str(image))
-        found: dict[str, tuple[object, ...]] = {}
-        for path, inode in volume.walk():
-            if path.startswith(own):
-                continue
-            kind = stat.S_IFMT(inode.mode)
-            content = hashlib.sha256()
-            if kind == stat.S_IFREG:
-                done = 0
-                for offset, piece in volume.read_content(inode):
-                    content.update(bytes(offset - done) + piece)  # a hole reads as zeros
-                    done = offset + len(piece)
-                content.update(bytes(inode.size - done))
-            found[path] = (
-                oct(inode.mode),
-                inode.uid,
-                inode.gid,
-                inode.size if kind == stat.S_IFREG else 0,
-                0 if kind == stat.S_IFDIR else inode.links,
-                volume.read_target(inode) if kind == stat.S_IFLNK else "",
-                content.hexdigest(),
-                tuple(sorted(volume.read_attributes(inode).items())),
-            )
-        volume.close()
-        return found
+        try:
+            return tree_in(volume, own)
+        finally:
+            volume.close()
+
+
+def tree_in(volume: ExtVolume, own: tuple[str, ...]) -> dict[str, tuple[object, ...]]:
+    """The same of one filesystem."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path, inode in volume.walk():
+        if path.startswith(own):
+            continue
+        kind = stat.S_IFMT(inode.mode)
+        content = hashlib.sha256()
+        if kind == stat.S_IFREG:
+            done = 0
+            for offset, piece in volume.read_content(inode):
+                content.update(bytes(offset - done) + piece)  # a hole reads as zeros
+                done = offset + len(piece)
+            content.update(bytes(inode.size - done))
+        found[path] = (
+            oct(inode.mode),
+            inode.uid,
+            inode.gid,
+            inode.size if kind == stat.S_IFREG else 0,
+            0 if kind == stat.S_IFDIR else inode.links,
+            volume.read_target(inode) if kind == stat.S_IFLNK else "",
+            content.hexdigest(),
+            tuple(sorted(volume.read_attributes(inode).items())),
+        )
+    return found
 
 
 def differences(

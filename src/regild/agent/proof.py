@@ -92,6 +92,7 @@ def prove_result(
             touched=touched,
             filesystems=filesystems,
             changed=known,
+            seal=plan.seal,
         )
         proof = prove_static(scene)
         licences = read_licences(guest, observed.packages)
@@ -189,6 +190,8 @@ def _recorded_checks(plan: Plan, changed: Changed) -> Iterator[str]:
     if changed.carrier == "record":
         told = RUN_TOO if plan.errands else RECORDED[0]
         yield from (told, *RECORDED[1:])
+        if plan.seal:
+            yield f"cleared as the site wants it: {', '.join(plan.seal)}"
         if plan.package_steps:
             yield from family_of(plan).checked
     if any(one.tests for one in plan.errands):

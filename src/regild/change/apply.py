@@ -159,6 +159,7 @@ def _request(
         "type": type_of(plan),
         "packages": sorted({step.name for step in plan.package_steps}),
         "owned": to_json(owned, indent=0),
+        "seal": plan.seal,
         "room_bytes": sum(part.bytes for part in parts if part.writable),
     }
 
@@ -278,7 +279,7 @@ def _judge(job: Path, parts: tuple[Part, ...], plan: Plan) -> tuple[Explained, .
     check_room(record, parts)
     if plan.errands and not plan.package_steps:
         check_kept(record)
-    return explain_record(record, owners, plan.errands)
+    return explain_record(record, owners, plan.errands, plan.seal)
 
 
 def _with_room(part: Part, room: Room | None) -> Part:

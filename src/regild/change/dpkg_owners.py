@@ -13,7 +13,9 @@ from pathlib import Path
 from regild.change.owners import Owners, Ran, bare, paths_in, real
 from regild.errors import RecordRefused, TooLarge
 
-DATABASE = "var/lib/dpkg/info"
+STATE = "var/lib/dpkg"
+DATABASE = f"{STATE}/info"
+DIVERSIONS = "diversions"
 LIST = ".list"
 LIST_BYTES_MAX = 32 << 20
 ALL_BYTES_MAX = 1 << 30
@@ -30,16 +32,34 @@ def read_owners(ran: Ran) -> Owners:
     found: dict[str, str] = {}
     spoken_of: dict[str, str] = {}
     for root in (ran.tree, ran.merged):
+        diverted = _diversions(root)
         for package, ending, text in _read_database(root, planned, endings):
             if ending == LIST:
                 for line in text.splitlines():
-                    path = real(line, links)
-                    if path in wanted and (path not in found or bare(package) in planned):
-                        found[path] = package
+                    for path in {real(line, links), real(diverted.get(line, line), links)}:
+                        if path in wanted and (path not in found or bare(package) in planned):
+                            found[path] = package
             else:
                 for path in paths_in(text, links):
                     spoken_of.setdefault(path, package)
     return Owners(found, spoken_of, sorted(planned))
+
+
+def _diversions(root: Path) -> dict[str, str]:
+    """Where others' files of a path lie while a package keeps it for itself (dpkg-divert(1)):
+    three lines each, the path, where it goes, and whose it is.
+
+    Raises: TooLarge, RecordRefused for what is no file.
+    """
+    folder = open_folder(root, STATE)
+    if folder is None:
+        return {}
+    try:
+        text = read_at(folder, DIVERSIONS, STATE) if DIVERSIONS in os.listdir(folder) else ""
+    finally:
+        os.close(folder)
+    lines = text.splitlines()
+    return dict(zip(lines[0::3], lines[1::3], strict=False))
 
 
 def _read_database(
@@ -51,7 +71,7 @@ def _read_database(
 
     Raises: TooLarge, RecordRefused for what is no file.
     """
-    folder = _open_folder(root, DATABASE)
+    folder = open_folder(root, DATABASE)
     if folder is None:
         return
     budget = ALL_BYTES_MAX
@@ -59,7 +79,7 @@ def _read_database(
         for name in sorted(os.listdir(folder)):
             package, ending = os.path.splitext(name)
             if ending == LIST or (ending in endings and bare(package) in planned):
-                text = _read_at(folder, name)
+                text = read_at(folder, name, DATABASE)
                 budget -= len(text)
                 if budget < 0:
                     raise TooLarge(where=DATABASE, why=f"it is over {ALL_BYTES_MAX} bytes")
@@ -68,7 +88,7 @@ def _read_database(
         os.close(folder)
 
 
-def _open_folder(root: Path, path: str) -> int | None:
+def open_folder(root: Path, path: str) -> int | None:
     """A folder below a root, no part of the way being a link."""
     handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     for name in path.split("/"):
@@ -82,9 +102,12 @@ def _open_folder(root: Path, path: str) -> int | None:
     return handle
 
 
-def _read_at(folder: int, name: str) -> str:
-    """A file of the database; what a script put there instead (link, pipe, folder) is refused."""
-    where = f"/{DATABASE}/{name}"
+def read_at(folder: int, name: str, place: str) -> str:
+    """A file of the database; what a script put there instead (link, pipe, folder) is refused.
+
+    Raises: TooLarge, RecordRefused.
+    """
+    where = f"/{place}/{name}"
     try:
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError as error:

@@ -14,9 +14,10 @@ from functools import cache
 
 from regild.change.family import family_named
 from regild.change.owners import Owners
+from regild.change.seal import cleared_by, is_cleared
 from regild.change.tree import Part, part_of
 from regild.errors import GuestFull, RecordRefused
-from regild.model.plan import Errand
+from regild.model.plan import Errand, Seal
 from regild.model.record import Entry, Explained, Record
 
 EXPLANATIONS: tuple[tuple[str, str], ...] = (
@@ -54,7 +55,13 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
     ("time zone", r"/etc/(timezone|localtime)"),
     ("java certificates", r"/etc/ssl/certs/java/.*"),
     ("xml catalogue", r"/etc/(xml|sgml)/.*|/var/lib/(xml-core|sgml-base)/.*"),
-    ("emacs or dictionaries", r"/var/lib/(emacsen-common|dictionaries-common)/.*"),
+    (
+        "emacs or dictionaries",
+        r"/var/lib/(emacsen-common|dictionaries-common|aspell|ispell)/.*"
+        r"|/usr/share/x?emacs[^/]*/(site-lisp/.*|[^/]+/site-lisp/.*)",
+    ),
+    ("console setup", r"/etc/default/(console-setup|keyboard)|/etc/console-setup/.*"),
+    ("etckeeper", r"/etc/(\.gitignore|\.etckeeper|\.git(/.*)?)"),
     ("shells", r"/etc/shells|/var/lib/shells\.state"),
     ("package cache", r"/var/cache/(apparmor|fontconfig|app-info|swcatalog|cracklib)/.*"),
     ("apparmor", r"/etc/apparmor\.d/(local|cache.*)/.*"),
@@ -78,13 +85,20 @@ MARGIN_INODES = 16
 MERGED_BY_ALTERNATIVES = "/etc/alternatives/"
 
 
-def explain_entry(entry: Entry, owners: Owners, errands: tuple[Errand, ...] = ()) -> Explained:
+def explain_entry(
+    entry: Entry,
+    owners: Owners,
+    errands: tuple[Errand, ...] = (),
+    seal: Collection[Seal] = (),
+) -> Explained:
     """The reason that accounts for a changed path; `by` is empty where there is none.
 
     Where errands run alone no package's trigger accounts for anything: what an errand does not
     name as its own is unexplained, unless one may go wherever it likes.
     """
     path = entry.path
+    if (part := cleared_by(path, seal)) and is_cleared(path, entry.becomes):
+        return Explained(path, f"seal {part}")
     if owner := owners.owner_of(path):
         return Explained(path, f"package {owner}")
     for errand in errands:
@@ -142,13 +156,16 @@ def check_kept(record: Record) -> None:
 
 
 def explain_record(
-    record: Record, owners: Owners, errands: tuple[Errand, ...] = ()
+    record: Record,
+    owners: Owners,
+    errands: tuple[Errand, ...] = (),
+    seal: Collection[Seal] = (),
 ) -> tuple[Explained, ...]:
     """Account for every path of a record.
 
     Raises: RecordRefused naming the paths that nothing accounts for.
     """
-    explained = tuple(explain_entry(entry, owners, errands) for entry in record.entries)
+    explained = tuple(explain_entry(entry, owners, errands, seal) for entry in record.entries)
     unexplained = [row.path for row in explained if not row.by]
     if unexplained:
         why = f"nothing accounts for {len(unexplained)} changed paths: {_few(unexplained)}"

@@ -13,15 +13,16 @@ import os
 import stat
 import struct
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
-from regild.change.seal import is_kept, is_own
+from regild.change.seal import cleared_by, is_cleared, is_kept, is_looked_into, is_own
 from regild.errors import GuestFull, RecordRefused, TooLarge
 from regild.model.digest import Digest
+from regild.model.plan import Seal
 from regild.model.record import Attribute, Entry, Inode, Kind, Record
 
 ENTRIES_MAX = 1_000_000
@@ -48,14 +49,21 @@ ACCESS_LIST = "system.posix_acl_"
 NOTHING = Inode(kind="absent")
 
 
-def read_record(upper: Path, lower: Path, content: IO[bytes], room_bytes: int) -> Record:
+def read_record(
+    upper: Path,
+    lower: Path,
+    content: IO[bytes],
+    room_bytes: int,
+    seal: Collection[Seal] = (),
+) -> Record:
     """Compare the upper directory with the tree below it; new contents are appended to `content`.
 
     Files may be `room_bytes` together: what is larger than the guest's filesystems is not read.
+    `seal` is what was cleared, and is on record where the image would keep it.
 
     Raises: RecordRefused for what overlayfs should never leave, GuestFull, TooLarge.
     """
-    reading = _Reading(str(upper), str(lower), content, room_bytes)
+    reading = _Reading(str(upper), str(lower), content, room_bytes, seal)
     reading.compare_folder("")
     entries = tuple(sorted(reading.finish(), key=lambda entry: entry.path))
     digest = Digest("sha256:" + reading.digest.hexdigest())
@@ -65,7 +73,15 @@ def read_record(upper: Path, lower: Path, content: IO[bytes], room_bytes: int) -
 class _Reading:
     """One pass over an upper directory."""
 
-    def __init__(self, upper: str, lower: str, content: IO[bytes], room_bytes: int) -> None:
+    def __init__(
+        self,
+        upper: str,
+        lower: str,
+        content: IO[bytes],
+        room_bytes: int,
+        seal: Collection[Seal] = (),
+    ) -> None:
+        self.seal = seal
         self.upper, self.lower, self.content = upper, lower, content
         self.room_bytes = room_bytes
         self.entries: list[Entry] = []
@@ -94,7 +110,7 @@ class _Reading:
             raise RecordRefused(where=path, why="its path is too long or too deep")
         for name in sorted(os.listdir(self.upper + path)):
             child = f"{path}/{name}"
-            if is_kept(child):
+            if is_kept(child) and not is_looked_into(child, self.seal):
                 self._note_kept(child)
                 continue
             status = os.lstat(self.upper + child)
@@ -157,7 +173,8 @@ class _Reading:
         self, path: str, was: Inode, becomes: Inode, opaque: bool = False, link_to: str = ""
     ) -> None:
         """Put a change on record unless nothing changed or the image keeps this path for itself."""
-        if is_kept(path) or (_same(was, becomes) and not link_to):
+        cleared = cleared_by(path, self.seal) and is_cleared(path, becomes)
+        if (is_kept(path) and not cleared) or (_same(was, becomes) and not link_to):
             return
         place = None
         # A file with several names may need a new inode, also where its content stays.

@@ -21,6 +21,7 @@ from regild.change.boot_chain import (
     write_stand_ins,
 )
 from regild.change.bounds import RoomWatch, check_memory
+from regild.change.clear import clear
 from regild.change.ended import SAID_BYTES, check_ended
 from regild.change.family import Family, family_named
 from regild.change.owners import Owned, Ran
@@ -41,6 +42,7 @@ from regild.host.scratch import check_room, free_bytes
 from regild.host.stage import run_nested
 from regild.host.syscalls import open_filter
 from regild.model.json import from_json, to_json
+from regild.model.plan import Seal
 from regild.model.progress import Progress
 from regild.model.record import Record
 
@@ -85,7 +87,9 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         _check_memory(job / "upper", memory_bytes)
         raise
     progress.step("Recording what changed", None)
-    record = _recorded(job, upper, request["room_bytes"], progress)
+    seal = tuple(request.get("seal", ()))
+    clear(job / "merged", seal)
+    record = _recorded(job, upper, request["room_bytes"], seal, progress)
     owned = from_json(tuple[Owned, ...], request["owned"])
     names = tuple(request["packages"])
     owners = family.read_owners(Ran(job / "merged", job / "tree", record, names, repository, owned))
@@ -94,25 +98,27 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     return {"entries": len(record.entries), "content_bytes": record.content_bytes, "said": said}
 
 
-def _recorded(job: Path, upper: Path, room_bytes: int, progress: Progress) -> Record:
+def _recorded(
+    job: Path, upper: Path, room_bytes: int, seal: tuple[Seal, ...], progress: Progress
+) -> Record:
     """What the commands changed, with the labels that the guest's own policy has for it."""
     merged, tree = job / "merged", job / "tree"
     policy = find_policy(merged)
     if policy and ask_for_all(merged, tree, policy):
         progress.note("the SELinux policy's labels changed: the guest labels all at its next start")
-    record = _read(job, upper, room_bytes)
+    record = _read(job, upper, room_bytes, seal)
     contexts = read_contexts(merged, policy) if policy else None
     try:
         return relabel(record, contexts) if contexts else record
     except Malformed as error:
         progress.note(f"of the SELinux policy, {error}; the guest labels all at its next start")
         mark(merged)
-        return _read(job, upper, room_bytes)
+        return _read(job, upper, room_bytes, seal)
 
 
-def _read(job: Path, upper: Path, room_bytes: int) -> Record:
+def _read(job: Path, upper: Path, room_bytes: int, seal: tuple[Seal, ...]) -> Record:
     with (job / "content").open("wb") as content:
-        return read_record(upper, job / "tree", content, room_bytes)
+        return read_record(upper, job / "tree", content, room_bytes, seal)
 
 
 def _extract_in_memory(tree: Path, request: dict[str, Any], progress: Progress) -> None:

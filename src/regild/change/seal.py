@@ -7,6 +7,12 @@ would be shared by all of them (measured with a peer: an empty machine-id came b
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from regild.model.plan import Seal
+from regild.model.record import Inode
 
 KEPT_FILES = frozenset(
     {
@@ -39,6 +45,44 @@ DROPPED_FOLDERS = (
 """Folders whose content belongs to a running machine, not to its image."""
 
 
+CLEARED: Final[Mapping[Seal, re.Pattern[str]]] = MappingProxyType(
+    {
+        "machine-id": re.compile(r"/etc/machine-id|/var/lib/dbus/machine-id"),
+        "host-keys": re.compile(r"/etc/ssh/ssh_host_[^/]+_key(\.pub)?"),
+        "random-seed": re.compile(r"/var/lib/(systemd|urandom)/random-seed"),
+        "caches": re.compile(
+            r"/var/lib/apt/lists/.+|/var/cache/(apt|dnf|yum|libdnf5|apk|man|ldconfig|debconf/.*-old)/.+"
+        ),
+        "logs": re.compile(r"/var/log/.+"),
+        "temporary": re.compile(r"/(var/)?tmp/.+"),
+    }
+)
+"""The files that go where a site wants a part of an image cleared; folders stay."""
+PLACES: Final[Mapping[Seal, tuple[str, ...]]] = MappingProxyType(
+    {
+        "machine-id": ("etc", "var/lib/dbus"),
+        "host-keys": ("etc/ssh",),
+        "random-seed": ("var/lib/systemd", "var/lib/urandom"),
+        "caches": ("var/lib/apt/lists", "var/cache"),
+        "logs": ("var/log",),
+        "temporary": ("tmp", "var/tmp"),
+    }
+)
+"""The folders in which those are looked for."""
+EMPTIED: Final = "/etc/machine-id"
+"""systemd makes one at the first start where it finds an empty file (machine-id(5))."""
+
+
+def cleared_by(path: str, seal: Collection[Seal]) -> str:
+    """The part of an image that a path belongs to, of those that are to be cleared; or empty."""
+    return next((one for one in seal if CLEARED[one].fullmatch(path)), "")
+
+
+def is_cleared(path: str, becomes: Inode) -> bool:
+    """Whether what a path becomes is what clearing leaves of it."""
+    return becomes.kind == "absent" or (path == EMPTIED and becomes.bytes == 0)
+
+
 def is_own(path: str) -> bool:
     """Whether a path belongs to the image's identity."""
     return path in KEPT_FILES or path.startswith(KEPT_PREFIXES)
@@ -49,6 +93,11 @@ def is_kept(path: str) -> bool:
     if is_own(path):
         return True
     return any(path == folder or path.startswith(folder + "/") for folder in DROPPED_FOLDERS)
+
+
+def is_looked_into(path: str, seal: Collection[Seal]) -> bool:
+    """Whether a path may be cleared, or something in it."""
+    return bool(cleared_by(path, seal) or cleared_by(f"{path}/x", seal))
 
 
 BOOT_TRACES = re.compile(

@@ -15,6 +15,8 @@ Basis = Literal["disk", "descriptor"]
 Carrier = Literal["record", "boot"]
 MethodWish = Literal["auto", "offline", "boot"]
 CarrierWish = Literal["auto", "record", "boot"]
+Seal = Literal["machine-id", "host-keys", "random-seed", "caches", "logs", "temporary"]
+"""What a site may want cleared in every image that it changes."""
 
 
 class Archive(Value, frozen=True):
@@ -173,6 +175,8 @@ class Plan(Value, frozen=True):
     """The applications that must be observed afterwards; None where no recipe speaks of any."""
     writers: tuple[VolumeWriter, ...] = ()
     """For each volume that can be written, by what; without an entry a change there is refused."""
+    seal: tuple[Seal, ...] = ()
+    """What is cleared at the end; everything else of the image's own stays as it was."""
 
     @property
     def package_steps(self) -> tuple[Step, ...]:

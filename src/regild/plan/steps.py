@@ -79,8 +79,7 @@ def make_plan(
     steps = tuple(_step(move, type, releases, present, reasons) for move in moves)
     carrier, carrier_why = (carrier, carrier_why) if carrier_why else carrier_after(steps)
     steps = tuple(_carried(step, carrier, carrier_why) for step in steps)
-    held = {one.name for one in content.packages if one.hold}
-    kept |= _held_back(content, {*request.holds, *held}, moves, available)
+    kept |= _held_back(content, request.holds, moves, available)
     skipped = tuple(_skipped(name, content, available, reasons, offline) for name in sorted(kept))
     sizes = growths(content, zip(steps, releases.values(), strict=True))
     plan = Plan(
@@ -99,6 +98,7 @@ def make_plan(
         carrier=carrier,
         carrier_why=carrier_why,
         writers=writers_of(content.volumes),
+        seal=tuple(sorted(set(wishes.seal))),
     )
     check_plan(plan, policy)
     check_room(plan.room)
@@ -244,13 +244,14 @@ def _why(move: Move, release: Release, releases: dict[Move, Release | None]) -> 
 
 
 def _held_back(
-    content: Content, holds: set[str], moves: tuple[Move, ...], available: Available
+    content: Content, holds: tuple[str, ...], moves: tuple[Move, ...], available: Available
 ) -> set[str]:
-    """Held packages that have something newer, whether or not the solver says so."""
+    """Packages on hold, in the image or by `holds`, that have something newer, said or not."""
     moving = {move.name for move in moves}
     found = set()
     for one in content.packages:
-        if one.type != content.planning.type or one.name in moving or one.name not in holds:
+        held = one.hold or one.name in holds
+        if one.type != content.planning.type or one.name in moving or not held:
             continue
         newest = available.find_newest(one.name, one.arch)
         if newest is not None and is_newer(one.type, newest.version, one.version):
@@ -287,6 +288,8 @@ def identity_of(plan: Plan) -> Digest:
     parts: list[Any] = [plan.base, plan.mode, plan.asked, feeds, moves]
     if plan.errands:  # so that plans of old keep their ids
         parts.append([_orders(one) for one in plan.errands])
+    if plan.seal:
+        parts.append(("seal", plan.seal))
     return sha256_of(canonical(tuple(parts)))
 
 

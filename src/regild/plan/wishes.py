@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from regild.model.content import Value
-from regild.model.plan import CarrierWish, Method, MethodWish, Mode
+from regild.model.plan import CarrierWish, Method, MethodWish, Mode, Seal
 
 Limit = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -28,6 +28,8 @@ class Wishes(Value, frozen=True, forbid_unknown_fields=True):
     method: MethodWish = "auto"
     """`offline` leaves out what takes the booted machine; `boot` makes all of the change there."""
     carrier: CarrierWish = "auto"
+    seal: tuple[Seal, ...] = ()
+    """What is cleared in the image once it is changed."""
 
 
 class Policy(Value, frozen=True, forbid_unknown_fields=True):

@@ -29,6 +29,12 @@ OWN = (
 )
 """Files of an image's own, present or absent."""
 
+CLEARED = {
+    "machine-id": ("/etc/machine-id", "/var/lib/dbus/machine-id"),
+    "random-seed": ("/var/lib/systemd/random-seed", "/var/lib/urandom/random-seed"),
+}
+KEYS = {"host-keys": "/etc/ssh/ssh_host_"}
+"""What of it a plan may clear, by the plan's word."""
 FOLDERS = {"/etc/ssh": "ssh_host_", "/root/.ssh": "", "/etc/sudoers.d": "", "/etc/cloud": "ds-"}
 """Folders, and how those names begin in them that are the image's own."""
 BYTES_MAX = 16 << 20
@@ -41,7 +47,7 @@ def check_identity(scene: Scene) -> Iterator[Difference]:
     paths = dict.fromkeys((*OWN, *_found(scene.before.tree), *_found(scene.tree)))
     for path in paths:
         was, seen = _said(scene.before.tree, path), _said(scene.tree, path)
-        if was != seen and not _is_shipped(scene, path):
+        if was != seen and not _is_shipped(scene, path) and not _is_cleared(scene, path):
             yield Difference(path, was, seen)
 
 
@@ -58,6 +64,16 @@ def _said(tree: Tree, path: str) -> str:
     if node.kind != "file":
         return f"{node.kind} {node.target}".strip()
     return f"mode {node.mode:04o}, {digest_at(tree, path, BYTES_MAX)}"
+
+
+def _is_cleared(scene: Scene, path: str) -> bool:
+    """Whether the plan had it cleared, and nothing is left of it."""
+    if not any(
+        path in CLEARED.get(one, ()) or path.startswith(KEYS.get(one, "-")) for one in scene.seal
+    ):
+        return False
+    node = find_node(scene.tree, path)
+    return node is None or (node.kind == "file" and node.bytes == 0)
 
 
 def _is_shipped(scene: Scene, path: str) -> bool:

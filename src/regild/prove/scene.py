@@ -47,6 +47,8 @@ class Scene:
     """What e2fsck finds, where it was asked."""
     unasked: str = ""
     """Why e2fsck was not asked."""
+    seal: tuple[str, ...] = ()
+    """What the plan had cleared."""
     changed: frozenset[str] | None = None
     """The paths on record; None where there is no record."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,6 +122,42 @@ def seeds_of_trees(kind: str) -> Iterator[bytes]:
         yield thin(image, walk_filesystem)
 
 
+def run_stream(content: bytes) -> None:
+    """Take in what a kernel of its own says of a stranger's tree."""
+    import io
+
+    from regild.change.stream import receive_tree
+
+    source, folders = io.BytesIO(content), {""}
+    for sent in itertools.islice(receive_tree(source, "the tree"), 1000):
+        names = sent.path.split("/")[1:]
+        assert sent.path == "/" or not {"", ".", ".."} & {*names}
+        assert sent.path.rpartition("/")[0] in folders
+        if sent.kind == "directory":
+            folders.add(sent.path.rstrip("/"))
+        for _, length in sent.extents:
+            source.read(min(length, READ_MAX))
+
+
+def seeds_of_streams() -> Iterator[bytes]:
+    """A tree of every kind of path, as a kernel sends it."""
+    import io
+    import os
+
+    from regild.change.stream import send_tree
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "etc").mkdir()
+        (root / "etc/one").write_bytes(b"content")
+        (root / "etc/two").hardlink_to(root / "etc/one")
+        (root / "link").symlink_to("/etc/one")
+        os.mkfifo(root / "pipe")
+        out = io.BytesIO()
+        send_tree(folder, out, ())
+        yield out.getvalue()
+
+
 def seeds_of_blocks() -> Iterator[bytes]:
     """One block in each way of packing."""
     import lzma
@@ -139,5 +176,6 @@ TARGETS: dict[str, Target] = {
     "iso9660": Target(run_filesystem, functools.partial(seeds_of_trees, "iso9660")),
     "squashfs": Target(run_filesystem, functools.partial(seeds_of_trees, "squashfs")),
     "block": Target(run_unpack, seeds_of_blocks),
+    "stream": Target(run_stream, seeds_of_streams),
     "fstab": Target(run_fstab, texts("UUID=a / ext4 defaults 0 1\n#x\n/dev/sda /v\\040x auto\n")),
 }
