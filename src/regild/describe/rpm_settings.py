@@ -8,7 +8,6 @@ literal.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,8 +18,9 @@ from regild.describe.evidence import Evidence, Unreadable, unknown
 from regild.describe.findings import Findings
 from regild.describe.ini import read_sections
 from regild.describe.rpm_sqlite import open_database
-from regild.errors import Malformed, TooLarge
+from regild.errors import TooLarge
 from regild.model.content import TextFile, Unknown
+from regild.model.toml_lines import read_toml
 
 DNF = ("/etc/dnf/dnf.conf", "/etc/yum.conf")
 """The first that is there counts alone; where dnf is, the second one leads to it."""
@@ -194,10 +194,7 @@ def _read_marks(evidence: Evidence, path: str) -> Iterator[tuple[str, str]]:
     content = evidence.find_bytes(path, PART_LIMIT << 4)
     if not content:
         return
-    try:
-        told: Mapping[str, Any] = tomllib.loads(content.decode())
-    except (ValueError, RecursionError) as error:
-        raise Malformed(where=path, why="it is not TOML") from error
+    told: Mapping[str, Any] = read_toml(content, path)
     packages = told.get("packages", {})
     for key, stated in packages.items() if isinstance(packages, dict) else ():
         name, _, arch = key.rpartition(".")

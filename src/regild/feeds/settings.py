@@ -24,15 +24,15 @@ network opens; this file and what is made from it hold none.
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 
 import msgspec
 
-from regild.errors import UsageError
+from regild.errors import Malformed, UsageError
 from regild.feeds.policy import ENTRIES_LIMIT, SignedBy, SitePolicy, with_options
 from regild.host.address import Access
 from regild.host.files import read_limited
+from regild.model.toml_lines import read_toml
 
 POLICY_LIMIT = 1 << 20
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}")
@@ -71,9 +71,9 @@ def read_policy(path: Path) -> SitePolicy:
     """
     text = read_limited(path, POLICY_LIMIT)
     try:
-        table = tomllib.loads(text.decode()).get("feeds", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(what=f"{path}: {error}") from error
+        table = read_toml(text, str(path)).get("feeds", {})
+    except Malformed as error:
+        raise UsageError(what=f"{path}: {error.why}") from error
     if not isinstance(table, dict):
         raise UsageError(what=f"{path}: [feeds] is a table: write [feeds]")
     try:

@@ -18,13 +18,13 @@ commands = ["/opt/acme/bin/agent --version"]
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
 
-from regild.errors import RecipeRefused
+from regild.errors import Malformed, RecipeRefused
 from regild.model.digest import Digest, sha256_of
 from regild.model.plan import Archive
 from regild.model.recipe import (
@@ -40,10 +40,12 @@ from regild.model.recipe import (
     RecipeFault,
 )
 from regild.model.recipe_rules import rule_faults
-from regild.model.toml_lines import line_of
+from regild.model.toml_lines import line_of, read_toml
 
 SUFFIX = ".recipe.toml"
 FILE_BYTES_MAX = 1 << 20
+FAULTS_TOLD = 100
+"""So many are looked up by line, which takes a look at the whole file for each."""
 CommandText = str | list[str]
 
 
@@ -164,17 +166,17 @@ def _parsed(content: bytes) -> tuple[RecipeTables | None, list[RecipeFault]]:
     """The tables of a file, as far as they can be read, and what is wrong with them."""
     try:
         text = content.decode()
-        told = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        line = re.search(r"line (\d+)", str(error))
-        return None, [RecipeFault(int(line[1]) if line else 0, "", f"is no TOML: {error}")]
+        told = read_toml(text, "it")
+    except (Malformed, UnicodeDecodeError) as error:
+        why = error.why if isinstance(error, Malformed) else str(error)
+        line = re.search(r"line (\d+)", why)
+        return None, [RecipeFault(int(line[1]) if line else 0, "", f"is no TOML: {why}")]
     kinds = {field.name: field.type for field in msgspec.structs.fields(RecipeTables)}
     faults = [
         RecipeFault(
             line_of(text, name, ""), f"[{name}]", f"is no table; there are {', '.join(kinds)}"
         )
-        for name in told
-        if name not in kinds
+        for name in islice((one for one in told if one not in kinds), FAULTS_TOLD)
     ]
     if "recipe" not in told:
         faults.append(RecipeFault(1, "[recipe]", "is missing"))
@@ -187,7 +189,7 @@ def _parsed(content: bytes) -> tuple[RecipeTables | None, list[RecipeFault]]:
     if faults:
         return None, faults
     tables = RecipeTables(**read)
-    for table, setting, why, nth in rule_faults(tables):
+    for table, setting, why, nth in islice(rule_faults(tables), FAULTS_TOLD):
         faults.append(
             RecipeFault(line_of(text, table, setting, nth), f"[{table}] {setting}".strip(), why)
         )

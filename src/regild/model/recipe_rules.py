@@ -117,6 +117,7 @@ def _offered(tables: RecipeTables) -> Iterator[Fault]:
             yield "available", "key", "is the name of a file beside the recipe", 0
     if len(offered.releases) > RELEASES_MAX:
         yield "available", "releases", f"are over {RELEASES_MAX}", 0
+        return
     versions = [one.version for one in offered.releases]
     for number, one in enumerate(offered.releases):
         if not VERSION.fullmatch(one.version):
@@ -130,6 +131,7 @@ def _files(table: str, number: int, files: list) -> Iterator[Fault]:  # type: ig
     names = [one.name for one in files]
     if len(names) > FILES_MAX:
         yield table, "files", f"are over {FILES_MAX}", number
+        return
     for one in files:
         if not FILE_NAME.fullmatch(one.name) or names.count(one.name) > 1:
             why = f"{one.name[:40]!r} is no plain name of a file, or is there twice"

@@ -1,8 +1,58 @@
-"""Where in a TOML file a setting stands, so that whoever wrote it is sent to the line."""
+"""TOML that a stranger may have written, read in a time that grows with its length (TOML 1.0); and
+where in it a setting stands, so that whoever wrote it is sent to the line."""
 
 from __future__ import annotations
 
 import re
+import tomllib
+from typing import Any
+
+from regild.errors import Malformed
+
+PARTS_LIMIT = 64
+"""How deep a key may lead: `a.b.c` has three parts. The standard library's reader takes a time
+that grows with the square of this number, and a megabyte has room for half a million."""
+
+_LONG_KEY = re.compile(
+    r"(?>(?:[A-Za-z0-9_-]++|\"(?:[^\"\\\n]|\\.)*+\"|'[^'\n]*+')[ \t]*+\.[ \t]*+)"
+    rf"{{{PARTS_LIMIT}}}"
+)
+
+
+def read_toml(content: bytes | str, where: str) -> dict[str, Any]:
+    """The tables of a TOML text.
+
+    Raises: Malformed for what is no TOML, with the line as far as that is known, and for what
+    leads deeper than anybody means.
+    """
+    try:
+        text = content.decode() if isinstance(content, bytes) else content
+        _refuse_long_names(text, where)
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise Malformed(where=where, why="it is nested too deep") from error
+    except ValueError as error:  # of TOML, UTF-8, and a number of too many digits
+        raise Malformed(where=where, why=str(error)) from error
+
+
+def _refuse_long_names(text: str, where: str) -> None:
+    """Look for names of too many parts.
+
+    Raises: Malformed.
+    """
+    if (found := _long_key(text)) is not None:
+        line = text.count("\n", 0, found) + 1
+        raise Malformed(where=where, why=f"a name has over {PARTS_LIMIT} parts (at line {line})")
+
+
+def _long_key(text: str) -> int | None:
+    """Where a name with too many parts begins. Only a line with that many dots is looked into."""
+    at = 0
+    for line in text.split("\n"):
+        if line.count(".") >= PARTS_LIMIT and (found := _LONG_KEY.search(line)):
+            return at + found.start()
+        at += len(line) + 1
+    return None
 
 
 def line_of(text: str, table: str, name: str, nth: int = 0) -> int:

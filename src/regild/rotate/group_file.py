@@ -19,13 +19,12 @@ windows = "windows.ics"
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from regild.errors import GroupRefused
+from regild.errors import GroupRefused, Malformed
 from regild.model.rotation import (
     Amount,
     Approval,
@@ -37,6 +36,7 @@ from regild.model.rotation import (
     RequestPolicy,
     Rollout,
 )
+from regild.model.toml_lines import read_toml
 from regild.rotate.settings_text import SettingsText
 
 SIZE_LIMIT = 10_000
@@ -102,9 +102,9 @@ def read_group(text: str, where: str, read: Callable[[str], str]) -> Group:
     Raises: GroupRefused with the line and what is wrong there; what `read` raises.
     """
     try:
-        told = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise GroupRefused(where=where, why=str(error)) from error
+        told = read_toml(text, where)
+    except Malformed as error:
+        raise GroupRefused(where=where, why=error.why) from error
     source = SettingsText(text, where, _refused)
     for name in told:
         if name not in (*TABLES, "options"):
