@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from regild.errors import MissingFile, NotPermitted, UsageError
+from regild.errors import MissingFile, NotPermitted, Truncated, UsageError
 from regild.host.shelf import Shelf, WebShelf, check_file_name, open_shelf
+from regild.model.digest import sha256_of
+from regild.model.json import to_json
+from regild.model.progress import Silent
+from regild.publish.target import Label, ParcelFile, open_target
 from tests.cli.s3 import ENVIRONMENT, serve_s3
 from tests.host.ranges import serve_ranges
 
@@ -66,3 +71,53 @@ def test_the_web_is_read_from_and_not_written_to(tmp_path: Path) -> None:
             with pytest.raises(NotPermitted):
                 forbidden()
     assert [one.name for one in (tmp_path / "packs").iterdir()] == ["x"]
+
+
+def test_a_web_shelfs_password_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"0123456789")
+    with serve_ranges(tmp_path) as served:
+        served.password = "Basic dTpodW50ZXIy"
+        shelf = open_shelf(served.url.replace("://", "://u:hunter2@"))
+        assert "hunter2" not in shelf.where
+        assert shelf.read("x", 2, 3) == b"234"
+        with pytest.raises(MissingFile) as caught:
+            shelf.read("y", 0, 1)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_links_of_others_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    folder = tmp_path / "drop"
+    (folder / "web").mkdir(parents=True)
+    (folder / "plain").write_bytes(b"plain")
+    (folder / "link").symlink_to(tmp_path / "secret")
+    (folder / "up").symlink_to(tmp_path)
+    os.mkfifo(folder / "pipe")
+    shelf = open_shelf(folder, links=False)
+    assert list(shelf.names()) == ["plain"]
+    assert (shelf.read("plain", 0, 9), shelf.size("plain"), shelf.size("pipe")) == (
+        b"plain",
+        5,
+        None,
+    )
+    for name in ("link", "up/secret", "pipe"):
+        with pytest.raises(NotPermitted):
+            shelf.read(name, 0, 9)
+    for name in ("link", "up/secret"):
+        with pytest.raises(NotPermitted):
+            shelf.size(name)
+    assert open_shelf(folder).read("link", 0, 9) == b"secret"
+
+
+def test_a_label_that_promises_more_than_there_is_ends_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "web" / "1"
+    folder.mkdir(parents=True)
+    (folder / "disk.raw").write_bytes(b"disk")
+    digest = sha256_of(b"disk")
+    label = Label("web", 1, digest, "disk", (ParcelFile("disk.raw", digest, 1 << 60),))
+    (folder / "label.json").write_text(to_json(label))
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(Truncated):
+        open_target(str(tmp_path)).pull("web@1", out, Silent())
+    assert list(out.iterdir()) == []

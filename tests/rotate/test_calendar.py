@@ -133,3 +133,22 @@ BOMBS = {
 def test_endless_work_is_refused(text: str) -> None:
     with pytest.raises(TooLarge):
         calendar(text)
+
+
+@pytest.mark.parametrize(
+    ("rule", "count"),
+    [
+        ("DTSTART:00010101T000000Z\nDURATION:PT1H\nRRULE:FREQ=HOURLY", 1),
+        ("DTSTART:20260101T000000Z\nDURATION:PT1H\nRRULE:FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30", 50),
+        ("DTSTART:00010101T000000Z\nDURATION:PT1H\nRRULE:FREQ=DAILY", 1000),
+    ],
+)
+def test_rules_that_take_long_to_work_out_are_refused(rule: str, count: int) -> None:
+    with pytest.raises(TooLarge):
+        calendar(ics(*[rule] * count))
+
+
+def test_windows_that_began_long_ago_are_worked_out() -> None:
+    nights = [f"DTSTART:19900101T2{n}0000Z\nDURATION:PT1H\nRRULE:FREQ=DAILY" for n in range(4)]
+    one = calendar(ics(*nights))
+    assert one.left(at("2026-06-01T20:00:00")) == timedelta(hours=4)

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -149,6 +150,34 @@ def read_limited(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise TooLarge(where=str(path), why=f"it holds more than {limit} bytes")
     return content
+
+
+@contextlib.contextmanager
+def opened_inside(folder: Path, name: str) -> Iterator[IO[bytes]]:
+    """A file below a folder that others write into, to be read: no link is followed on the way to
+    it, and it is no pipe or device, on which one could wait for ever.
+
+    Raises: MissingFile, NotPermitted.
+    """
+    path = folder / name
+    *above, last = name.split("/")
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with contextlib.ExitStack() as opened:
+        try:
+            with translated(path):
+                handle = opened.enter_context(opened_folder(folder))
+                for one in above:
+                    handle = opened.enter_context(opened_folder(one, handle))
+                number = os.open(last, flags, dir_fd=handle)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
+                raise
+            why = "it or a folder above it is a link, which could lead anywhere"
+            raise NotPermitted(where=f"access to {path}", why=why) from error
+        file = opened.enter_context(os.fdopen(number, "rb", buffering=0))
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            raise NotPermitted(where=f"access to {path}", why="it is no plain file")
+        yield file
 
 
 def digest_file(

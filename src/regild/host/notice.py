@@ -24,11 +24,15 @@ def post(address: str, content: bytes, headers: Mapping[str, str]) -> None:
     parts = urlsplit(address)
     where = f"{parts.scheme}://{parts.hostname}"
     try:
-        answer = httpx.post(address, content=content, headers=dict(headers), timeout=SECONDS)
+        # Its head says it all; a body may be without end.
+        with httpx.stream(
+            "POST", address, content=content, headers=dict(headers), timeout=SECONDS
+        ) as answer:
+            status, fine = answer.status_code, answer.is_success
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unreachable(where=where, why=type(error).__name__) from error
-    if not answer.is_success:
-        raise Unreachable(where=where, why=f"it answers {answer.status_code}")
+    if not fine:
+        raise Unreachable(where=where, why=f"it answers {status}")
 
 
 def send_mail(server: str, message: EmailMessage) -> None:
@@ -39,9 +43,9 @@ def send_mail(server: str, message: EmailMessage) -> None:
     host, _, port = server.rpartition(":")
     try:
         with smtplib.SMTP(host, int(port), timeout=SECONDS) as session:
-            if session.has_extn(
-                "starttls"
-            ):  # against listening; who answers is not proven (RFC 7435)
+            session.ehlo_or_helo_if_needed()  # only then is it known what the server can do
+            # Against listening; who answers is not proven (RFC 7435).
+            if session.has_extn("starttls"):
                 session.starttls()
             refused = session.send_message(message)
     except (OSError, smtplib.SMTPException) as error:

@@ -7,16 +7,17 @@ ranges. Names are `folder/name` in letters that every place takes.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 from regild.errors import MissingFile, NotPermitted, ToolMissing, Truncated, UsageError
-from regild.host.files import CHUNK_BYTES, open_new, sync_folder, translated
+from regild.host.files import CHUNK_BYTES, open_new, opened_inside, sync_folder, translated
 from regild.host.objects import ask_store
-from regild.host.remote import open_remote
+from regild.host.remote import RemoteFile, open_remote, read_place
 
 T = TypeVar("T")
 
@@ -63,17 +64,18 @@ class Shelf(Protocol):
         """Take a file off the shelf; one that is gone already is fine."""
 
 
-def open_shelf(place: str | Path) -> Shelf:
-    """The shelf of a folder's path, `file://`, `s3://BUCKET/PREFIX` or `https://HOST/PATH`.
+def open_shelf(place: str | Path, *, links: bool = True) -> Shelf:
+    """The shelf of a folder's path, `file://`, `s3://BUCKET/PREFIX` or `https://HOST/PATH`;
+    without `links`, a folder that others write into, in which none is followed.
 
     Raises: UsageError, ToolMissing where S3 needs a library that is not installed.
     """
     text = str(place)
     scheme, sign, rest = text.partition("://")
     if not sign:
-        return FolderShelf(Path(text))
+        return FolderShelf(Path(text), links)
     if scheme == "file":
-        return FolderShelf(Path("/" + rest.lstrip("/")))
+        return FolderShelf(Path("/" + rest.lstrip("/")), links)
     if scheme == "s3":
         return BucketShelf(text)
     if scheme in ("http", "https"):
@@ -94,8 +96,8 @@ def check_file_name(name: str) -> str:
 class FolderShelf:
     """A folder; files appear by fsync and link, folders below it as they are needed."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, links: bool = True) -> None:
+        self.folder, self._links = folder, links
         self.where = str(folder)
 
     def put(self, name: str, content: bytes) -> None:
@@ -118,7 +120,7 @@ class FolderShelf:
     def read(self, name: str, begin: int, length: int) -> bytes:
         """A range of a file."""
         path = self._path(name)
-        with translated(path), path.open("rb", buffering=0) as file:
+        with translated(path), self._opened(name) as file:
             file.seek(begin)
             parts = []
             while length and (part := file.read(length)):
@@ -129,16 +131,17 @@ class FolderShelf:
     def size(self, name: str) -> int | None:
         """The bytes of a file."""
         path = self._path(name)
-        with contextlib.suppress(FileNotFoundError), translated(path):
-            return path.stat().st_size if path.is_file() else None
+        if not path.is_file():
+            return None
+        with contextlib.suppress(MissingFile), translated(path):
+            return self._status(name).st_size
         return None
 
     def mark(self, name: str) -> str:
         """Size, time and number of a file; others may write into a folder as they like, so what
         was changed a moment ago is left alone."""
-        path = self._path(name)
-        with contextlib.suppress(FileNotFoundError), translated(path):
-            status = path.stat()
+        with contextlib.suppress(MissingFile), translated(self._path(name)):
+            status = self._status(name)
             if time.time() - status.st_mtime >= QUIET_SECONDS:
                 return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
         return ""
@@ -146,7 +149,8 @@ class FolderShelf:
     def names(self) -> Iterator[str]:
         """Every file below the folder, but those that are being written."""
         for path in sorted(self.folder.rglob("*")):
-            if path.is_file() and not path.name.startswith("."):
+            is_ours = path.is_file() and (self._links or not path.is_symlink())
+            if is_ours and not path.name.startswith("."):
                 yield path.relative_to(self.folder).as_posix()
 
     def remove(self, name: str) -> None:
@@ -159,6 +163,14 @@ class FolderShelf:
 
     def _path(self, name: str) -> Path:
         return self.folder / check_file_name(name)
+
+    def _opened(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+        path = self._path(name)
+        return path.open("rb", buffering=0) if self._links else opened_inside(self.folder, name)
+
+    def _status(self, name: str) -> os.stat_result:
+        with self._opened(name) as file:
+            return os.fstat(file.fileno())
 
 
 def _make_folders(folder: Path) -> None:
@@ -238,7 +250,8 @@ class WebShelf:
     """A store that somebody else fills, read through a web server that answers ranges."""
 
     def __init__(self, address: str) -> None:
-        self.where = address.rstrip("/")
+        self._address = address.rstrip("/")
+        self.where = str(read_place(self._address))
 
     def put(self, name: str, content: bytes) -> None:
         """Nothing is written through the web.
@@ -256,13 +269,13 @@ class WebShelf:
 
     def read(self, name: str, begin: int, length: int) -> bytes:
         """A range of a file."""
-        file = open_remote(f"{self.where}/{check_file_name(name)}")
+        file = self._opened(name)
         return file.read(begin, max(0, min(length, file.size - begin)))
 
     def size(self, name: str) -> int | None:
         """The bytes of a file."""
         with contextlib.suppress(MissingFile, Truncated):
-            return open_remote(f"{self.where}/{check_file_name(name)}").size
+            return self._opened(name).size
         return None
 
     def mark(self, name: str) -> str:
@@ -280,3 +293,6 @@ class WebShelf:
         Raises: NotPermitted.
         """
         raise NotPermitted(where=f"writing to {self.where}", why="a web server is only read from")
+
+    def _opened(self, name: str) -> RemoteFile:
+        return open_remote(str(read_place(f"{self._address}/{check_file_name(name)}")))

@@ -32,7 +32,8 @@ from regild.host.patience import Again
 
 SILENCE_SECONDS: Final = 30.0
 SLOWEST_BYTES: Final = 4096
-"""Each second, below which a transfer is given up, after a minute's grace."""
+"""Each second, below which a transfer is given up, after some grace."""
+GRACE_SECONDS: Final = 60.0
 REDIRECTS: Final = 5
 MOVED: Final = (301, 302, 303, 307, 308)
 AGAIN: Final = (408, 425, 429, 500, 502, 503, 504)
@@ -158,13 +159,15 @@ class WebFile:
     def _take(self, answer: http.client.HTTPResponse, begin: int, end: int, total: int) -> bytes:
         content = bytearray()
         begun = time.monotonic()
-        while piece := answer.read(min(PIECE_BYTES, end - begin + 1 - len(content))):
+        # What has come, not all that is wanted: a server may send a byte now and then, for days.
+        while piece := answer.read1(min(PIECE_BYTES, end - begin + 1 - len(content))):
             content += piece
-            spent = time.monotonic() - begun - 60
+            spent = time.monotonic() - begun - GRACE_SECONDS
             if spent > 0 and len(content) < spent * SLOWEST_BYTES:
                 raise Again("the transfer is too slow")
         if len(content) > end - begin:
             raise Truncated(where=self.where, why="the server sends too much")
+        answer.read(0)  # only this, and not read1, lets the line be used again
         if len(content) < end - begin:
             raise Again(f"{len(content)} of {end - begin} bytes came")
         self.size = total

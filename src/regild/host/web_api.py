@@ -6,6 +6,7 @@ environment and never show in an error. A passing failure is asked again (`regil
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 SILENCE_SECONDS = 60.0
 PIECE_BYTES = 1 << 20
 AGAIN = (408, 425, 429, 500, 502, 503, 504)
+REDIRECTS = 5
+PLAINLY = {"Accept-Encoding": "identity"}
+SECRET = ("authorization", "x-auth-token")
+"""Headers that only the server itself is shown."""
 ANSWER_BYTES = 16 << 20
 """What is read of an answer that is not a file."""
 
@@ -126,25 +131,45 @@ class WebApi:
                 if count != size or state.hexdigest() != digits:
                     why = f"{count} bytes came with another digest than {digest}"
                     raise DigestMismatch(where=f"{self.address}{path}", why=why)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise PublishError(where=self.address, why=str(error)) from error
 
-    def _opened(self, path: str) -> Any:
-        """A stream of an answer, after redirects: stores hand out their files elsewhere."""
-        return self._client.stream(
-            "GET", self._url(path), headers={"Accept-Encoding": "identity"}, follow_redirects=True
-        )
+    @contextlib.contextmanager
+    def _opened(self, path: str) -> Iterator[httpx.Response]:
+        """A stream of an answer, after redirects: stores hand out their files elsewhere. There no
+        credentials are shown, and never without TLS what was asked for with it."""
+        import httpx
+
+        url, home = httpx.URL(self._url(path)), httpx.URL(self.address)
+        for _ in range(REDIRECTS + 1):
+            request = self._client.build_request("GET", url, headers=PLAINLY)
+            if (url.scheme, url.netloc) != (home.scheme, home.netloc):
+                for name in SECRET:
+                    request.headers.pop(name, None)
+            answer = self._client.send(request, stream=True)
+            try:
+                if not answer.has_redirect_location:
+                    yield answer
+                    return
+                there = _joined(url, answer.headers["location"])
+            finally:
+                answer.close()
+            safe = ("https",) if url.scheme == "https" else ("https", "http")
+            if there is None or there.scheme not in safe:
+                raise PublishError(where=self.address, why="it is redirected to nowhere safe")
+            url = there
+        raise PublishError(where=self.address, why=f"over {REDIRECTS} redirects, one after another")
 
     def _sent(
         self, method: str, path: str, *, content: Any, json: Any, headers: dict[str, str]
     ) -> httpx.Response:
         import httpx
 
+        asked = {"content": content, "json": json, "headers": headers}
         try:
-            answer = self._client.request(
-                method, self._url(path), content=content, json=json, headers=headers
-            )
-        except httpx.TransportError as error:
+            with self._client.stream(method, self._url(path), **asked) as streamed:
+                answer = _whole(streamed, self.address)
+        except httpx.RequestError as error:
             raise Again(str(error) or type(error).__name__) from error
         if answer.status_code in AGAIN:
             raise Again(f"the server answers {answer.status_code}")
@@ -165,6 +190,35 @@ class WebApi:
             raise NotPermitted(where=f"{what} at {self.address}", why=f"the server answers {code}")
         said = answer.text[:300] if read else ""
         raise PublishError(where=self.address, why=f"{what}: the server answers {code} {said}")
+
+
+def _whole(answer: httpx.Response, where: str) -> httpx.Response:
+    """An answer that came in pieces, as one, unless it is too long.
+
+    Raises: PublishError.
+    """
+    import httpx
+
+    content = bytearray()
+    for piece in answer.iter_bytes(PIECE_BYTES):
+        content += piece
+        if len(content) > ANSWER_BYTES:
+            raise PublishError(where=where, why=f"it answers with more than {ANSWER_BYTES} bytes")
+    about = ("content-encoding", "transfer-encoding", "content-length")
+    told = [(name, value) for name, value in answer.headers.multi_items() if name not in about]
+    return httpx.Response(
+        answer.status_code, headers=told, content=bytes(content), request=answer.request
+    )
+
+
+def _joined(url: httpx.URL, location: str) -> httpx.URL | None:
+    """Where a redirect leads; None where that is no address."""
+    import httpx
+
+    try:
+        return url.join(location)
+    except (httpx.InvalidURL, ValueError):
+        return None
 
 
 def _parts(file: Path, begin: int, length: int, advance: Callable[[int], None]) -> Iterator[bytes]:

@@ -87,6 +87,9 @@ class ExecTarget:
         progress.step(f"Pushing by {self._command}")
         with tempfile.TemporaryDirectory(prefix="regild-push-") as place:
             folder = Path(place)
+            if LABEL in parcel.paths:
+                why = f"it holds a file of its own named {LABEL}"
+                raise PublishError(where=parcel.label.image, why=why)
             for name, path in parcel.paths.items():
                 link = folder / name
                 link.parent.mkdir(parents=True, exist_ok=True)

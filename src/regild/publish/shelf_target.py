@@ -10,7 +10,14 @@ import hashlib
 import re
 from pathlib import Path
 
-from regild.errors import DigestMismatch, Malformed, MissingFile, TooLarge, UsageError
+from regild.errors import (
+    DigestMismatch,
+    Malformed,
+    MissingFile,
+    TooLarge,
+    Truncated,
+    UsageError,
+)
 from regild.host.files import digest_file, open_new
 from regild.host.shelf import Shelf
 from regild.model.digest import Digest
@@ -106,8 +113,12 @@ class ShelfTarget:
         progress.step(f"Pulling {name}", size)
         with open_new(path) as file:
             for begin in range(0, size, PIECE_BYTES):
-                file.write(self._shelf.read(name, begin, min(PIECE_BYTES, size - begin)))
-                progress.advance(min(PIECE_BYTES, size - begin))
+                wanted_bytes = min(PIECE_BYTES, size - begin)
+                piece = self._shelf.read(name, begin, wanted_bytes)
+                if len(piece) < wanted_bytes:  # or a label that lies would be followed for ever
+                    raise Truncated(where=f"{self._shelf.where}/{name}", why="its end is missing")
+                file.write(piece)
+                progress.advance(len(piece))
         if wanted is not None and (came := digest_file(path)) != wanted.digest:
             path.unlink()
             raise DigestMismatch(where=name, why=f"it has the digest {came}, not {wanted.digest}")

@@ -119,7 +119,7 @@ def _shelf(address: str) -> Target:
     from regild.host.shelf import open_shelf
     from regild.publish.shelf_target import ShelfTarget
 
-    return ShelfTarget(open_shelf(address))
+    return ShelfTarget(open_shelf(address, links=False))
 
 
 def _glance(address: str) -> Target:

@@ -8,7 +8,7 @@ maintenance and could be endless work.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -20,6 +20,12 @@ EVENTS_LIMIT = 2000
 OCCURRENCES_LIMIT = 50_000
 MINUTES_LIMIT = 4
 TOO_OFTEN = ("SECONDLY", "MINUTELY")
+STEPS_LIMIT = 300_000
+"""Times that all rules together may have gone through since their begin."""
+HOURLY_LIMIT = 10
+"""Events that repeat hourly; more are no maintenance, and each may be slow to work out."""
+HOURS = {"HOURLY": 1, "DAILY": 24}
+A_WEEK = 168
 
 Span = tuple[datetime, datetime]
 
@@ -79,7 +85,7 @@ def spans_of(text: str, where: str, since: datetime, until: datetime) -> list[Sp
         raise TooLarge(where=where, why=f"the calendar holds more than {TEXT_LIMIT} characters")
     import recurring_ical_events
 
-    parsed = _parsed(text, where)
+    parsed = _parsed(text, where, until)
     zone = _zone_of(parsed, where)
     spans: list[Span] = []
     try:
@@ -96,7 +102,7 @@ def spans_of(text: str, where: str, since: datetime, until: datetime) -> list[Sp
     return _merged((max(begin, since), min(end, until)) for begin, end in spans)
 
 
-def _parsed(text: str, where: str) -> Any:
+def _parsed(text: str, where: str, until: datetime) -> Any:
     """The calendar's components, each of which was looked at.
 
     Raises: Malformed, TooLarge.
@@ -110,6 +116,7 @@ def _parsed(text: str, where: str) -> Any:
             raise TooLarge(where=where, why=f"more than {EVENTS_LIMIT} events are in it")
         for event in events:
             _check_event(event, where)
+        _check_work(events, where, until)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise Malformed(where=where, why=f"it is not iCalendar: {error}") from error
     if not events:
@@ -122,13 +129,35 @@ def _check_event(event: Any, where: str) -> None:
         raise Malformed(where=where, why="an event has no DTSTART")
     if event.get("DTEND") is None and event.get("DURATION") is None and _is_moment(event):
         raise Malformed(where=where, why="an event has neither DTEND nor DURATION")
+    for often, rule in _rules(event):
+        fine = rule.get("BYSECOND") or len(rule.get("BYMINUTE", [])) > MINUTES_LIMIT
+        if set(often) & set(TOO_OFTEN) or fine:
+            raise TooLarge(where=where, why=f"it repeats too often: {', '.join(often)}")
+
+
+def _check_work(events: list[Any], where: str, until: datetime) -> None:
+    """Refuse rules that would take long to work out: they are gone through from their begin, which
+    may be in the year 1.
+
+    Raises: TooLarge.
+    """
+    steps = hourly = 0
+    for event in events:
+        begin = _plain(event["DTSTART"].dt)
+        for often in (word for words, _ in _rules(event) for word in words):
+            hourly += often == "HOURLY"
+            hours = (until.replace(tzinfo=None) - begin).total_seconds() / 3600
+            steps += max(0, int(hours / HOURS.get(often, A_WEEK)))
+    if steps > STEPS_LIMIT or hourly > HOURLY_LIMIT:
+        raise TooLarge(where=where, why="its rules would repeat too often, or begin too early")
+
+
+def _rules(event: Any) -> Iterator[tuple[list[str], Any]]:
+    """The rules of an event, each with how often it repeats."""
     for name in ("RRULE", "EXRULE"):
         rules = event.get(name) or []
         for rule in rules if isinstance(rules, list) else [rules]:
-            often = [str(word).upper() for word in rule.get("FREQ", [])]
-            fine = rule.get("BYSECOND") or len(rule.get("BYMINUTE", [])) > MINUTES_LIMIT
-            if set(often) & set(TOO_OFTEN) or fine:
-                raise TooLarge(where=where, why=f"it repeats too often: {', '.join(often)}")
+            yield [str(word).upper() for word in rule.get("FREQ", [])], rule
 
 
 def _is_moment(event: Any) -> bool:
