@@ -37,6 +37,9 @@ def test_list_says_where_a_source_is_read_and_fetches_nothing(
     assert (row["uri"], row["allowed"], row["state"]) == (URI, True, None)
     assert row["place"] == f"file://{tmp_path}/m/dists/stable/"
     assert row["where"] == "/etc/apt/sources.list:1"
+    lines = regild("feeds", "list", guest).out.splitlines()
+    assert lines[0].split("  ")[-1].strip() == "READ FROM"
+    assert lines[1].split() == [URI, "stable", "there"]
 
 
 def test_list_says_what_the_site_refuses(regild: Regild, tmp_path: Path) -> None:

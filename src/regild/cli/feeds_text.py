@@ -13,7 +13,7 @@ DIGITS = 12
 
 def feeds_text(answer: FeedsAnswer, width: int, short: bool) -> str:
     """A table of repositories and one of advisories; `short` leaves out what was seen."""
-    head = ["REPOSITORY", "SUITE", "READ AT", *([] if short else SEEN)]
+    head = ["REPOSITORY", "SUITE", "READ FROM", *([] if short else SEEN)]
     rows = [
         (one.uri, one.suite, _place(one), *(() if short else _seen(one))) for one in answer.sources
     ]
@@ -31,7 +31,9 @@ def feeds_text(answer: FeedsAnswer, width: int, short: bool) -> str:
 def _place(row: FeedRow) -> str:
     if not row.enabled:
         return "nowhere: the image has switched it off"
-    return row.place if row.allowed else f"nowhere: {row.why}"
+    if not row.allowed:
+        return f"nowhere: {row.why}"
+    return "there" if row.place.startswith(row.uri) else row.place
 
 
 def _seen(row: FeedRow) -> tuple[str, str, str, str]:
@@ -39,7 +41,7 @@ def _seen(row: FeedRow) -> tuple[str, str, str, str]:
         return "never read", "", "", ""
     age = "" if row.age_days is None else f"{row.age_days:g} days"
     return (
-        row.state.date,
+        row.state.date.partition("T")[0],
         f"{age}, expired" if row.expired else age,
         " ".join(one[-DIGITS:].upper() for one in row.state.signed_by),
         hex_of(row.state.digest)[:DIGITS],
