@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -44,7 +46,9 @@ def file_of(content: bytes, suffix: str = "") -> Path:
 def folder() -> Path:
     memory = Path("/dev/shm")
     place = memory if os.access(memory, os.W_OK) else None
-    return Path(tempfile.mkdtemp(prefix="regild-fuzz-", dir=place))
+    made = Path(tempfile.mkdtemp(prefix="regild-fuzz-", dir=place))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
 
 
 def texts(*lines: str) -> Callable[[], Iterable[bytes]]:
