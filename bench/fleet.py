@@ -17,10 +17,10 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from demo.build import find_appliance
-from regild.agent.inscribe import new_descriptor
-from regild.agent.inspect import Inspected, open_system
-from regild.agent.intake import open_image
+from regild.agent.reading.inspect import Inspected, open_system
+from regild.agent.reading.intake import open_image
 from regild.agent.site import Site, policy_of
+from regild.agent.writing.inscribe import new_descriptor
 from regild.feeds.apt import refresh
 from regild.model.appliance import ManifestEntry
 from regild.model.content import Content, Keyring, Source

@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from regild.agent import engine
-from regild.agent.cluster import OnCluster
-from regild.agent.engine import Desk, Workplace, finish
-from regild.agent.publishing import publish
+from regild.agent.keeping import engine
+from regild.agent.keeping.engine import Desk, Workplace, finish
+from regild.agent.keeping.publishing import publish
+from regild.agent.keeping.storing import open_store
+from regild.agent.minding.cluster import OnCluster
 from regild.agent.site import Site
-from regild.agent.storing import open_store
 from regild.host.cluster import Call, Cluster, ClusterWish, open_cluster
 from regild.model.generation import Generation
 from regild.model.job import Job

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from regild.agent.engine import Desk
-from regild.agent.publishing import publish as publish_file
-from regild.agent.storing import Store
+from regild.agent.keeping.engine import Desk
+from regild.agent.keeping.publishing import publish as publish_file
+from regild.agent.keeping.storing import Store
 from regild.model.generation import Generation, Reference
 from regild.model.job import Job
 from regild.store import Writing

@@ -4,7 +4,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from regild.agent.belief import DiskEvidence, Evidence, believe
+from regild.agent.reading.belief import DiskEvidence, Evidence, believe
 from regild.model.appliance import Binding, Descriptor
 from regild.model.content import Content, Package, Platform, Witness
 from regild.model.digest import Digest, sha256_of

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from regild.agent.claim import describe_claims, read_claims
-from regild.agent.inscribe import inscribe
-from regild.agent.inspect import open_system
-from regild.agent.intake import open_image
+from regild.agent.reading.claim import describe_claims, read_claims
+from regild.agent.reading.inspect import open_system
+from regild.agent.reading.intake import open_image
+from regild.agent.writing.inscribe import inscribe
 from regild.errors import NotAnArchive, NothingRead
 from regild.model.progress import Silent
 from tests.cli import golden

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from regild.agent.cluster import OnCluster, each_on
-from regild.agent.engine import Workplace, finish
+from regild.agent.keeping.engine import Workplace, finish
+from regild.agent.keeping.storing import Store, open_store
+from regild.agent.minding.cluster import OnCluster, each_on
 from regild.agent.site import Site
-from regild.agent.storing import Store, open_store
 from regild.errors import Malformed, NotPermitted, RegildError, Unreachable, UsageError
 from regild.host.cluster import Cluster, ClusterWish, Tls, open_cluster
 from regild.model.progress import Progress, Silent

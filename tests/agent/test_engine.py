@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from regild.agent import engine
-from regild.agent.engine import Desk, Inline, Workplace, finish, perform
+from regild.agent.keeping import engine
+from regild.agent.keeping.engine import Desk, Inline, Workplace, finish, perform
+from regild.agent.keeping.storing import Store, open_store
 from regild.agent.site import Site
-from regild.agent.storing import Store, open_store
 from regild.errors import FeedUnreachable, Malformed
 from regild.host.process import has_ended, name_of_process
 from regild.model.job import Job

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from regild.agent.claim import read_claims
-from regild.agent.describe import describe
-from regild.agent.inscribe import inscribe
-from regild.agent.intake import open_image
-from regild.agent.verify import complaint_of, verify
+from regild.agent.reading.claim import read_claims
+from regild.agent.reading.describe import describe
+from regild.agent.reading.intake import open_image
+from regild.agent.reading.verify import complaint_of, verify
+from regild.agent.writing.inscribe import inscribe
 from regild.errors import DigestMismatch, TargetExists, UsageError
 from regild.host.files import digest_file
 from regild.model.digest import hex_of

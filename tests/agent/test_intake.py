@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from regild.agent.intake import open_image
+from regild.agent.reading.intake import open_image
 from regild.errors import MissingFile, NotAnArchive, UnsupportedError
 from tests.cli import golden
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from regild.agent import engine
-from regild.agent.engine import Desk
-from regild.agent.publishing import publish
-from regild.agent.storing import Store, open_store
+from regild.agent.keeping import engine
+from regild.agent.keeping.engine import Desk
+from regild.agent.keeping.publishing import publish
+from regild.agent.keeping.storing import Store, open_store
 from regild.model.generation import Generation, Reference
 from regild.model.job import Job
 from regild.store import Writing

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from regild.agent import engine
-from regild.agent.notices import headers_of
+from regild.agent.keeping import engine
+from regild.agent.minding.notices import headers_of
 from tests.agent.sites import NEW, RENEWED, Site
 from tests.agent.test_reconcile import add, once
 from tests.cli.conftest import Said, regild

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from regild.agent.verify import complaint_of, verify
+from regild.agent.reading.verify import complaint_of, verify
 from regild.errors import DigestMismatch, SignatureRefused
 from regild.model.answers import VerifyAnswer
 from regild.model.appliance import ReceiptReference

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from regild.agent.recipes import gather, site_recipes
+from regild.agent.reading.recipes import gather, site_recipes
 from regild.agent.site import RecipeSettings, Site, read_site, with_options
 from regild.errors import MissingFile, RecipeRefused, UsageError
 from regild.model.digest import Digest

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from regild.agent import engine
-from regild.agent.storing import Store, open_store
+from regild.agent.keeping import engine
+from regild.agent.keeping.storing import Store, open_store
 from regild.errors import FeedUnreachable
 from regild.store.leader import leading
 from tests.agent.sites import NEW, OLD, RENEWED, Site, disk

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from regild.agent import engine
+from regild.agent.keeping import engine
 from tests.agent.sites import NEW, RENEWED, Site
 from tests.agent.test_reconcile import add, points
 from tests.cli.conftest import Said, regild

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from regild.agent.describe import describe
-from regild.agent.inscribe import inscribe
-from regild.agent.intake import open_image
-from regild.agent.restate import from_bom, strip
-from regild.agent.verify import complaint_of, verify
+from regild.agent.reading.describe import describe
+from regild.agent.reading.intake import open_image
+from regild.agent.reading.verify import complaint_of, verify
+from regild.agent.writing.inscribe import inscribe
+from regild.agent.writing.restate import from_bom, strip
 from regild.errors import DigestMismatch, MissingFile, TargetExists, UsageError
 from regild.model.progress import Silent
 from regild.ovf.content import read_descriptor

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from regild.agent.claim import read_claims
-from regild.agent.describe import describe
-from regild.agent.inscribe import inscribe
-from regild.agent.verify import complaint_of, verify
+from regild.agent.reading.claim import read_claims
+from regild.agent.reading.describe import describe
+from regild.agent.reading.verify import complaint_of, verify
+from regild.agent.writing.inscribe import inscribe
 from regild.model.progress import Silent
 from regild.ovf.lint.check import check_package
 from regild.ovf.lint.survey import survey_package

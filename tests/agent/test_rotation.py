@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from regild.agent.backing import name_of
-from regild.agent.groups import apply_group, keep_rotation, rotation_of, scale
-from regild.agent.rotation import Disk, Means, Turn, take_turn
+from regild.agent.rotating.backing import name_of
+from regild.agent.rotating.groups import apply_group, keep_rotation, rotation_of, scale
+from regild.agent.rotating.rotation import Disk, Means, Turn, take_turn
 from regild.errors import Busy, DriverFailed, GroupRefused, NotListed
 from regild.model.digest import sha256_of
 from regild.model.generation import Reference, StoredFile
@@ -284,7 +284,7 @@ def test_scaling_beats_the_file(world: World) -> None:
 
 
 def apply_and_scale(world: World, change: object) -> None:
-    from regild.agent import groups
+    from regild.agent.rotating import groups
 
     path = world.folder / "tight.toml"
     path.write_text(FILE.format(rollout='max_surge = 0\nmax_unavailable = "50%"'))
@@ -320,8 +320,8 @@ def test_files_that_name_what_is_not_there(world: World) -> None:
 
 
 def test_backing_disks_of_what_is_just_being_ended_are_kept(world: World) -> None:
-    from regild.agent.rotating import Floor, tidy
-    from regild.agent.storing import Store
+    from regild.agent.keeping.storing import Store
+    from regild.agent.rotating.rotating import Floor, tidy
     from regild.host.shelf import open_shelf
     from regild.model.progress import Silent
 

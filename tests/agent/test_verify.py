@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from regild.agent.inspect import open_system
-from regild.agent.intake import open_image
-from regild.agent.verify import complaint_of, verify
+from regild.agent.reading.inspect import open_system
+from regild.agent.reading.intake import open_image
+from regild.agent.reading.verify import complaint_of, verify
 from regild.image.merkle import virtual_digest
 from regild.model.appliance import Binding, Descriptor
 from regild.model.content import Package

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from regild.agent.parts import parts_of
+from regild.agent.changing.parts import parts_of
 from regild.change.apply import Boot, Changed, DiskFile, apply_plan
 from regild.change.extract import open_part
 from regild.change.repository import write_repository

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from regild.agent.journal import Journal
+from regild.agent.changing.journal import Journal
 from regild.change.apply import Changed
 from regild.host.namespace import find_id_map
 from regild.host.scratch import open_scratch

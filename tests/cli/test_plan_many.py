@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from regild.agent import planner
+from regild.agent.planning import planner
 from regild.errors import PlanError
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regild.agent.resize import read_size
+from regild.agent.changing.resize import read_size
 from regild.errors import DiskTooSmall, GuestFull, UsageError
 from regild.image.convert import write_raw
 from regild.image.disk import open_disk

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from regild.agent import browse
-from regild.agent.intake import open_image, open_stored
+from regild.agent.reading import browse
+from regild.agent.reading.intake import open_image, open_stored
 from regild.errors import HostError, InputError, RegildError, TargetExists, UnsafeName
 from regild.host.files import open_new
 from regild.image.disk import open_disk

@@ -10,8 +10,8 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from regild.agent.inspect import open_system
-from regild.agent.intake import open_image
+from regild.agent.reading.inspect import open_system
+from regild.agent.reading.intake import open_image
 from regild.change.script import PLACE, STATE, GuestCommand
 from regild.image.convert import write_raw
 from regild.image.disk import Disk

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from regild.agent.storing import Store, open_store
+from regild.agent.keeping.storing import Store, open_store
 from regild.errors import RegildError, Unreachable
 from regild.host.cluster import ClusterWish, Tls, open_cluster
 from regild.model.progress import Silent

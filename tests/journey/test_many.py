@@ -18,13 +18,13 @@ from backports import zstd
 from msgspec.structs import replace
 from sqlalchemy import func, insert, select
 
-from regild.agent.due import find_due
-from regild.agent.inspect import open_system
-from regild.agent.intake import open_image
+from regild.agent.keeping.storing import Store, open_store
+from regild.agent.minding.due import find_due
+from regild.agent.minding.story import Story
 from regild.agent.policy_file import read_agent_policy
+from regild.agent.reading.inspect import open_system
+from regild.agent.reading.intake import open_image
 from regild.agent.site import read_site
-from regild.agent.storing import Store, open_store
-from regild.agent.story import Story
 from regild.model.content import Content, Package
 from regild.model.digest import sha256_of
 from regild.model.generation import Reference

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from regild.agent.inspect import open_system
-from regild.agent.intake import open_image
+from regild.agent.reading.inspect import open_system
+from regild.agent.reading.intake import open_image
 from regild.image.tree import Tree
 from tests.cli import golden
 from tests.image import test_lvm

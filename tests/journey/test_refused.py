@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from regild.agent.inspect import open_system
-from regild.agent.intake import open_image
+from regild.agent.reading.inspect import open_system
+from regild.agent.reading.intake import open_image
 from regild.image.convert import write_raw
 from tests.journey.machine import Traces, digest, regild, settled
 

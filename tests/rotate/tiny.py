@@ -8,8 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from regild.agent.inspect import open_system
-from regild.agent.intake import open_image
+from regild.agent.reading.inspect import open_system
+from regild.agent.reading.intake import open_image
 
 BUSYBOX = Path("/bin/busybox")
 MODULES = (

@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from regild.agent.inscribe import inscribe
+from regild.agent.writing.inscribe import inscribe
 from regild.model.appliance import Binding, Descriptor, Maintenance
 from regild.model.content import Content, Package, Planning, Platform, Source, Unknown, Witness
 from regild.model.digest import sha256_of

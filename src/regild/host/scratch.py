@@ -24,7 +24,7 @@ RESERVE_BYTES = 256 << 20
 """What a guest must leave free on this machine."""
 LOCK = "job.lock"
 JOURNAL = "job.json"
-"""What a job notes of how far it has come (`regild.agent.journal`)."""
+"""What a job notes of how far it has come (`regild.agent.changing.journal`)."""
 HELD = (LOCK, JOURNAL, "guest", "repository")
 """What is kept of a job that goes on."""
 KEPT_AFTER_FAILURE = (".log", ".png")

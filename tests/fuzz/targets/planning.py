@@ -59,7 +59,7 @@ def run_keys(content: bytes) -> None:
 
 def run_plan(content: bytes) -> None:
     """Read a plan, signed or not, that somebody wrote."""
-    from regild.agent.plan_file import read_plan
+    from regild.agent.planning.plan_file import read_plan
     from regild.errors import UsageError
 
     with contextlib.suppress(UsageError):
@@ -121,7 +121,7 @@ def seeds_of_plans() -> Iterator[bytes]:
     """A plan that does nothing, bare and signed by somebody."""
     from msgspec.structs import replace
 
-    from regild.agent.plan_file import KIND
+    from regild.agent.planning.plan_file import KIND
     from regild.model.digest import canonical, sha256_of
     from regild.model.dsse import sign_bytes
     from regild.model.plan import Plan

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from regild.agent.lint import fix, lint
+from regild.agent.writing.lint import fix, lint
 from regild.errors import DigestMismatch, Malformed, MissingFile, TargetExists, UsageError
 from regild.model.progress import Silent
 from regild.ovf.archive import open_appliance

@@ -16,8 +16,8 @@ from regild.cli.outcome import DONE, Outcome
 from regild.cli.store_options import ChannelName, GenerationName, StorePlace, Why
 
 if TYPE_CHECKING:
-    from regild.agent.engine import Engine
-    from regild.agent.reconcile import Agent
+    from regild.agent.keeping.engine import Engine
+    from regild.agent.minding.reconcile import Agent
     from regild.host.cluster import ClusterWish
     from regild.model.agent_answers import AgentAnswer
     from regild.model.group import Verdict
@@ -55,7 +55,7 @@ def run(
     Killed at any moment, the next run goes on. Of two at once one waits, or says so with --once.
     Its jobs are done in this process, or by --workers, or by the workers behind --scheduler.
     """
-    from regild.agent import reconcile
+    from regild.agent.minding import reconcile
     from regild.cli.exits import Ended
 
     wish = read_wish(workers, scheduler, tls_ca, tls_cert, tls_key)
@@ -89,11 +89,11 @@ def open_agent(
     workers are wished for."""
     from datetime import UTC, datetime
 
-    from regild.agent.engine import Inline, Workplace
+    from regild.agent.keeping.engine import Inline, Workplace
+    from regild.agent.minding.reconcile import Agent
+    from regild.agent.minding.story import Story
     from regild.agent.policy_file import find_agent_policy, read_agent_policy
-    from regild.agent.reconcile import Agent
     from regild.agent.site import read_site, with_options
-    from regild.agent.story import Story
 
     policy = (read_agent_policy if needed else find_agent_policy)(config, datetime.now(UTC))
     site = with_options(read_site(config), cache=cache, advisories=advisories or ())
@@ -101,7 +101,7 @@ def open_agent(
     with open_floor(place, config, state, debug) as floor, ExitStack() as opened:
         engine: Engine = Inline(workplace, floor.progress)
         if wish is not None:
-            from regild.agent.cluster import OnCluster
+            from regild.agent.minding.cluster import OnCluster
             from regild.host.cluster import open_cluster
 
             engine = OnCluster(workplace, opened.enter_context(open_cluster(wish)))
@@ -116,8 +116,8 @@ def list_jobs(
     place: StorePlace = None, config: Config = None, json: Json = False, debug: Debug = False
 ) -> Outcome:
     """List the agent's work that waits, is done right now, or has failed; and who leads."""
-    from regild.agent import reconcile
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
+    from regild.agent.minding import reconcile
     from regild.cli.agent_text import jobs_text
 
     with open_store(place, config) as store:
@@ -134,8 +134,8 @@ def retry(
     debug: Debug = False,
 ) -> Outcome:
     """Have a job that has failed done again with the agent's next turn."""
-    from regild.agent import reconcile
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
+    from regild.agent.minding import reconcile
     from regild.cli.agent_text import jobs_text
 
     with open_store(place, config) as store:
@@ -162,8 +162,8 @@ def approve(
     debug: Debug = False,
 ) -> Outcome:
     """Say yes to a channel's pointing at a generation, where the agent waits for that."""
-    from regild.agent.promoting import decide
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
+    from regild.agent.minding.promoting import decide
     from regild.cli.agent_text import approval_text
     from regild.model.generation import read_reference
 

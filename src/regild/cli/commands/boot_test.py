@@ -34,7 +34,7 @@ def boot_test(
 
     Ends with 9 when the guest is not as expected.
     """
-    from regild.agent.boot_test import boot_test as boot_image
+    from regild.agent.changing.boot_test import boot_test as boot_image
     from regild.agent.site import read_site
     from regild.cli.progress import open_progress
     from regild.cli.proof_text import boot_test_text

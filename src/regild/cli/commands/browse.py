@@ -27,7 +27,7 @@ def ls(
     debug: Debug = False,
 ) -> Outcome:
     """List a folder of the guest, as it would stand there when it runs."""
-    from regild.agent.browse import list_files
+    from regild.agent.reading.browse import list_files
     from regild.image.keys import read_keys
 
     answer = list_files(image, path, read_keys(key_file or ()))
@@ -47,7 +47,7 @@ def cat(
     debug: Debug = False,
 ) -> Outcome | int:
     """Print a file of the guest: its bytes, or on a terminal nothing that could steer it."""
-    from regild.agent.browse import read_file
+    from regild.agent.reading.browse import read_file
     from regild.cli.text import plain_lines
     from regild.image.keys import read_keys
 
@@ -78,7 +78,7 @@ def cp(
     Links and devices are left out of a folder, and said; the files belong to you. DEST appears
     when all of it is there.
     """
-    from regild.agent.browse import copy_out
+    from regild.agent.reading.browse import copy_out
     from regild.image.keys import read_keys
 
     answer = copy_out(image, path, dest, force, read_keys(key_file or ()))

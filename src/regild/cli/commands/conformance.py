@@ -23,7 +23,7 @@ def conformance(
 
     Ends with 12 where one is not judged as expected.
     """
-    from regild.agent.conformance import try_kit
+    from regild.agent.reading.conformance import try_kit
     from regild.cli.progress import open_progress
     from regild.cli.render import conformance_text
 

@@ -42,7 +42,7 @@ def convert(
     Descriptor, manifest and bill of materials are written anew. IMAGE is only read. VHD and VHDX
     take the package qemu-utils.
     """
-    from regild.agent.convert import convert as convert_image
+    from regild.agent.writing.convert import convert as convert_image
     from regild.cli.convert_text import convert_text
     from regild.cli.progress import open_progress
 

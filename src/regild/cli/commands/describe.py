@@ -28,7 +28,7 @@ from regild.cli.place import read_place
 from regild.errors import RegildError, UsageError
 
 if TYPE_CHECKING:
-    from regild.agent.many import Answers
+    from regild.agent.reading.many import Answers
     from regild.agent.site import Site
     from regild.image.keys import Keys
     from regild.model.answers import DescribeAnswer
@@ -87,12 +87,12 @@ def describe(
         if output is not None and strip:
             return _stripped(images[0], output, force, progress)
         if output is not None and from_sbom is not None:
-            from regild.agent.restate import from_bom
+            from regild.agent.writing.restate import from_bom
 
             wishes = (output, sbom, force, progress, sbom_format)
             return outcome_of([from_bom(images[0], from_sbom, *wishes)], ())
         if output is not None:
-            from regild.agent.inscribe import inscribe
+            from regild.agent.writing.inscribe import inscribe
 
             answer = inscribe(images[0], output, sbom, force, progress, sbom_format, keys, site)
             return outcome_of([answer], ())
@@ -131,7 +131,7 @@ def _check_use(
 
 def _stripped(image: Path, output: Path, force: bool, progress: Progress) -> Outcome:
     """Write an image without descriptors."""
-    from regild.agent.restate import strip
+    from regild.agent.writing.restate import strip
     from regild.cli.render import strip_text
 
     answer = strip(image, output, force, progress)
@@ -158,8 +158,8 @@ def _described(
     site: Site | None,
 ) -> Outcome:
     """Describe each image; one that cannot be read does not keep the others from it."""
-    from regild.agent.claim import describe_claims
-    from regild.agent.many import describe_many, spread
+    from regild.agent.reading.claim import describe_claims
+    from regild.agent.reading.many import describe_many, spread
 
     paths = spread(images)
     found: dict[Path, Answers] = {}

@@ -27,7 +27,7 @@ def diff(
     It is told package by package. The CVE ids that an update fixed are those that the
     changelogs in the new image name.
     """
-    from regild.agent.diff import diff as diff_images
+    from regild.agent.reading.diff import diff as diff_images
     from regild.cli.progress import open_progress
     from regild.cli.render import diff_text
     from regild.image.keys import read_keys

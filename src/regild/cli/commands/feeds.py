@@ -107,7 +107,7 @@ def _told(
     """The feeds of each image, and of the site once; an image that fails is a complaint."""
     from datetime import UTC, datetime
 
-    from regild.agent.feeds import content_of, list_feeds, refresh_feeds
+    from regild.agent.planning.feeds import content_of, list_feeds, refresh_feeds
     from regild.cli.feeds_text import feeds_text
     from regild.cli.progress import open_progress
     from regild.model.answers import FeedsAnswer

@@ -57,8 +57,8 @@ def describe(
 
     Workers on other machines read the images at the same paths, or addresses, as they are named.
     """
-    from regild.agent.cluster import each_on
-    from regild.agent.many import DescribeWork, spread
+    from regild.agent.minding.cluster import each_on
+    from regild.agent.reading.many import DescribeWork, spread
     from regild.agent.site import read_site
     from regild.cli.commands.describe import outcome_of
     from regild.cli.progress import open_progress
@@ -97,9 +97,9 @@ def plan(
     debug: Debug = False,
 ) -> Outcome:
     """Say what needs updating in each of many images, in one table."""
-    from regild.agent.cluster import each_on
-    from regild.agent.fleet import PlanWork
-    from regild.agent.many import spread
+    from regild.agent.minding.cluster import each_on
+    from regild.agent.planning.fleet import PlanWork
+    from regild.agent.reading.many import spread
     from regild.cli.commands.plan import table_of
     from regild.cli.progress import open_progress
     from regild.host.cluster import open_cluster
@@ -134,10 +134,10 @@ def update(
     What was begun and killed goes on with the next run. Workers on other machines need the same
     store: PostgreSQL and a folder that all of them see.
     """
-    from regild.agent.cluster import OnCluster
-    from regild.agent.engine import Workplace
-    from regild.agent.renew_fleet import renew_fleet
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.engine import Workplace
+    from regild.agent.keeping.storing import open_store
+    from regild.agent.minding.cluster import OnCluster
+    from regild.agent.minding.renew_fleet import renew_fleet
     from regild.cli.agent_text import agent_text
     from regild.cli.progress import open_progress
     from regild.host.cluster import open_cluster

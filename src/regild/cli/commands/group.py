@@ -14,7 +14,7 @@ from regild.cli.outcome import Outcome
 from regild.cli.store_options import StorePlace, Why
 
 if TYPE_CHECKING:
-    from regild.agent.rotating import Floor
+    from regild.agent.rotating.rotating import Floor
     from regild.model.group_answers import FreezesAnswer, GroupAnswer
 
 app = typer.Typer(help="Worker groups and pools: who runs an image.", rich_markup_mode=None)
@@ -40,8 +40,8 @@ def open_floor(
     place: Path | None, config: Path | None, state: Path | None, debug: bool
 ) -> Iterator[Floor]:
     """The store with what groups need of this machine."""
-    from regild.agent.rotating import Floor
-    from regild.agent.storing import default_place, open_store
+    from regild.agent.keeping.storing import default_place, open_store
+    from regild.agent.rotating.rotating import Floor
     from regild.cli.progress import open_progress
 
     folder = state or (place or default_place()) / "groups"
@@ -59,7 +59,7 @@ def apply(
     debug: Debug = False,
 ) -> Outcome:
     """Keep a group as its file says; calendars that it names are kept with it."""
-    from regild.agent import rotating
+    from regild.agent.rotating import rotating
 
     with open_floor(place, config, state, debug) as floor:
         return _outcome(rotating.apply(floor, file))
@@ -70,8 +70,8 @@ def list_groups(
     place: StorePlace = None, config: Config = None, json: Json = False, debug: Debug = False
 ) -> Outcome:
     """List every group with what it runs."""
-    from regild.agent import rotating
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
+    from regild.agent.rotating import rotating
     from regild.cli.group_text import groups_text
 
     with open_store(place, config) as store:
@@ -88,8 +88,8 @@ def show(
     debug: Debug = False,
 ) -> Outcome:
     """Show a group: how far it is, and each of its instances."""
-    from regild.agent import rotating
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
+    from regild.agent.rotating import rotating
 
     with open_store(place, config) as store:
         return _outcome(rotating.show(store, group))
@@ -105,8 +105,8 @@ def scale(
     debug: Debug = False,
 ) -> Outcome:
     """Give a group another size than its file says; the next turn makes it so."""
-    from regild.agent import rotating
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
+    from regild.agent.rotating import rotating
 
     with open_store(place, config) as store:
         return _outcome(rotating.resize(store, group, size))
@@ -122,8 +122,8 @@ def approve(
     debug: Debug = False,
 ) -> Outcome:
     """Say yes to the wave that waits for somebody to do so."""
-    from regild.agent import rotating
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
+    from regild.agent.rotating import rotating
 
     with open_store(place, config) as store:
         return _outcome(rotating.approve(store, group, why))
@@ -142,8 +142,8 @@ def resume(
     debug: Debug = False,
 ) -> Outcome:
     """Try a generation again that was given up in this group."""
-    from regild.agent import rotating
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
+    from regild.agent.rotating import rotating
 
     with open_store(place, config) as store:
         return _outcome(rotating.resume(store, group, generation))
@@ -163,7 +163,7 @@ def rotate(
     debug: Debug = False,
 ) -> Outcome:
     """Bring a group as far to its channel's generation as can be done now."""
-    from regild.agent import rotating
+    from regild.agent.rotating import rotating
     from regild.cli.group_text import turn_text
 
     with open_floor(place, config, state, debug) as floor:
@@ -186,7 +186,7 @@ def remove(
     debug: Debug = False,
 ) -> Outcome:
     """Forget a group; not while it has instances, unless it is said what becomes of them."""
-    from regild.agent import removing
+    from regild.agent.rotating import removing
     from regild.cli.group_text import removed_text
 
     with open_floor(place, config, state, debug) as floor:
@@ -204,8 +204,8 @@ def add_freeze(
     debug: Debug = False,
 ) -> Outcome:
     """Keep a calendar of times in which nothing at this site is rotated."""
-    from regild.agent import rotating
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
+    from regild.agent.rotating import rotating
 
     with open_store(place, config) as store:
         return _freezes(rotating.add_freeze(store, name, file))
@@ -220,8 +220,8 @@ def remove_freeze(
     debug: Debug = False,
 ) -> Outcome:
     """Forget a freeze."""
-    from regild.agent import rotating
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
+    from regild.agent.rotating import rotating
 
     with open_store(place, config) as store:
         return _freezes(rotating.remove_freeze(store, name))
@@ -232,8 +232,8 @@ def list_freezes(
     place: StorePlace = None, config: Config = None, json: Json = False, debug: Debug = False
 ) -> Outcome:
     """List every freeze of the site."""
-    from regild.agent import rotating
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
+    from regild.agent.rotating import rotating
 
     with open_store(place, config) as store:
         return _freezes(rotating.freezes(store))

@@ -34,8 +34,8 @@ def add(
     debug: Debug = False,
 ) -> Outcome:
     """Begin a golden image; its channels are dev, canary and production unless said otherwise."""
-    from regild.agent import lines
-    from regild.agent.storing import open_store
+    from regild.agent.keeping import lines
+    from regild.agent.keeping.storing import open_store
     from regild.cli.store_text import image_text
     from regild.model.generation import Retention
 
@@ -50,8 +50,8 @@ def list_images(
     place: StorePlace = None, config: Config = None, json: Json = False, debug: Debug = False
 ) -> Outcome:
     """List every golden image with where its channels point."""
-    from regild.agent import lines
-    from regild.agent.storing import open_store
+    from regild.agent.keeping import lines
+    from regild.agent.keeping.storing import open_store
     from regild.cli.store_text import images_text
 
     with open_store(place, config) as store:
@@ -68,8 +68,8 @@ def show(
     debug: Debug = False,
 ) -> Outcome:
     """Show one golden image: its channels, its generations and their state."""
-    from regild.agent import lines
-    from regild.agent.storing import open_store
+    from regild.agent.keeping import lines
+    from regild.agent.keeping.storing import open_store
     from regild.cli.store_text import image_text
 
     with open_store(place, config) as store:
@@ -86,8 +86,8 @@ def list_generations(
     debug: Debug = False,
 ) -> Outcome:
     """List generations, oldest first."""
-    from regild.agent import lines
-    from regild.agent.storing import open_store
+    from regild.agent.keeping import lines
+    from regild.agent.keeping.storing import open_store
     from regild.cli.store_text import generations_text
 
     with open_store(place, config) as store:

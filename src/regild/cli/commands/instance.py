@@ -24,8 +24,8 @@ def list_instances(
     debug: Debug = False,
 ) -> Outcome:
     """List instances with what each runs."""
-    from regild.agent import rotating
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
+    from regild.agent.rotating import rotating
     from regild.cli.group_text import instances_text
 
     with open_store(place, config) as store:
@@ -50,8 +50,8 @@ def request(
 
     Where the group's policy is late-patch, it has today's plan: that takes as long as an update.
     """
-    from regild.agent import rotating
-    from regild.agent.late import late_generation
+    from regild.agent.minding.late import late_generation
+    from regild.agent.rotating import rotating
     from regild.cli.group_text import instance_text
 
     with open_agent(place, config, cache, state, scratch, debug, needed=False) as agent:
@@ -76,7 +76,7 @@ def release(
     debug: Debug = False,
 ) -> Outcome:
     """Give a requested instance back; its user's own disk is kept."""
-    from regild.agent import rotating
+    from regild.agent.rotating import rotating
     from regild.cli.group_text import instance_text
 
     with open_floor(place, config, state, debug) as floor:

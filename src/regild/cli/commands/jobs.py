@@ -25,7 +25,7 @@ Names = Annotated[
 @jobs.command("list")
 def list_(scratch: Scratch = None, json: Json = False, debug: Debug = False) -> Outcome:
     """List the jobs: how far each came, and whether it can go on from there."""
-    from regild.agent.jobs import list_jobs
+    from regild.agent.changing.jobs import list_jobs
     from regild.cli.render import jobs_text
 
     answer = list_jobs(scratch)
@@ -37,7 +37,7 @@ def clean(
     names: Names = None, scratch: Scratch = None, json: Json = False, debug: Debug = False
 ) -> Outcome:
     """Remove jobs and their logs. One that is at work stays."""
-    from regild.agent.jobs import clean_jobs
+    from regild.agent.changing.jobs import clean_jobs
     from regild.cli.render import jobs_text
 
     answer = clean_jobs(scratch, tuple(names or ()))
@@ -50,7 +50,7 @@ def resume(name: Name, scratch: Scratch = None, json: Json = False, debug: Debug
 
     Package scripts run again only where they had not come to their end.
     """
-    from regild.agent.jobs import find_job
+    from regild.agent.changing.jobs import find_job
     from regild.cli.main import app
 
     journal = find_job(name, scratch)

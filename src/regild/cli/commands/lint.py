@@ -49,7 +49,7 @@ def lint(
     Each finding comes with whom it trips, why, and what helps. Disks are not read, and a bare .ovf
     will do. Ends with 12 when there are findings.
     """
-    from regild.agent import lint as agent
+    from regild.agent.writing import lint as agent
     from regild.cli.progress import open_progress
     from regild.cli.render import lint_text
     from regild.ovf.lint.check import wanted_targets

@@ -80,7 +80,7 @@ def plan(
     Ends with 10 when there is something to do, 0 when not, 11 when only skipped or held changes
     remain, or when the plan is from an unsigned claim alone.
     """
-    from regild.agent.many import spread
+    from regild.agent.reading.many import spread
     from regild.cli.progress import open_progress
     from regild.image.keys import read_keys
 
@@ -98,7 +98,7 @@ def plan(
         if len(paths) == 1 and form == "table":
             answer = _planned(paths[0], site, progress, basis, keys)
             if output is not None:
-                from regild.agent.plan_file import write_plan
+                from regild.agent.planning.plan_file import write_plan
 
                 write_plan(answer, output, key, force)
             return _whole(answer)
@@ -121,7 +121,7 @@ def _check_use(basis: str, form: str, is_written: bool) -> None:
 
 
 def _planned(image: Path, site: Site, progress: Progress, basis: str, keys: Keys) -> PlanAnswer:
-    from regild.agent.planning import plan_image
+    from regild.agent.planning.planning import plan_image
 
     return plan_image(image, site, progress, basis, keys)
 
@@ -139,7 +139,7 @@ def _table(
     paths: tuple[Path, ...], site: Site, progress: Progress, basis: str, keys: Keys, form: str
 ) -> Outcome:
     """The plans of many images."""
-    from regild.agent.fleet import plan_many
+    from regild.agent.planning.fleet import plan_many
 
     planned = plan_many(paths, site, progress, basis, keys)
     return table_of(list(zip(paths, planned, strict=True)), form)

@@ -20,8 +20,8 @@ def prove(
 
     Ends with 9 when something is not whole.
     """
-    from regild.agent.prove import complaint_of
-    from regild.agent.prove import prove as prove_image
+    from regild.agent.changing.prove import complaint_of
+    from regild.agent.changing.prove import prove as prove_image
     from regild.cli.progress import open_progress
     from regild.cli.render import prove_text
     from regild.image.keys import read_keys

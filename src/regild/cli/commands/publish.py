@@ -33,8 +33,8 @@ def publish(
 
     What stands beside it and belongs to it (receipt, bill of materials, envelope) is kept too.
     """
-    from regild.agent import publishing
-    from regild.agent.storing import open_store
+    from regild.agent.keeping import publishing
+    from regild.agent.keeping.storing import open_store
     from regild.cli.progress import open_progress
     from regild.cli.store_text import generation_text
     from regild.model.generation import read_reference
@@ -60,7 +60,7 @@ def promote(
     debug: Debug = False,
 ) -> Outcome:
     """Let a channel point at a generation; one that is revoked is refused."""
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
     from regild.cli.store_text import channel_text
     from regild.model.generation import read_reference
     from regild.model.store_answers import ChannelAnswer
@@ -85,7 +85,7 @@ def rollback(
     debug: Debug = False,
 ) -> Outcome:
     """Let a channel point again at the good generation that it pointed at before."""
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
     from regild.cli.store_text import channel_text
     from regild.errors import UsageError
     from regild.model.generation import read_reference
@@ -113,8 +113,8 @@ def pin(
     debug: Debug = False,
 ) -> Outcome:
     """Keep a generation whatever retention says, or a channel where it points."""
-    from regild.agent import lines
-    from regild.agent.storing import open_store
+    from regild.agent.keeping import lines
+    from regild.agent.keeping.storing import open_store
     from regild.cli.store_text import channel_text, generation_text
     from regild.model.generation import read_reference
     from regild.model.store_answers import ChannelAnswer
@@ -140,7 +140,7 @@ def revoke(
     debug: Debug = False,
 ) -> Outcome:
     """Say that a generation, and all that descends from it, must not be used from a date on."""
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
     from regild.cli.store_text import generation_text
     from regild.model.generation import read_reference
     from regild.model.store_answers import GenerationAnswer
@@ -162,7 +162,7 @@ def restore(
     debug: Debug = False,
 ) -> Outcome:
     """Take a revocation back."""
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
     from regild.cli.store_text import generation_text
     from regild.model.generation import read_reference
     from regild.model.store_answers import GenerationAnswer
@@ -183,8 +183,8 @@ def export(
     debug: Debug = False,
 ) -> Outcome:
     """Write a generation out of the store, with every byte that was published."""
-    from regild.agent import publishing
-    from regild.agent.storing import open_store
+    from regild.agent.keeping import publishing
+    from regild.agent.keeping.storing import open_store
     from regild.cli.progress import open_progress
     from regild.cli.store_text import export_text
     from regild.model.answers import Output

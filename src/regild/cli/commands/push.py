@@ -29,8 +29,8 @@ def push(
     debug: Debug = False,
 ) -> Outcome:
     """Put a generation where others use it; run again after an interruption, it goes on."""
-    from regild.agent import pushing
-    from regild.agent.storing import open_store
+    from regild.agent.keeping import pushing
+    from regild.agent.keeping.storing import open_store
     from regild.cli.progress import open_progress
     from regild.cli.store_text import push_text
     from regild.model.generation import read_reference
@@ -58,8 +58,8 @@ def import_image(
     debug: Debug = False,
 ) -> Outcome:
     """Take an image from a target and keep it as the next generation of a line."""
-    from regild.agent import pushing
-    from regild.agent.storing import open_store
+    from regild.agent.keeping import pushing
+    from regild.agent.keeping.storing import open_store
     from regild.cli.progress import open_progress
     from regild.cli.store_text import generation_text
     from regild.model.store_answers import GenerationAnswer

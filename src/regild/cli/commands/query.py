@@ -31,7 +31,7 @@ def query(
     Terms are package:, source:, image:, channel:, group: and platform:, joined by 'and', with
     'not' before any. Versions compare in the order of each package's own family.
     """
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
     from regild.cli.store_text import query_text
     from regild.model.question import read_question
     from regild.model.store_answers import QueryAnswer

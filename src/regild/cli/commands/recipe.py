@@ -31,7 +31,7 @@ def check(
 
     Ends with 12 where one cannot be used. The digest is what a site lists under [recipes] allow.
     """
-    from regild.agent.recipes import check_files
+    from regild.agent.reading.recipes import check_files
     from regild.cli.errand_text import recipe_text
 
     answer = check_files(tuple(files))

@@ -32,7 +32,7 @@ def resize(
 
     IMAGE is only read; OUT holds the same on a larger disk. Takes the package e2fsprogs.
     """
-    from regild.agent.resize import resize as resize_image
+    from regild.agent.changing.resize import resize as resize_image
     from regild.cli.convert_text import resize_text
     from regild.cli.progress import open_progress
 

@@ -33,7 +33,7 @@ def respond(
     Asked is what channels point at, instances run, or is newest. The policy is [agent] of
     regild.toml; without one, results stay in their images' first channels.
     """
-    from regild.agent import responding
+    from regild.agent.minding import responding
     from regild.cli.agent_text import respond_text
 
     told = place, config, cache, state, scratch, debug

@@ -87,8 +87,8 @@ def run(
     It runs apart, without network, over the guest's files; all that it changes is recorded, judged
     and proven, and the receipt names it. IMAGE is never written to. OUT appears only when all held.
     """
-    from regild.agent.running import run as run_in
-    from regild.agent.update import Manner
+    from regild.agent.changing.running import run as run_in
+    from regild.agent.changing.update import Manner
     from regild.cli.progress import open_progress
     from regild.cli.render import update_text
 
@@ -110,7 +110,7 @@ def _errand(
 
     Raises: UsageError.
     """
-    from regild.agent.running import NAME
+    from regild.agent.changing.running import NAME
     from regild.model.plan import Errand
     from regild.model.recipe_rules import is_guest_path
 

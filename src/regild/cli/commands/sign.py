@@ -34,7 +34,7 @@ def sign(
     """
     from datetime import UTC, datetime
 
-    from regild.agent.signing import sign as sign_image
+    from regild.agent.writing.signing import sign as sign_image
     from regild.cli.progress import open_progress
     from regild.cli.render import sign_text
 

@@ -24,8 +24,8 @@ def check(
     debug: Debug = False,
 ) -> Outcome:
     """Read all that the store holds and name what is damaged, with the generations it hurts."""
-    from regild.agent import lines
-    from regild.agent.storing import open_store
+    from regild.agent.keeping import lines
+    from regild.agent.keeping.storing import open_store
     from regild.cli.progress import open_progress
     from regild.cli.store_text import check_text
 
@@ -43,8 +43,8 @@ def gc(
     place: StorePlace = None, config: Config = None, json: Json = False, debug: Debug = False
 ) -> Outcome:
     """Give up generations that retention lets go, and the bytes that nothing needs any more."""
-    from regild.agent import lines
-    from regild.agent.storing import open_store
+    from regild.agent.keeping import lines
+    from regild.agent.keeping.storing import open_store
     from regild.cli.store_text import collect_text
 
     with open_store(place, config) as store:
@@ -57,8 +57,8 @@ def stats(
     place: StorePlace = None, config: Config = None, json: Json = False, debug: Debug = False
 ) -> Outcome:
     """Say how much the store keeps, and how much of it is shared."""
-    from regild.agent import lines
-    from regild.agent.storing import open_store
+    from regild.agent.keeping import lines
+    from regild.agent.keeping.storing import open_store
     from regild.cli.store_text import stats_text
 
     with open_store(place, config) as store:
@@ -77,8 +77,8 @@ def events(
     debug: Debug = False,
 ) -> Outcome:
     """List what happened in the store, and who did it."""
-    from regild.agent import lines
-    from regild.agent.storing import open_store
+    from regild.agent.keeping import lines
+    from regild.agent.keeping.storing import open_store
     from regild.cli.store_text import events_text
 
     with open_store(place, config) as store:

@@ -46,8 +46,8 @@ from regild.cli.store_options import StorePlace
 from regild.errors import UsageError
 
 if TYPE_CHECKING:
+    from regild.agent.changing.update import Manner
     from regild.agent.site import Site
-    from regild.agent.update import Manner
     from regild.model.answers import UpdateAnswer
     from regild.model.health import Wanted
     from regild.model.plan import Plan
@@ -110,7 +110,7 @@ def update(
     IMAGE stays as it is; OUT appears only when all is proven. With --store, or as store:NAME, IMAGE
     is a generation; its image's next one is made, and its first channel points there.
     """
-    from regild.agent.update import Manner, update_by
+    from regild.agent.changing.update import Manner, update_by
     from regild.cli.progress import open_progress
     from regild.cli.render import update_text
 
@@ -144,8 +144,8 @@ def _renewed(
     """A generation of the store, brought up to date into the store."""
     from dataclasses import replace
 
-    from regild.agent.renewing import renew
-    from regild.agent.storing import open_store
+    from regild.agent.keeping.storing import open_store
+    from regild.agent.minding.renewing import renew
     from regild.cli.store_text import renew_text
     from regild.model.generation import read_reference
 
@@ -205,8 +205,8 @@ def _given(path: Path | None, trust: Path | None, site: Site) -> Plan | None:
 
     Raises: UsageError, SignatureRefused; as `read_plan`.
     """
-    from regild.agent.plan_file import read_plan
-    from regild.agent.signature import read_trusted
+    from regild.agent.planning.plan_file import read_plan
+    from regild.agent.reading.signature import read_trusted
 
     if path is None:
         return None

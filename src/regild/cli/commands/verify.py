@@ -42,9 +42,9 @@ def verify(
 
     Ends with 6 when something is not what it says it is.
     """
-    from regild.agent.signature import read_trusted
-    from regild.agent.verify import complaint_of
-    from regild.agent.verify import verify as verify_image
+    from regild.agent.reading.signature import read_trusted
+    from regild.agent.reading.verify import complaint_of
+    from regild.agent.reading.verify import verify as verify_image
     from regild.cli.progress import open_progress
     from regild.cli.render import verify_text
     from regild.image.keys import read_keys

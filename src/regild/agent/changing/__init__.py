@@ -1,0 +1,1 @@
+"""One image made new: the trip of an update, and all that shares its guarantees."""

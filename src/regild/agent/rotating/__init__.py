@@ -1,0 +1,1 @@
+"""Groups and their instances: one turn after the other."""

@@ -1,0 +1,1 @@
+"""Packages written anew around disks: descriptors, signatures, other forms."""
