@@ -24,7 +24,7 @@ GONE = Inode("absent")
 ROOT = Part("/", 0, 1 << 30, "ext4", free_blocks=2000, free_inodes=100)
 OWNERS = Owners(
     {"/usr/bin/tool": "tool:amd64", "/usr/bin/other": "other"},
-    {"/srv/tool/state": "tool"},
+    {"/srv/tool/state": "tool", "/etc/default/tool": "tool", "/etc/pam.d/tool": "tool"},
     ["tool"],
 )
 
@@ -53,6 +53,13 @@ def test_a_path_of_a_package_that_the_plan_does_not_change_is_not() -> None:
         ("/usr/lib/python3.11/__pycache__/a.cpython-311.pyc", "python bytecode"),
         ("/etc/nginx/nginx.conf.dpkg-dist", "dpkg state"),
         ("/srv/tool/state/deep/file", "script of tool"),
+        ("/etc/default/tool", "script of tool"),
+        ("/etc/default/another", ""),
+        ("/etc/pam.d/tool", ""),
+        ("/var/backups/tool-1/data", "backup"),
+        ("/etc/.gitignore", "etckeeper"),
+        ("/etc/default/keyboard", "console setup"),
+        ("/usr/share/emacs/site-lisp/tool/tool.elc", "emacs or dictionaries"),
     ],
 )
 def test_a_trigger_or_script_accounts_for_its_own_places(path: str, by: str) -> None:

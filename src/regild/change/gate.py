@@ -61,6 +61,7 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
         r"|/usr/share/x?emacs[^/]*/(site-lisp/.*|[^/]+/site-lisp/.*)",
     ),
     ("console setup", r"/etc/default/(console-setup|keyboard)|/etc/console-setup/.*"),
+    ("backup", r"/var/backups/.+"),
     ("etckeeper", r"/etc/(\.gitignore|\.etckeeper|\.git(/.*)?)"),
     ("shells", r"/etc/shells|/var/lib/shells\.state"),
     ("package cache", r"/var/cache/(apparmor|fontconfig|app-info|swcatalog|cracklib)/.*"),
@@ -80,6 +81,8 @@ SHARED = re.compile(
 )
 """Folders that a script may name without owning what lies in them (hier(7), FHS 3.0)."""
 
+SETTINGS = "/etc/default/"
+"""Where scripts write what debconf was told, each into the one file that it names."""
 MARGIN_BLOCKS = 256
 MARGIN_INODES = 16
 MERGED_BY_ALTERNATIVES = "/etc/alternatives/"
@@ -131,6 +134,8 @@ def _by_its_packages(entry: Entry, owners: Owners) -> Explained | None:
         return Explained(path, "alternatives")
     if _is_only_times(entry):
         return Explained(path, "folder of changed files")
+    if path.startswith(SETTINGS) and path in owners.spoken_of:
+        return Explained(path, f"script of {owners.spoken_of[path]}")
     for place in _upward(path):
         if place in owners.spoken_of:
             return Explained(path, f"script of {owners.spoken_of[place]}")
