@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from demo.build import find_appliance
 from demo.recipe import RECIPES, WORKER
@@ -15,6 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Debian leaves these out of an ordinary user's PATH; mke2fs and e2fsck lie there.
 os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+
+# Time that passes says nothing on a machine that others use too.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if not os.environ.get("CI"):  # there hypothesis has a profile of its own, with the same wishes
+    settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")
