@@ -85,7 +85,7 @@ def test_one_script_starts_all_of_it_and_ends_all_of_it(
         assert "web-1" in json.load(answer)["tags"]
     place = database_of(folder)
     assert of(place)
-    script.send_signal(signal.SIGINT)
+    script.terminate()  # as systemd would; an interrupt may be ignored where tests run
     assert script.wait(120) == 0
     assert (of(folder), of(place), place.exists()) == (set(), set(), False)
 
