@@ -25,6 +25,8 @@ from tests.fuzz.kept import read_kept, write_kept
 from tests.fuzz.targets import TARGETS, Target, run_target
 
 SEED_LIMIT = 400_000
+PATIENCE_SECONDS = 90
+"""Of the clock, for one input: the machine may be busy with other things."""
 
 
 def main(argv: list[str]) -> int:
@@ -57,7 +59,12 @@ def fuzz(name: str, folder: Path, seconds: int) -> int:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.monotonic()
     line = [sys.executable, "-m", "tests.fuzz.long_run", "--one", name, str(inputs)]
-    options = ["-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1", "-close_fd_mask=1"]
+    options = [
+        f"-timeout={PATIENCE_SECONDS}",
+        "-rss_limit_mb=2048",
+        "-print_final_stats=1",
+        "-close_fd_mask=1",
+    ]
     spent, runs, coverage = 0.0, 0, 0
     while spent < seconds and len(list(findings.iterdir())) < 5:
         left = max(1, int(seconds - spent))

@@ -88,6 +88,13 @@ def seeds_of_guests() -> Iterator[bytes]:
 
     with tempfile.TemporaryDirectory() as folder:
         yield thin(golden.filesystem(Path(folder), size=2 << 20), walk_guest)
+    yield from seeds_of_xfs()
+
+
+def seeds_of_xfs() -> Iterator[bytes]:
+    """A small guest on XFS, where the machine can fill one."""
+    from tests.cli import golden
+
     with contextlib.suppress(BaseException), tempfile.TemporaryDirectory() as folder:
         from tests.image.mounted import mounted, xfs
 
@@ -115,6 +122,8 @@ def seeds_of_trees(kind: str) -> Iterator[bytes]:
             tool("mksquashfs", folder, image, "-quiet", "-no-progress", "-b", "4096")
         elif kind == "iso9660":
             tool("xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "-o", image, folder)
+        elif kind == "btrfs":
+            tool("mkfs.btrfs", "-q", "--rootdir", folder, blank(image, 128 << 20))
         else:
             tool("mkntfs", "-q", "-F", blank(image, 4 << 20))
             # ntfscp makes no folders, and a file in the root is enough to be walked.
@@ -172,6 +181,7 @@ def seeds_of_blocks() -> Iterator[bytes]:
 
 TARGETS: dict[str, Target] = {
     "guest": Target(run_guest, seeds_of_guests),
+    "btrfs": Target(run_filesystem, functools.partial(seeds_of_trees, "btrfs")),
     "ntfs": Target(run_filesystem, functools.partial(seeds_of_trees, "ntfs")),
     "iso9660": Target(run_filesystem, functools.partial(seeds_of_trees, "iso9660")),
     "squashfs": Target(run_filesystem, functools.partial(seeds_of_trees, "squashfs")),
