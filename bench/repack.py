@@ -2,12 +2,13 @@
 
 python -m bench.repack prepare OVA RAW OVERLAY    the overlay that makes OVA's disk equal RAW
 python -m bench.repack repack OVA OVERLAY OUT     what `regild update` does after its change
+python -m bench.repack view OVA OVERLAY           open OVA's disk so that it can be written to
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,5 +60,14 @@ def repack(ova: Path, overlay_path: Path, out: Path) -> None:
         write_ova(draft_of(appliance, out.stem, {disk.id: new}, {}), out, Silent())
 
 
+def view(ova: Path, overlay_path: Path) -> None:
+    """Open the disk of an OVA with an overlay over it, and write to it."""
+    with base_of(ova) as base, Overlay.create(overlay_path, base) as overlay:
+        overlay.write(0, base.read(0, GRAIN_BYTES))
+        overlay.flush()
+
+
+VERBS: dict[str, Callable[..., None]] = {"prepare": prepare, "repack": repack, "view": view}
+
 if __name__ == "__main__":
-    {"prepare": prepare, "repack": repack}[sys.argv[1]](*map(Path, sys.argv[2:]))
+    VERBS[sys.argv[1]](*map(Path, sys.argv[2:]))

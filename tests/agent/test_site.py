@@ -99,7 +99,8 @@ def test_the_command_line_beats_the_file_and_adds_to_its_lists(tmp_path: Path) -
     [
         {"mode": "all"},
         {"method": "all"},
-        {"carrier": "uml"},
+        {"carrier": "lkl"},
+        {"method": "boot", "carrier": "uml"},
         {"method": "offline", "carrier": "boot"},
         {"method": "boot", "carrier": "record"},
         {"mirror": ["http://a"]},

@@ -25,7 +25,7 @@ from regild.image.overlay import Overlay
 from regild.image.tree import open_guest
 from regild.model.content import Planning
 from regild.model.digest import Digest
-from regild.model.plan import Archive, Plan, Seal, Step
+from regild.model.plan import Archive, Carrier, Plan, Seal, Step
 from regild.model.progress import Silent
 from regild.ovf.archive import open_appliance
 
@@ -105,9 +105,10 @@ class Guest:
         timeout_seconds: float = 120,
         booted: bool = False,
         seal: tuple[Seal, ...] = (),
+        carrier: Carrier = "record",
     ) -> Changed:
         """Upgrade packages of the guest (zip, unzip, xz-utils) into an overlay."""
-        plan = replace(plan_of(*debs), carrier="boot" if booted else "record", seal=seal)
+        plan = replace(plan_of(*debs), carrier="boot" if booted else carrier, seal=seal)
         folder = scratch.folder("repository")
         files = {deb.archive.digest: deb.path for deb in debs}
         write_repository(

@@ -159,3 +159,45 @@ def test_where_the_result_goes_is_said_once(regild: Regild, ova: Path, tmp_path:
         said = regild("update", *wrong, "--config", str(tmp_path / "none.toml"))
         assert said.code in (2, 4), said.err
         assert not (tmp_path / "new.ova").exists()
+
+
+INSTALLS = b'<InstallSection ovf:initialBootStopDelay="300"><Info>First</Info></InstallSection>'
+
+
+def test_a_system_that_is_to_install_itself_is_not_started_for_its_changes(
+    regild: Regild, tmp_path: Path
+) -> None:
+    disk = golden.streamed(image(tmp_path / "image"))
+    ovf = disk.with_name("golden.ovf")
+    end = b"</VirtualSystem>"
+    plain = golden.envelope({"disk1": disk})
+    ovf.write_bytes(plain.replace(end, INSTALLS + end))
+    source = offline(tmp_path)
+    line = (
+        "update",
+        ovf,
+        "-o",
+        tmp_path / "new.ova",
+        *source,
+        "--carrier",
+        "boot",
+        "--json",
+        "--format",
+        "ova",
+    )
+    said = regild(*line)
+    assert said.code == 5, said.err
+    told = valid("error", said.json)["error"]
+    assert told["kind"] == "InstallPending" and "it was asked for" in told["sentence"]
+    assert not (tmp_path / "new.ova").exists()
+    ovf.write_bytes(plain)
+    assert "InstallPending" not in regild(*line).out  # it gets as far as looking for a kernel
+    assert regild("plan", ovf, *source).code == 10
+
+
+def test_a_carrier_that_is_not_built_is_refused_by_name(regild: Regild, tmp_path: Path) -> None:
+    disk = image(tmp_path / "image")
+    line = ("update", disk, "-o", tmp_path / "new.raw", *offline(tmp_path), "--carrier", "vm")
+    said = regild(*line)
+    assert said.code == 5
+    assert "by the carrier vm" in said.err and "--carrier uml" in said.err

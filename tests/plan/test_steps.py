@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from regild.errors import PlanError, Unsolvable
+from regild.errors import PlanError, Unsolvable, UnsupportedCarrier
 from regild.model.content import Content, Package, Planning, Platform
 from regild.model.digest import sha256_of
 from regild.model.plan import Archive, FeedState, Plan
@@ -212,10 +212,26 @@ def test_the_carrier_is_that_which_was_asked_for() -> None:
         Wishes(method="boot"),
         Wishes(carrier="record"),
         Wishes(carrier="boot"),
+        Wishes(carrier="uml"),
     )
     plans = [planned(content, shelf, solve, wishes=one) for one in asked]
-    assert [one.carrier for one in plans] == ["record", "record", "boot", "record", "boot"]
+    assert [one.carrier for one in plans] == ["record", "record", "boot", "record", "boot", "uml"]
+    assert plans[5].id not in {one.id for one in plans[:5]}
     assert plans[0].id == plans[1].id == plans[3].id != plans[2].id == plans[4].id
+
+
+def test_a_carrier_that_is_not_built_is_refused_and_no_other_taken() -> None:
+    content, shelf = kernel_beside("grub2-common")
+    with pytest.raises(UnsupportedCarrier, match="carrier vm"):
+        planned(content, shelf, newest_of(content, shelf), wishes=Wishes(carrier="vm"))
+
+
+def test_a_kernel_of_its_own_leaves_out_what_takes_the_booted_machine() -> None:
+    content, shelf = kernel_beside("grub2-common", "systemd-boot")
+    solve = newest_of(content, shelf)
+    plan = planned(content, shelf, solve, wishes=Wishes(carrier="uml"))
+    assert plan.carrier == "uml" and {one.method for one in plan.steps} == {"offline"}
+    assert [one.name for one in plan.steps] == ["a"]
 
 
 def test_where_the_policy_allows_no_booting_the_change_is_made_offline() -> None:

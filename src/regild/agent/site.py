@@ -51,8 +51,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "method": get_args(MethodWish),
     "carrier": get_args(CarrierWish),
 }
-CONTRADICTIONS = {"offline": "boot", "boot": "record"}
-"""A method, and the carrier that is not one of it."""
+CONTRADICTIONS = {"offline": ("boot",), "boot": ("record", "uml", "vm")}
+"""A method, and the carriers that are not of it."""
 PARTS = ("cache", "plan", "policy", "feeds", "store", "agent", "recipes", "test")
 
 
@@ -190,7 +190,7 @@ def with_options(
         exclude=(*site.plan.exclude, *exclude),
         autoremove=autoremove or site.plan.autoremove,
     )
-    if plan.carrier == CONTRADICTIONS.get(plan.method):
+    if plan.carrier in CONTRADICTIONS.get(plan.method, ()):
         raise UsageError(what=f"--method {plan.method} and --carrier {plan.carrier} contradict")
     feeds = policy.with_options(site.feeds, mirror, allow, offline)
     feeds = policy.with_advisories(feeds, advisories)

@@ -116,24 +116,19 @@ def apply_plan(
         place = {"disk": file.fileno(), "where": str(disk.path), "parts": to_json(parts, indent=0)}
         place |= {"offset": disk.offset, "bytes": disk.bytes}
         shown = (Path(boot.start.kernel).parent,) if boot else ()
-        traces = any(part.by_kernel for part in parts)
+        traces = plan.carrier == "uml" or any(part.by_kernel for part in parts)
         work = disk.path, file.fileno(), repository, timeout_seconds, progress, shown, traces
         stages = _Stages(scratch, *work)
         compiled, tests = compile_commands(plan), compile_tests(plan)
         commands = () if boot else (*compiled, FINISH, *tests)
         request = _request(plan, parts, repository, owned)
-        request |= {
-            "job": str(job),
-            "timeout_seconds": timeout_seconds,
-            "most_bytes": most_memory(),
-        }
+        request |= {"job": str(job), "timeout_seconds": timeout_seconds}
         request["commands"] = to_json(commands, indent=0)
         said: list[str] = []
         if boot:
             said = stages.boot_guest({**place, **request}, (*compiled, *tests), boot)
             request["acquire"] = {**place, "booted": str(job / "booted")}
-        extract = {**place, "tree": str(job / "tree")}
-        ran = _run_in_memory_first(stages, extract, request, _memory_for(plan, parts))
+        ran = _run(stages, plan, parts, place, request)
         explained = _judge(job, parts, plan)
         areas = boot.areas if boot else ()
         write = {**place, "job": str(job), "now_ns": now_ns, "areas": areas}
@@ -160,6 +155,7 @@ def _request(
         "packages": sorted({step.name for step in plan.package_steps}),
         "owned": to_json(owned, indent=0),
         "seal": plan.seal,
+        "most_bytes": most_memory(),
         "room_bytes": sum(part.bytes for part in parts if part.writable),
     }
 
@@ -195,6 +191,12 @@ class _Stages:
         keep = (self.disk,) if {"extract", "acquire"} & request.keys() else ()
         with self._blamed_on_the_disk():
             return self._run("run", request, confined=False, timeout=limit, keep=keep)
+
+    def run_in_kernel(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The stage in which a user-mode kernel runs the guest's commands."""
+        limit = 2 * self.timeout_seconds + RECORD_SECONDS
+        with self._blamed_on_the_disk():
+            return self._run("uml", request, keep=(self.disk,), timeout=limit)
 
     def boot_guest(
         self, request: dict[str, Any], commands: tuple[GuestCommand, ...], boot: Boot
@@ -248,6 +250,20 @@ class _Stages:
             timeout_seconds=timeout,
         )
         return answer
+
+
+def _run(
+    stages: _Stages,
+    plan: Plan,
+    parts: tuple[Part, ...],
+    place: dict[str, Any],
+    request: dict[str, Any],
+) -> dict[str, Any]:
+    """Run the commands and record what they did, as the plan's carrier does it."""
+    if plan.carrier == "uml":
+        return stages.run_in_kernel({**place, **request})
+    extract = {**place, "tree": f"{request['job']}/tree"}
+    return _run_in_memory_first(stages, extract, request, _memory_for(plan, parts))
 
 
 def _run_in_memory_first(

@@ -92,7 +92,7 @@ def _read_by_kernel(
 
 def _unpack_part(stream: Path, part: Part, tree: Path, taken: _Taken, progress: Progress) -> None:
     """Make what the kernel sent of one filesystem below its mount point."""
-    _check_mount_point(tree, part)
+    check_mount_point(tree, part.mount)
     where = part.volume or part.mount
     base = str(tree) + ("" if part.mount == "/" else part.mount)
     with _translated(where), stream.open("rb") as source:
@@ -118,7 +118,7 @@ def _extract_part(
     progress: Progress,
 ) -> None:
     """Take one filesystem out below its mount point."""
-    _check_mount_point(tree, part)
+    check_mount_point(tree, part.mount)
     volume = open_part(disk, part)
     try:
         with _translated(volume.where):
@@ -129,13 +129,16 @@ def _extract_part(
         volume.close()
 
 
-def _check_mount_point(tree: Path, part: Part) -> None:
-    """Refuse a mount point that leads over a link, or that the filesystem above does not have."""
+def check_mount_point(tree: Path, mount: str) -> None:
+    """Refuse a mount point that leads over a link, or that the filesystem above does not have.
+
+    Raises: Malformed.
+    """
     place = str(tree)
-    for name in part.mount.strip("/").split("/"):
+    for name in mount.strip("/").split("/"):
         place = f"{place}/{name}" if name else place
         if not os.path.lexists(place) or not stat.S_ISDIR(os.lstat(place).st_mode):
-            raise Malformed(where=part.mount, why="it is mounted where the guest has no folder")
+            raise Malformed(where=mount, why="it is mounted where the guest has no folder")
 
 
 class Extraction:

@@ -45,7 +45,7 @@ FAMILIES: dict[str, Family] = {
         dpkg_owners.read_owners,
         apt.EXPLANATIONS,
         ("dpkg --audit finds nothing",),
-        carriers=("record", "boot"),
+        carriers=("record", "uml", "boot"),
     ),
     "rpm": Family(
         dnf.write_index,
@@ -96,7 +96,9 @@ def check_carrier(plan: Plan) -> None:
     Raises: UnsupportedError.
     """
     if plan.carrier not in family_of(plan).carriers:
-        why = f"packages of {type_of(plan)} are changed offline alone, and {plan.carrier_why}"
+        offline = f"packages of {type_of(plan)} are changed offline alone, and {plan.carrier_why}"
+        other = f"packages of {type_of(plan)} are not changed by the carrier {plan.carrier}"
+        why = offline if plan.carrier == "boot" else other
         raise UnsupportedError(where="the guest", why=why)
 
 

@@ -69,7 +69,7 @@ def _perform(number: int, visit: Visit, folder: Path) -> Room:
         ) as root:
             with (folder / f"{number}.tree").open("wb") as out:
                 send_tree(str(root), out, visit.hiding)
-            return _room(root)
+            return room_of(root)
     entries = from_json(tuple[Entry, ...], Path(visit.entries).read_bytes(), visit.mount)
     content = os.open(visit.content, os.O_RDONLY)
     with (
@@ -85,12 +85,13 @@ def _perform(number: int, visit: Visit, folder: Path) -> Room:
     ) as root:
         with _root_at(root):
             found = [found_at(entry.path) for entry in entries]
-        room = _room(root)
+        room = room_of(root)
     (folder / f"{number}.found").write_text(to_json(found, indent=0))
     return room
 
 
-def _room(root: Path) -> Room:
+def room_of(root: Path) -> Room:
+    """What the filesystem that is mounted in a folder has free."""
     told = os.statvfs(root)
     # btrfs counts no inodes: it makes them as they are needed.
     inodes = told.f_favail if told.f_files else told.f_bavail

@@ -51,18 +51,28 @@ def read_out(
 
     Raises: as `run_in_kernel`; UnsupportedFilesystem where the kernel does not mount one, DiskFull.
     """
-    folder, volumes = _folder(job), job / "volumes"
-    volumes.mkdir()
-    places = _places(parts)
-    drives = [str(volumes / f"{number}.raw") for number in range(len(places))]
-    for place, copy in zip(places, drives, strict=True):
-        copy_volume(disk, place, Path(copy))
-        sums = b"".join(_SUM.pack(*row) for row in sums_of(Path(copy)).items())
-        Path(copy).with_suffix(".sums").write_bytes(sums)
+    folder, places = _folder(job), places_of(parts)
+    drives = [str(copy) for copy in keep_copies(disk, parts, job)]
     visits = [replace(_visit(part, places), hiding=hidden_by(part, parts_of_all)) for part in parts]
     rooms = _run(visits, drives, folder)
     told = {part.mount: room for part, room in zip(parts, rooms, strict=True)}
     return [folder / f"{number}.tree" for number in range(len(parts))], told
+
+
+def keep_copies(disk: Disk, parts: Sequence[Part], job: Path) -> list[Path]:
+    """Copy the volumes of some parts for `write_in`, with what tells later which grains changed.
+
+    Raises: DiskFull, Malformed.
+    """
+    volumes, copies = job / "volumes", []
+    volumes.mkdir()
+    for number, place in enumerate(places_of(parts)):
+        copy = volumes / f"{number}.raw"
+        copy_volume(disk, place, copy)
+        sums = b"".join(_SUM.pack(*row) for row in sums_of(copy).items())
+        copy.with_suffix(".sums").write_bytes(sums)
+        copies.append(copy)
+    return copies
 
 
 def write_in(
@@ -76,7 +86,7 @@ def write_in(
 
     Raises: as `run_in_kernel`; GuestFull, IntegrityError.
     """
-    folder, visits, places = _folder(job), [], _places(parts)
+    folder, visits, places = _folder(job), [], places_of(parts)
     for number, part in enumerate(parts):
         local = [_within(part, entry) for entry in entries_of(part)]
         listed = job / f"{number}.entries"
@@ -118,7 +128,7 @@ def hidden_by(part: Part, parts: tuple[Part, ...]) -> tuple[str, ...]:
     )
 
 
-def _places(parts: Sequence[Part]) -> list[Places]:
+def places_of(parts: Sequence[Part]) -> list[Places]:
     """The volumes of some parts; those of one btrfs share one."""
     return list(dict.fromkeys(part.on_disk for part in parts))
 

@@ -69,55 +69,69 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     commands = from_json(tuple[GuestCommand, ...], request["commands"])
     if "extract" in request:
         _extract_in_memory(job / "tree", request["extract"], progress)
-    parts = from_json(tuple[Part, ...], request["parts"])
-    family, repository = family_named(request["type"]), Path(request["repository"])
-    upper = _make_layers(job, memory_bytes, family)
+    upper = make_layers(job, memory_bytes, family_named(request["type"]))
     if "acquire" in request:
         asked = {**request["acquire"], "upper": str(upper)}
         run_nested("regild.change.acquire", asked, progress, keep=(asked["disk"],))
     else:
         (job / "guest.log").unlink(missing_ok=True)  # of a first try in memory
-    _mount_overlay(job)
+    mount_overlay(job)
     room = RoomWatch(job / "upper", job / "memory", request["room_bytes"])
-    limits = (request["timeout_seconds"], request["most_bytes"])
-    guest = _Guest(job, repository, limits, room, parts, family)
+    guest = guest_over(job, job, request, room)
     try:
         said = [guest.run(command, progress) for command in commands]
     except GuestCommandFailed:
         _check_memory(job / "upper", memory_bytes)
         raise
+    return {**keep_record(job, job, upper, request, progress), "said": said}
+
+
+def keep_record(
+    job: Path, out: Path, upper: Path, request: dict[str, Any], progress: Progress
+) -> dict[str, Any]:
+    """Leave in the folder `out` what the guest's commands did below `job`: the record, its
+    contents, and whose each path is.
+
+    Raises: RecordRefused, GuestFull, TooLarge.
+    """
     progress.step("Recording what changed", None)
     seal = tuple(request.get("seal", ()))
     clear(job / "merged", seal)
-    record = _recorded(job, upper, request["room_bytes"], seal, progress)
+    record = _recorded(job, out, upper, request["room_bytes"], seal, progress)
     owned = from_json(tuple[Owned, ...], request["owned"])
-    names = tuple(request["packages"])
-    owners = family.read_owners(Ran(job / "merged", job / "tree", record, names, repository, owned))
-    (job / "owners.json").write_text(to_json(owners, indent=0))
-    (job / "record.json").write_text(to_json(record, indent=0))
-    return {"entries": len(record.entries), "content_bytes": record.content_bytes, "said": said}
+    names, repository = tuple(request["packages"]), Path(request["repository"])
+    ran = Ran(job / "merged", job / "tree", record, names, repository, owned)
+    owners = family_named(request["type"]).read_owners(ran)
+    (out / "owners.json").write_text(to_json(owners, indent=0))
+    (out / "record.json").write_text(to_json(record, indent=0))
+    return {"entries": len(record.entries), "content_bytes": record.content_bytes}
 
 
 def _recorded(
-    job: Path, upper: Path, room_bytes: int, seal: tuple[Seal, ...], progress: Progress
+    job: Path,
+    out: Path,
+    upper: Path,
+    room_bytes: int,
+    seal: tuple[Seal, ...],
+    progress: Progress,
 ) -> Record:
     """What the commands changed, with the labels that the guest's own policy has for it."""
     merged, tree = job / "merged", job / "tree"
     policy = find_policy(merged)
     if policy and ask_for_all(merged, tree, policy):
         progress.note("the SELinux policy's labels changed: the guest labels all at its next start")
-    record = _read(job, upper, room_bytes, seal)
+    record = _read(job, out, upper, room_bytes, seal)
     contexts = read_contexts(merged, policy) if policy else None
     try:
         return relabel(record, contexts) if contexts else record
     except Malformed as error:
         progress.note(f"of the SELinux policy, {error}; the guest labels all at its next start")
         mark(merged)
-        return _read(job, upper, room_bytes, seal)
+        return _read(job, out, upper, room_bytes, seal)
 
 
-def _read(job: Path, upper: Path, room_bytes: int, seal: tuple[Seal, ...]) -> Record:
-    with (job / "content").open("wb") as content:
+def _read(job: Path, out: Path, upper: Path, room_bytes: int, seal: tuple[Seal, ...]) -> Record:
+    with (out / "content").open("wb") as content:
         return read_record(upper, job / "tree", content, room_bytes, seal)
 
 
@@ -132,7 +146,7 @@ def _extract_in_memory(tree: Path, request: dict[str, Any], progress: Progress) 
     run_nested("regild.change.extract", request, progress, keep=(request["disk"],), traces=traces)
 
 
-def _make_layers(job: Path, memory_bytes: int, family: Family) -> Path:
+def make_layers(job: Path, memory_bytes: int, family: Family) -> Path:
     """The folders of an overlay, and its upper directory, in memory where that fits."""
     fast = job / "upper"
     folders = [job / name for name in ("inject", "upper", "apt", "memory", "merged")]
@@ -156,7 +170,7 @@ def _make_layers(job: Path, memory_bytes: int, family: Family) -> Path:
     return fast / "changed"
 
 
-def _mount_overlay(job: Path) -> None:
+def mount_overlay(job: Path) -> None:
     """Mount the overlay at `merged`."""
     layers = "lowerdir=inject:tree,upperdir=upper/changed,workdir=upper/work,userxattr"
     line = ["mount", "-t", "overlay", "-o", layers, "overlay", "merged"]
@@ -204,19 +218,28 @@ def _check_memory(upper: Path, memory_bytes: int) -> None:
         raise DiskFull(where="memory", why="the change is larger than was thought")
 
 
-class _Guest:
+def guest_over(job: Path, out: Path, request: dict[str, Any], room: RoomWatch) -> GuestRun:
+    """Who runs the guest's commands over the layers in `job`; what they say is kept in `out`."""
+    limits = request["timeout_seconds"], request["most_bytes"]
+    parts = from_json(tuple[Part, ...], request["parts"])
+    family = family_named(request["type"])
+    return GuestRun(job, out, Path(request["repository"]), limits, room, parts, family)
+
+
+class GuestRun:
     """The guest's commands, one after another; everything they say is kept in guest.log."""
 
     def __init__(
         self,
         job: Path,
+        out: Path,
         repository: Path,
         limits: tuple[float, int],
         room: RoomWatch,
         parts: tuple[Part, ...],
         family: Family,
     ) -> None:
-        self.job, self.repository = job, repository
+        self.job, self.out, self.repository = job, out, repository
         self.limit_seconds, self.most_bytes = limits
         self.room = room
         self.parts, self.environment = parts, family.environment
@@ -235,7 +258,7 @@ class _Guest:
         self.room.check()
 
     def _run_in(self, memory: Path, calls: int, command: GuestCommand) -> str:
-        merged, path = self.job / "merged", self.job / "guest.log"
+        merged, path = self.job / "merged", self.out / "guest.log"
         shown = write_stand_ins(memory / "shown", merged, self.parts) if command.stand_ins else {}
         sandbox = sandbox_line(
             merged,

@@ -53,9 +53,9 @@ CarrierOption = Annotated[
     str | None,
     typer.Option(
         "--carrier",
-        metavar="auto|record|boot",
-        help="What runs the package scripts: a sandbox over the guest's files (record), or the "
-        "booted guest (boot).",
+        metavar="auto|record|uml|vm|boot",
+        help="What runs the package scripts: a sandbox over the guest's files (record), the same "
+        "inside a kernel of its own (uml), or the booted guest (boot); vm is not built.",
     ),
 ]
 Mirror = Annotated[

@@ -136,6 +136,23 @@ class UnsupportedFilesystem(UnsupportedError):
     """The guest's filesystem is not one that regild can work on."""
 
 
+class InstallPending(UnsupportedError):
+    """A system that installs itself at its first start would be started for something else."""
+
+    sentence = "{where} has not had its first start: {why}"
+    hint = (
+        "change it offline (--method offline), or start it once as its package wants, and update "
+        "what it becomes"
+    )
+
+
+class UnsupportedCarrier(UnsupportedError):
+    """What was asked to run the guest's commands is not there."""
+
+    sentence = "nothing can be changed by the carrier {where}: {why}"
+    hint = "choose --carrier uml for a kernel of its own, or --carrier boot for the image's own"
+
+
 class Encrypted(UnsupportedError):
     """The volume is encrypted and no key was given."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,11 +45,15 @@ def run_in_kernel(
     *,
     purpose: str,
     timeout_seconds: float,
+    memory_mib: int = MEMORY_MIB,
+    read_only: int = 0,
+    watch: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Run `main` of a module as the first program of a kernel, and return what it returns.
 
-    `drives` are files, which it may change. `folder` is empty; the program finds its request there
-    and answers there.
+    `drives` are files, which it may change, but for the first `read_only` ones. `folder` is empty;
+    the program finds its request there and answers there. `watch` is called every second or more
+    often; what it raises ends the kernel.
 
     Raises: ToolMissing; the RegildError that the program raised; HostError when the kernel ends
     without an answer or its time is up.
@@ -66,12 +70,13 @@ def run_in_kernel(
     console = folder / "console.log"
     with console.open("wb") as output:
         finished = run(
-            [KERNEL, *_options(module, drives, folder)],
+            [KERNEL, *_options(module, drives, folder, memory_mib, read_only)],
             purpose=purpose,
             env={"TMPDIR": str(folder), "HOME": str(folder)},
             timeout_seconds=timeout_seconds,
             output=output,
             output_bytes=CONSOLE_BYTES_MAX,
+            watch=watch,
             check=False,
         )
     if finished.code == TIMED_OUT:
@@ -80,12 +85,15 @@ def run_in_kernel(
     return _answer(folder, console)
 
 
-def _options(module: str, drives: Sequence[str], folder: Path) -> list[str]:
+def _options(
+    module: str, drives: Sequence[str], folder: Path, memory_mib: int, read_only: int
+) -> list[str]:
     """The kernel's command line; what stands behind `--` is for its first program."""
-    options = [f"mem={MEMORY_MIB}M", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "panic=-1"]
+    options = [f"mem={memory_mib}M", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "panic=-1"]
     options += ["con=null", "con0=null,fd:1", f"uml_dir={folder}", "umid=kernel"]
     # As it stands, and without discarding: nothing in a volume may make it a COW file's head.
-    options += [f"ubd{number}dt={drive}" for number, drive in enumerate(drives)]
+    for number, drive in enumerate(drives):
+        options.append(f"ubd{number}{'r' if number < read_only else ''}dt={drive}")
     options.append(f"init={sys.executable}")
     return [*options, "--", "-I", "-m", "regild.host.uml_init", module, str(folder)]
 

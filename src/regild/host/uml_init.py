@@ -21,8 +21,12 @@ from typing import Final
 from regild.errors import HostError, RegildError, UnsupportedFilesystem
 from regild.host.uml import ANSWER, MOUNTS, REQUEST
 
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME = 1, 2, 4, 8, 1024
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
+MS_NOATIME, MS_BIND = 1024, 4096
 POWER_OFF: Final = 0x4321FEDC
+FINIT_MODULE: Final = 313
+"""finit_module(2) on x86-64, of which alone there is a user-mode kernel in Debian."""
+MODULES: Final = "/usr/lib/uml/modules"
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -45,6 +49,30 @@ def mounted(
             raise HostError(where="the user-mode kernel", why=why)
 
 
+def mount_at(source: str, place: Path, kind: str, *, read_only: bool, options: str = "") -> None:
+    """Mount a device in a folder until the kernel ends.
+
+    Raises: UnsupportedFilesystem with the kernel's words.
+    """
+    flags = MS_NODEV | MS_NOATIME | (MS_RDONLY if read_only else 0)
+    _mount(source, str(place), kind, flags, options)
+
+
+def show_at(source: Path, place: Path) -> None:
+    """Show a folder in another place too, until the kernel ends."""
+    _mount(str(source), str(place), "none", MS_BIND)
+
+
+def load_module(path: str) -> None:
+    """Load a part of this kernel that is not built into it, by its place below the modules' folder.
+
+    Raises: HostError.
+    """
+    with Path(f"{MODULES}/{os.uname().release}/kernel/{path}").open("rb") as file:
+        if LIBC.syscall(FINIT_MODULE, file.fileno(), b"", 0) != 0:
+            raise HostError(where="the user-mode kernel", why=f"{path} is not loaded: {_word()}")
+
+
 def device(number: int) -> str:
     """What a drive is called in the kernel."""
     return f"/dev/ubd{chr(ord('a') + number)}"
@@ -54,6 +82,8 @@ def main(argv: list[str]) -> None:
     """Run the module's `main` over the request in the folder, and leave the answer there."""
     module, folder = argv[1], Path(argv[2])
     try:
+        # Programs with setuid belong to nobody in the name space around: they would give up rights.
+        _mount("none", "/", "hostfs", MS_REMOUNT | MS_RDONLY | MS_NOSUID)
         _mount("none", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
         _mount("none", str(folder), "hostfs", MS_NOSUID | MS_NODEV, str(folder))
         request = json.loads((folder / REQUEST).read_bytes())

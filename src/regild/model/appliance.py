@@ -59,6 +59,8 @@ class SystemReference(Value, frozen=True):
     disks: tuple[str, ...] = ()
     described: bool = False
     """A content descriptor section stands in it."""
+    installs: bool = False
+    """It installs itself when it is first switched on, and powers off (InstallSection)."""
 
 
 class Envelope(Value, frozen=True):

@@ -12,9 +12,9 @@ Action = Literal["upgrade", "install", "remove"]
 Method = Literal["offline", "boot"]
 Mode = Literal["upgrade", "security", "full"]
 Basis = Literal["disk", "descriptor"]
-Carrier = Literal["record", "boot"]
+Carrier = Literal["record", "uml", "boot"]
 MethodWish = Literal["auto", "offline", "boot"]
-CarrierWish = Literal["auto", "record", "boot"]
+CarrierWish = Literal["auto", "record", "uml", "vm", "boot"]
 Seal = Literal["machine-id", "host-keys", "random-seed", "caches", "logs", "temporary"]
 """What a site may want cleared in every image that it changes."""
 
@@ -166,8 +166,8 @@ class Plan(Value, frozen=True):
     unfixed: tuple[Weakness, ...] = ()
     """Advisories that hold for what the image will hold, the gravest first."""
     carrier: Carrier = "record"
-    """What runs the guest's commands: `record` offline, over the guest's tree; `boot` in the booted
-    guest."""
+    """What runs the guest's commands: `record` offline, over the guest's tree; `uml` the same
+    inside a kernel of its own; `boot` in the booted guest."""
     carrier_why: str = ""
     errands: tuple[Errand, ...] = ()
     """What is run behind the guest's package manager, in this order."""

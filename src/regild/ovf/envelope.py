@@ -252,6 +252,7 @@ def _read_system(
         message=message,
         disks=tuple(dict.fromkeys(_system_disks(element, disks))),
         described=element.first(names.CONTENT, names.SECTION) is not None,
+        installs=(ovf, "InstallSection") in map(section_kind, sections_of(element)),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from regild.errors import UnsupportedCarrier
 from regild.model.content import VolumeSpace
 from regild.model.plan import Carrier, Step, VolumeWriter
 from regild.plan.wishes import Policy, Wishes
@@ -12,13 +13,22 @@ from regild.plan.wishes import Policy, Wishes
 OFFLINE_WHY: Final = "no package takes the booted machine"
 ASKED_WHY: Final = "it was asked for"
 ALLOWED_WHY: Final = "the policy allows no other method"
+NO_VM: Final = "a virtual machine that starts a kernel of regild's own is not built"
+OFFLINE: Final[tuple[Carrier, ...]] = ("record", "uml")
+"""Carriers that do not start the image's own system."""
 
 
 def carrier_before(wishes: Wishes, policy: Policy) -> tuple[Carrier, str]:
     """What has to carry the change whatever the packages are.
 
     With an empty reason it is only the first choice, which the packages may overrule.
+
+    Raises: UnsupportedCarrier.
     """
+    if wishes.carrier == "vm":
+        raise UnsupportedCarrier(where="vm", why=NO_VM)
+    if wishes.carrier == "uml":
+        return "uml", ASKED_WHY
     if "boot" in (wishes.carrier, wishes.method):
         return "boot", ASKED_WHY
     if wishes.carrier == "record" or wishes.method == "offline":

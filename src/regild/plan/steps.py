@@ -13,7 +13,7 @@ from regild.model.digest import Digest, canonical, sha256_of
 from regild.model.plan import Basis, Carrier, Errand, FeedState, Plan, Skipped, Step
 from regild.model.release import IndexFile, Release
 from regild.model.versions import is_newer
-from regild.plan.carrier import carrier_after, carrier_before, writers_of
+from regild.plan.carrier import OFFLINE, carrier_after, carrier_before, writers_of
 from regild.plan.expected import expected_packages
 from regild.plan.family import Family, family_of
 from regild.plan.permit import check_names, check_plan, check_room, expand, rooms
@@ -56,13 +56,13 @@ def make_plan(
     Where the change has to be made offline, packages that take the booted machine are left out.
 
     Raises: NotInstalled, Unsolvable, RemovalRefused, NewPackageRefused, MethodRefused,
-    PlanTooLarge, DiskTooSmall, PlanError when the solver wants what no feed offers.
+    PlanTooLarge, DiskTooSmall, UnsupportedCarrier, PlanError for what no feed offers.
     """
     check_names(wishes, content)
     names = {one.name for one in content.packages if one.type == content.planning.type}
     reasons = _reasons_to_hold(wishes, policy, content, names)
     carrier, carrier_why = carrier_before(wishes, policy)
-    offline = carrier == "record" and bool(carrier_why)
+    offline = carrier in OFFLINE and bool(carrier_why)
     request = Request(
         content.planning,
         available.indexes,
@@ -290,6 +290,8 @@ def identity_of(plan: Plan) -> Digest:
         parts.append([_orders(one) for one in plan.errands])
     if plan.seal:
         parts.append(("seal", plan.seal))
+    if plan.carrier == "uml":  # of the boot carrier the steps speak
+        parts.append(("carrier", plan.carrier))
     return sha256_of(canonical(tuple(parts)))
 
 

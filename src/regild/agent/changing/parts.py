@@ -12,6 +12,7 @@ from regild.host.run import find_tool
 from regild.host.uml import require_kernel
 from regild.image.tree import Guest, Mount
 from regild.model.content import VolumeSpace
+from regild.model.plan import Plan
 
 TOP_SUBVOLUME = 5
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._@-]{1,1000}")
@@ -38,11 +39,14 @@ def parts_of(guest: Guest) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def check_writers(guest: Guest) -> None:
-    """Pass where all that the writers of the guest's filesystems need is installed.
+def check_writers(guest: Guest, plan: Plan) -> None:
+    """Pass where all that the plan's carrier and the writers of the guest's filesystems need is
+    installed.
 
     Raises: ToolMissing, naming the package to install.
     """
+    if plan.carrier == "uml":
+        require_kernel("to run the guest's programs in a kernel of their own")
     for part in parts_of(guest):
         if part.by_kernel:
             require_kernel(f"to change {part.filesystem} filesystems")

@@ -187,7 +187,7 @@ def told_of(found: Found) -> str:
 
 def _recorded_checks(plan: Plan, changed: Changed) -> Iterator[str]:
     """What held before the result was looked at."""
-    if changed.carrier == "record":
+    if changed.carrier != "boot":
         told = RUN_TOO if plan.errands else RECORDED[0]
         yield from (told, *RECORDED[1:])
         if plan.seal:
@@ -200,6 +200,6 @@ def _recorded_checks(plan: Plan, changed: Changed) -> Iterator[str]:
 
 def _recorded(changed: Changed) -> frozenset[str] | None:
     """The paths on record; a guest that was booted has none."""
-    if changed.carrier != "record":
+    if changed.carrier == "boot":
         return None
     return frozenset(row.path for row in changed.explained)

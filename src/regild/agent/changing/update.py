@@ -40,7 +40,7 @@ from regild.describe.boot import read_boot
 from regild.describe.compare import compare as compare_contents
 from regild.describe.reader import require_planning
 from regild.describe.rpm import read_installed
-from regild.errors import ProveError, UnsupportedError
+from regild.errors import InstallPending, ProveError, UnsupportedError
 from regild.host.namespace import find_id_map
 from regild.host.scratch import Scratch, default_folder, open_scratch
 from regild.image.overlay import Overlay
@@ -183,7 +183,8 @@ def make_change(
     if not planned.plan.changes_something:
         return _answer(planned.plan, inspected.content, None, None)
     check_carrier(planned.plan)
-    check_writers(inspected.guest)
+    check_install(inspected, planned.plan)
+    check_writers(inspected.guest, planned.plan)
     folder = manner.scratch or default_folder()
     with _open_job(folder, inspected, planned.plan, manner.keep_job) as job:
         journal = new_journal(inspected, planned.plan, output, manner.argv)
@@ -191,6 +192,18 @@ def make_change(
         answer = _carry_out(inspected, planned, changed, job, output, manner, progress)
         delivered(planned.plan)
         return answer
+
+
+def check_install(inspected: Inspected, plan: Plan) -> None:
+    """Refuse to start a system for its changes that is to install itself at its first start: that
+    start is whoever's who deploys it, with the environment that he gives it (DSP0243,
+    InstallSection).
+
+    Raises: InstallPending.
+    """
+    if plan.carrier == "boot" and inspected.system.installs:
+        why = f"its InstallSection keeps that for its deployment, and {plan.carrier_why}"
+        raise InstallPending(where=f"the system {inspected.system.id}", why=why)
 
 
 def check_known(inspected: Inspected) -> None:

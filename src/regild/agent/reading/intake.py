@@ -109,6 +109,8 @@ class System:
     id: str
     """Empty for a bare disk without an envelope."""
     disks: tuple[StoredDisk, ...]
+    installs: bool = False
+    """It is to install itself when it is first switched on (DSP0243, InstallSection)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,11 @@ def _systems(envelope: Envelope, appliance: Appliance) -> tuple[System, ...]:
     """The virtual systems of a package, with the disks that hold bytes."""
     stored = _stored(envelope, appliance)
     return tuple(
-        System(system.id, tuple(stored[disk] for disk in system.disks if disk in stored))
+        System(
+            system.id,
+            tuple(stored[disk] for disk in system.disks if disk in stored),
+            system.installs,
+        )
         for system in envelope.systems
     )
 
