@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from demo.build import find_appliance
 from demo.recipe import RECIPES, WORKER
+from tests.host.apart import all_gone, keeping_orphans
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,6 +57,13 @@ def kernel_ova() -> Path:
     """The smallest Debian 12 that boots, with the kernel of its last point release."""
     older = replace(WORKER, name="kernel", suites=("bookworm",), outdated=())
     return find_appliance(RECIPES.setdefault(older.name, older).name)
+
+
+@pytest.fixture
+def machines_gone() -> Iterator[Callable[[], bool]]:
+    """Whether no QEMU that the test started is left; those of others do not count."""
+    with keeping_orphans():
+        yield lambda: all_gone("qemu-system", own=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

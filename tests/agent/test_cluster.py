@@ -3,13 +3,16 @@ without TLS."""
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from regild.agent.keeping.engine import Workplace, finish
@@ -59,6 +62,23 @@ def test_no_stranger_on_this_machine_is_listened_to(cluster: Cluster) -> None:
     for tried, security in ((address, stranger), (address.replace("tls", "tcp"), None)):
         with pytest.raises(OSError), distributed.Client(tried, security=security, timeout=3):
             pass
+
+
+def test_no_page_shows_what_is_worked_on(cluster: Cluster) -> None:
+    """Image names are nobody else's business, and any user of the machine can open a page."""
+    assert cluster.ask("warm", os.getpid).result()
+    own = psutil.Process()
+    ports = {
+        one.laddr.port
+        for process in (own, *own.children(recursive=True))
+        for one in process.net_connections("tcp")
+        if one.status == psutil.CONN_LISTEN
+    }
+    assert ports
+    for port in ports:
+        for page in ("", "status", "info/main/workers.html", "json/identity.json", "metrics"):
+            with pytest.raises((OSError, http.client.HTTPException)):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=10)
 
 
 def test_jobs_are_done_by_workers_each_once(cluster: Cluster, store: Store, tmp_path: Path) -> None:

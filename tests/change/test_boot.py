@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,6 @@ from regild.host.run import TIMED_OUT
 from regild.model.progress import Silent
 from tests.change.guests import Guest, Result, build_deb, guest_of
 from tests.change.test_apply import digest
-from tests.host.apart import all_gone
 
 SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
 
@@ -78,7 +78,9 @@ TIMES = ("/var/log/", "/var/cache/", "/var/lib/dpkg/", "/var/lib/apt/")
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_a_booted_guest_gives_the_same_files(guest: Guest, tmp_path: Path) -> None:
+def test_a_booted_guest_gives_the_same_files(
+    guest: Guest, tmp_path: Path, machines_gone: Callable[[], bool]
+) -> None:
     before = digest(guest.disk.path)
     boot = outcome(guest, tmp_path / "boot", POSTINST, booted=True)
     record = outcome(guest, tmp_path / "record", POSTINST, booted=False)
@@ -91,7 +93,7 @@ def test_a_booted_guest_gives_the_same_files(guest: Guest, tmp_path: Path) -> No
     folders = [one for one in different if one in boot and one not in record]
     assert different == folders, "the booted guest gave other files"
     assert all(stat.S_ISDIR(boot[one][0]) for one in folders)  # type: ignore[index]
-    assert all_gone("qemu-system")
+    assert machines_gone()
 
 
 @pytest.mark.timeout(600)
@@ -107,13 +109,19 @@ def test_a_booted_guest_gives_the_same_files(guest: Guest, tmp_path: Path) -> No
     ],
 )
 def test_a_guest_that_does_not_follow_is_told_in_one_sentence(
-    guest: Guest, tmp_path: Path, script: str, kind: type[ChangeError], words: str, seconds: float
+    guest: Guest,
+    tmp_path: Path,
+    script: str,
+    kind: type[ChangeError],
+    words: str,
+    seconds: float,
+    machines_gone: Callable[[], bool],
 ) -> None:
     with pytest.raises(kind, match=words) as caught:
         outcome(guest, tmp_path / "job", script, booted=True, seconds=seconds)
     assert "\n" not in str(caught.value)
     assert (tmp_path / "job/job/guest/console.log").stat().st_size > 1000
-    assert all_gone("qemu-system")
+    assert machines_gone()
 
 
 class Log:

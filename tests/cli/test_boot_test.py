@@ -14,7 +14,6 @@ import pytest
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid
 from tests.cli.test_bad_input import refused
-from tests.host.apart import all_gone
 from tests.journey.machine import digest
 
 Regild = Callable[..., Said]
@@ -33,7 +32,7 @@ def check_picture(path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_what_does_not_come_up_is_told_with_console_and_screen(
-    regild: Regild, small_ova: Path, tmp_path: Path
+    regild: Regild, small_ova: Path, tmp_path: Path, machines_gone: Callable[[], bool]
 ) -> None:
     before = digest(small_ova)
     jobs = tmp_path / "jobs"
@@ -52,13 +51,13 @@ def test_what_does_not_come_up_is_told_with_console_and_screen(
     check_picture(console.parent / "boot-test.png")
     assert not list(console.parent.glob("guest"))
     assert digest(small_ova) == before
-    assert all_gone("qemu-system")
+    assert machines_gone()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_an_update_publishes_what_came_up_and_says_how(
-    regild: Regild, worker_ova: Path, tmp_path: Path
+    regild: Regild, worker_ova: Path, tmp_path: Path, machines_gone: Callable[[], bool]
 ) -> None:
     out = tmp_path / "out" / "worker-2.ova"
     out.parent.mkdir()
@@ -87,7 +86,7 @@ def test_an_update_publishes_what_came_up_and_says_how(
     assert verified["receipts"][0]["state"] == "unsigned"
     # The test left nothing in what was published.
     assert regild("ls", out, "/etc/systemd/system/regild-boot-test.service").code == 4
-    assert all_gone("qemu-system")
+    assert machines_gone()
 
 
 @pytest.mark.nightly

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import pty
@@ -72,6 +73,25 @@ def test_a_terminal_shows_what_each_worker_is_at(fleet: Path) -> None:
     assert b"2 images on 1 workers" in shown, shown
     assert b"1 of 2, 50 %" in shown, shown
     assert re.search(rb"\n  worker 0 .* s  [ab]\.raw", shown), shown
+
+
+def test_workers_may_read_what_wants_a_password(regild: Regild, fleet: Path) -> None:
+    """Two users of one server each with their own, and nobody is shown either."""
+    with serve_ranges(fleet) as shelf:
+        shelf.password = "Basic " + base64.b64encode(b"anna:a-secret").decode()
+        own, others = (
+            f"{shelf.url.replace('://', f'://anna:{word}@')}/a.raw"
+            for word in ("a-secret", "guess")
+        )
+        said = regild("fleet", "describe", own, others, "--workers", "1", "--json")
+        many = regild("describe", own, others, own, others, own, "--json")
+    here = regild("describe", fleet / "a.raw", "--json").json
+    assert said.json[0]["packages"] == here["packages"] != []
+    assert valid("error", said.json[1])["error"]["kind"] == "NotPermitted"
+    assert many.json[0]["packages"] == here["packages"]
+    for told in (said.out, said.err, many.out, many.err):
+        assert "a-secret" not in told
+        assert "guess" not in told
 
 
 def test_options_that_do_not_fit_together_are_refused(regild: Regild, fleet: Path) -> None:

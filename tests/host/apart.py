@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import pwd
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from regild.model.progress import Progress, Silent
 
 ROOT = Path(__file__).resolve().parents[2]
 USER = "regild-test"
+CHILD_SUBREAPER = 36
 
 WRAPPER = """\
 #!/bin/sh
@@ -76,14 +79,41 @@ def user_with_ids() -> str:
     return USER
 
 
-def all_gone(word: str, seconds: float = 10) -> bool:
-    """Whether every process with a word in its command line ends soon."""
+def all_gone(word: str, seconds: float = 10, own: bool = False) -> bool:
+    """Whether every process with a word in its command line ends soon; with `own`, of those that
+    this process or something under it started."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        if not alive_with(word):
+        alive = alive_with(word)
+        if not (set(alive) & descendants() if own else alive):
             return True
         time.sleep(0.05)
     return False
+
+
+@contextlib.contextmanager
+def keeping_orphans() -> Iterator[None]:
+    """What loses its parent in the block stays below this process, where it can be told from
+    everybody else's (PR_SET_CHILD_SUBREAPER of prctl(2))."""
+    library = ctypes.CDLL(None, use_errno=True)
+    assert library.prctl(CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    try:
+        yield
+    finally:
+        library.prctl(CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def descendants() -> set[int]:
+    """Every process that comes from this one."""
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    found, new = set[int](), {os.getpid()}
+    while new:
+        new = {one for one, parent in parents.items() if parent in new} - found
+        found |= new
+    return found
 
 
 def alive_with(word: str) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -33,10 +34,11 @@ def test_a_missing_program_names_its_package() -> None:
 
 
 def test_a_command_that_is_out_of_time_is_ended_with_all_that_it_started() -> None:
+    word = f"97531.{os.getpid()}"
     with pytest.raises(CommandFailed) as caught:
-        sh("trap '' TERM HUP INT; sleep 97531 & sleep 97531", timeout_seconds=0.5)
+        sh(f"trap '' TERM HUP INT; sleep {word} & sleep {word}", timeout_seconds=0.5)
     assert caught.value.code == 124
-    assert all_gone("97531")
+    assert all_gone(word)
 
 
 @pytest.mark.parametrize("stream", ["1", "2"])
@@ -68,9 +70,9 @@ def test_a_watcher_ends_a_command() -> None:
 
     begun = time.monotonic()
     with pytest.raises(DiskFull):
-        sh("sleep 86421", watch=watch)
+        sh(f"sleep 86421.{os.getpid()}", watch=watch)
     assert time.monotonic() - begun < 5
-    assert all_gone("86421")
+    assert all_gone(f"86421.{os.getpid()}")
 
 
 def test_nothing_of_our_environment_reaches_a_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,6 @@ from regild.image.disk import open_disk
 from regild.image.ext import ExtVolume
 from tests.change.guests import guest_of
 from tests.change.test_boot import essence
-from tests.host.apart import all_gone
 from tests.journey.machine import Traces, digest, killed_after, regild, settled
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600)]
@@ -59,14 +59,14 @@ def test_record_and_boot_give_the_same(kernel_ova: Path, tmp_path: Path) -> None
 
 
 def test_a_boot_that_is_killed_leaves_nothing_and_is_done_again(
-    worker_ova: Path, tmp_path: Path
+    worker_ova: Path, tmp_path: Path, machines_gone: Callable[[], bool]
 ) -> None:
     before, jobs, target = digest(worker_ova), tmp_path / "jobs", tmp_path / "new.ova"
     arguments = ("update", worker_ova, "-o", target, "--scratch", jobs, "--carrier", "boot",
                  "--timeout", "3000")  # fmt: skip
     assert killed_after(1800, *arguments, when=lambda: is_booted(jobs)) < 0
     assert settled(tmp_path) == Traces((), (), ())
-    assert all_gone("qemu-system")
+    assert machines_gone()
     assert not target.exists()
     (job,) = regild("jobs", "list", "--scratch", jobs)["jobs"]  # type: ignore[misc]  # JSON
     assert job["phase"] == "planned"

@@ -31,6 +31,13 @@ from regild.errors import (
 WORKERS_LIMIT = 64
 CONNECT_SECONDS = 30
 LOCAL = ("localhost",)
+SETTINGS = {
+    "distributed.worker.daemon": False,
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+}
+"""Workers start programs of their own, which a daemon may not. Pages about the work, with the names
+of images in them, would be shown to every user of the machine, so there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +145,8 @@ def open_cluster(wish: ClusterWish) -> Iterator[Cluster]:
     except ImportError as error:
         why = "to share work"
         raise LibraryMissing(where="distributed", why=why, extra="cluster") from error
-    # Workers start programs of their own, which a daemon may not; nobody is told of our use.
     with (
-        dask.config.set({"distributed.worker.daemon": False}),
+        dask.config.set(SETTINGS),
         contextlib.ExitStack() as opened,
     ):
         if wish.scheduler:
@@ -168,6 +174,7 @@ def _near(distributed: Any, workers: int) -> Iterator[Any]:
             protocol="tls",
             security=distributed.Security.temporary(),
             dashboard_address="127.0.0.1:0",  # None takes a fixed port, on every address
+            scheduler_kwargs={"dashboard": False},
             memory_limit=0,  # images are not held in memory, and a paused worker would only wait
             silence_logs="ERROR",
         ) as cluster,

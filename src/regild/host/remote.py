@@ -50,6 +50,10 @@ class Address(PosixPath):
     def __str__(self) -> str:
         return _SCHEME.sub(r"\1://", super().__str__(), count=1)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process it goes with what is secret in it, or nothing could be read there."""
+        return _brought, (str(self), _addresses.get(str(self), str(self)))
+
 
 class Store(Protocol):
     """Where a remote file lies."""
@@ -90,6 +94,12 @@ def _place_of(text: str) -> Path:
     return place
 
 
+def _brought(shown: str, whole: str) -> Address:
+    """An address that comes from another process, which has told it apart from its others."""
+    _addresses[shown] = whole
+    return Address(shown)
+
+
 def approve(hosts: Iterable[str] | None) -> list[str]:
     """Let the addresses that images themselves name be read at these servers and at no others:
     `name` or `name:port`, as they are given back."""
@@ -118,7 +128,6 @@ def address_of(path: Path) -> str | None:
     return str(path) if isinstance(path, Address) else None
 
 
-@cache
 def open_remote(address: str) -> RemoteFile:
     """A file on a server, by what `address_of` gave; the same one, with what was read of it, for
     the life of this process.
@@ -126,7 +135,11 @@ def open_remote(address: str) -> RemoteFile:
     Raises: MissingFile, NotPermitted, Unreachable, AddressRefused, UnsupportedError for a server
     without ranges, ToolMissing where S3 needs a library that is not installed.
     """
-    whole = _addresses.get(address, address)
+    return _open_whole(_addresses.get(address, address), address)
+
+
+@cache
+def _open_whole(whole: str, address: str) -> RemoteFile:
     store = _Object(whole, address) if address.startswith("s3:") else _Web(whole, address)
     return RemoteFile(address, store)
 
