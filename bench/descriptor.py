@@ -12,7 +12,7 @@ from bench.table import Row, table
 from tests.host.ranges import Shelf, serve_ranges
 
 if TYPE_CHECKING:
-    from bench.run import Workshop
+    from bench.workshop import Workshop
 
 MANY = 1000
 TIMES = 7

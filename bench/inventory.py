@@ -20,7 +20,7 @@ from bench.table import Row, table
 from tests.host.ranges import serve_ranges
 
 if TYPE_CHECKING:
-    from bench.run import Workshop
+    from bench.workshop import Workshop
 
 SYFT = Path(sys.executable).with_name("syft")
 INSPECTOR_SECONDS = 900

@@ -18,7 +18,7 @@ from bench.table import Row, table
 from regild.model.content import Content, Source
 
 if TYPE_CHECKING:
-    from bench.run import Workshop
+    from bench.workshop import Workshop
 
 TIMES = 5
 MANY = 1000

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from regild.image.disk import Disk, open_disk
+from regild.image.disk import Disk
+from regild.image.formats import open_disk
 from regild.image.grains import GRAIN_BYTES
 from regild.image.overlay import Overlay
 from regild.image.vmdk_stream import plan_stream

@@ -23,54 +23,18 @@ from typing import Any
 
 from bench.descriptor import descriptor
 from bench.inventory import inventory
-from bench.measure import BY_HAND, ROOT, Cost, busy, measure, ratio, repeat, say
+from bench.measure import ROOT, Cost, busy, measure, ratio, repeat, say
 from bench.planning import planning
 from bench.table import Row, table
 from bench.workers import workers
-from demo.build import APT_HELPER, find_appliance
+from bench.workshop import REGILD, Workshop
+from demo.build import APT_HELPER
 from regild.host.files import digest_file
 from regild.host.run import run
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
-REGILD = Path(sys.executable).with_name("regild")
 TIMES = {"repack": 3, "update": 3}
-
-
-class Workshop:
-    """A scratch folder with the appliance, and what several measurements share."""
-
-    program = REGILD
-
-    def __init__(self, folder: Path) -> None:
-        folder.chmod(0o755)
-        self.folder = folder
-        self.ova = folder / "demo.ova"
-        shutil.copyfile(find_appliance("demo"), self.ova)
-        self.log = folder / "log"
-        self.updated = folder / "root" / "updated.ova"
-
-    def regild(self, *argv: str | Path, codes: tuple[int, ...] = (0,)) -> Cost:
-        return measure([REGILD, *argv], self.log, codes=codes)
-
-    def by_hand(self, *argv: str | Path) -> Cost:
-        return measure([BY_HAND, *argv], self.log)
-
-    def fresh(self, name: str) -> Path:
-        """An empty folder of this name; what was in it is gone."""
-        target = self.folder / name
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir()
-        return target
-
-    def update(self, prefix: tuple[str, ...] = (), home: str = "root") -> Cost:
-        """One whole update; with `prefix`, as somebody else who owns the folder `home`."""
-        output = self.folder / home / "updated.ova"
-        output.parent.mkdir(exist_ok=True)
-        for old in output.parent.glob("updated*"):
-            old.unlink()
-        env = {"HOME": str(output.parent), "XDG_CACHE_HOME": str(output.parent / "cache")}
-        return measure([*prefix, REGILD, "update", self.ova, "-o", output], self.log, env)
 
 
 def repack(shop: Workshop) -> list[str]:

@@ -10,7 +10,7 @@ from bench.table import Row, table
 from tests.host.ranges import serve_ranges
 
 if TYPE_CHECKING:
-    from bench.run import Workshop
+    from bench.workshop import Workshop
 
 IMAGES = 40
 WORKERS = (1, 2, 4)

@@ -19,10 +19,10 @@ from regild.change.tree import Part
 from regild.host.namespace import find_id_map
 from regild.host.run import run
 from regild.host.scratch import Scratch, open_scratch
-from regild.image.disk import open_disk
 from regild.image.ext import Inode
+from regild.image.formats import open_disk
+from regild.image.guest import open_guest
 from regild.image.overlay import Overlay
-from regild.image.tree import open_guest
 from regild.model.content import Planning
 from regild.model.digest import Digest
 from regild.model.plan import Archive, Carrier, Plan, Seal, Step

@@ -15,7 +15,8 @@ from pathlib import Path
 from regild.change.apply import DiskFile
 from regild.change.tree import Part
 from regild.image.convert import write_raw
-from regild.image.disk import Disk, open_disk
+from regild.image.disk import Disk
+from regild.image.formats import open_disk
 from regild.image.keys import NO_KEYS
 from regild.image.layers import read_layers
 from regild.image.overlay import Overlay

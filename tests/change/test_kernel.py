@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from regild.errors import RecordRefused
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from regild.image.overlay import Overlay
 from tests.change.guests import Guest, build_deb
 from tests.change.laid import Laid, laid_out, volumes_of

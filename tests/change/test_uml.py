@@ -17,7 +17,7 @@ from regild.change.tree import Part
 from regild.change.unpack import Unpacking
 from regild.errors import HostError, UnsupportedFilesystem
 from regild.host.uml import run_in_kernel
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from regild.image.overlay import Overlay
 from regild.model.progress import Silent
 from tests.change.laid import volumes_of

@@ -12,9 +12,10 @@ import pytest
 
 from regild.change.tree import Part, check_parts
 from regild.errors import GuestFull, Malformed
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
+from regild.image.guest import open_guest
 from regild.image.overlay import Overlay
-from regild.image.tree import Tree, open_guest
+from regild.image.tree import Tree
 from tests.change.guests import Guest, build_deb
 from tests.change.laid import Laid, laid_out, volumes_of
 

@@ -124,7 +124,7 @@ def test_a_guest_that_is_made_for_uefi_is_booted_by_it(
 def uefi_only(ova: Path, bare: Path) -> Path:
     """The appliance's disk with no boot loader for a BIOS."""
     from regild.image.convert import write_raw
-    from regild.image.disk import open_disk
+    from regild.image.formats import open_disk
     from regild.model.progress import Silent
     from tests.change.guests import guest_of
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from regild.image.merkle import virtual_digest
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid

@@ -12,7 +12,7 @@ import pytest
 from regild.agent.changing.resize import read_size
 from regild.errors import DiskTooSmall, GuestFull, UsageError
 from regild.image.convert import write_raw
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from tests.cli import golden
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from regild.describe.go_programs import MAGIC, read_go
 from regild.describe.reader import describe_guest
 from regild.errors import RegildError
-from regild.image.disk import open_disk
-from regild.image.tree import open_guest
+from regild.image.formats import open_disk
+from regild.image.guest import open_guest
 from tests.describe.guests import FolderTree, guest
 from tests.image.disks import tool
 

@@ -13,8 +13,9 @@ import pytest
 
 from regild.describe import dpkg
 from regild.describe.reader import describe_guest
-from regild.image.disk import open_disk
-from regild.image.tree import Guest, open_guest
+from regild.image.formats import open_disk
+from regild.image.guest import open_guest
+from regild.image.tree import Guest
 from regild.model import deb822
 from regild.ovf.archive import open_appliance
 from tests.describe.guests import FolderTree, debian, guest

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from regild.describe.macos import DATA, PROGRAMS, RECEIPTS, UPDATE_SETTINGS, VERSION, parse
 from regild.describe.reader import describe_guest
 from regild.errors import Malformed
-from regild.image.disk import open_disk
-from regild.image.tree import open_guest
+from regild.image.formats import open_disk
+from regild.image.guest import open_guest
 from regild.model.content import Application
 from tests.describe.guests import MemoryTree, guest
 from tests.image.disks import blank, tool

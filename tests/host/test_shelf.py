@@ -11,7 +11,8 @@ from regild.host.shelf import Shelf, WebShelf, check_file_name, open_shelf
 from regild.model.digest import sha256_of
 from regild.model.json import to_json
 from regild.model.progress import Silent
-from regild.publish.target import Label, ParcelFile, open_target
+from regild.publish.schemes import open_target
+from regild.publish.target import Label, ParcelFile
 from tests.cli.s3 import ENVIRONMENT, serve_s3
 from tests.host.ranges import serve_ranges
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from regild.errors import RegildError
-from regild.image.disk import Disk, open_disk
+from regild.image.disk import Disk
+from regild.image.formats import open_disk
 from regild.image.grains import check_range
 from regild.image.vmdk_layout import AT_END, MARKER, NO_PARENT, Header
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from regild.image.disk import open_disk
 from regild.image.ext import ExtVolume
+from regild.image.formats import open_disk
 from regild.image.overlay import Overlay
 from regild.image.region import Region
 from tests.image.disks import tool

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from regild.errors import ExternalFile, Malformed, RegildError, UnsupportedFormat
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from tests.image.disks import by_extents, content_of, noise, reads_or_refuses, tool, whole
 
 SIZE = 9 << 20

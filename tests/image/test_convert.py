@@ -3,7 +3,7 @@ import json
 import pytest
 
 from regild.image.convert import write_raw, write_through_qemu
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from regild.image.merkle import virtual_digest
 from regild.image.vmdk_sparse import write_vmdk_sparse
 from tests.image.disks import MemoryDisk, noise, tool

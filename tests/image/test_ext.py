@@ -23,8 +23,8 @@ from regild.errors import (
     UnsupportedError,
     UnsupportedFilesystem,
 )
-from regild.image.disk import open_disk
 from regild.image.ext import ExtVolume
+from regild.image.formats import open_disk
 from regild.image.region import Region
 from regild.model.json import to_json
 from regild.model.progress import Silent

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from regild.image.disk import open_disk
-from regild.image.tree import open_guest
+from regild.image.formats import open_disk
+from regild.image.guest import open_guest
 from tests.image.disks import blank, tool
 from tests.image.test_filesystems import compare
 

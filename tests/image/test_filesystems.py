@@ -8,8 +8,8 @@ import pytest
 
 from regild.errors import Malformed, TooLarge
 from regild.image import filesystems
-from regild.image.disk import open_disk
-from regild.image.tree import open_guest
+from regild.image.formats import open_disk
+from regild.image.guest import open_guest
 from tests.image.disks import blank, tool
 
 

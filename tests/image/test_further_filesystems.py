@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regild.errors import RegildError
-from regild.image.disk import open_disk
-from regild.image.tree import open_guest
+from regild.image.formats import open_disk
+from regild.image.guest import open_guest
 from regild.image.unpack import BLOCK_LIMIT, from_xz, from_zstd
 from tests.image.disks import blank, tool
 from tests.image.mounted import ntfs_mounted

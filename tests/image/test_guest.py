@@ -12,8 +12,8 @@ from regild.errors import (
     TooLarge,
     UnsupportedFilesystem,
 )
-from regild.image.disk import open_disk
-from regild.image.tree import open_guest
+from regild.image.formats import open_disk
+from regild.image.guest import open_guest
 from tests.image.disks import blank, reads_or_refuses, tool
 from tests.image.guests import FILES, STATUS, Part, disk_of, set_dirty, volume
 from tests.image.test_volumes import BIOS

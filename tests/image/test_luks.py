@@ -22,11 +22,11 @@ from regild.errors import (
     UsageError,
     WrongKey,
 )
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
+from regild.image.guest import open_guest
 from regild.image.keys import NO_KEYS, Keys, read_keys
 from regild.image.luks import LuksDisk, joined_stripes, unlocked
 from regild.image.luks_header import BINARY_BYTES, read_header
-from regild.image.tree import open_guest
 from tests.image.disks import MemoryDisk, tool
 from tests.image.guests import FILES, Part, disk_of, volume
 from tests.image.luks_volumes import KEY, MIB, QUICK, SLOW, encrypted, first_version

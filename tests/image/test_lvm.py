@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from regild.errors import RegildError
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
+from regild.image.guest import open_guest
 from regild.image.lvm import _crc
 from regild.image.lvm_text import read_text
-from regild.image.tree import open_guest
 from tests.image.disks import MemoryDisk, blank, reads_or_refuses, tool
 from tests.image.guests import FILES, STATUS, Part, volume
 from tests.image.test_volumes import LINUX, gpt

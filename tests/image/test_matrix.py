@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from regild.image.disk import open_disk
-from regild.image.tree import Tree, open_guest
+from regild.image.formats import open_disk
+from regild.image.guest import open_guest
+from regild.image.tree import Tree
 from tests.image import test_containers, test_lvm
 from tests.image.disks import blank, tool
 from tests.image.guests import FILES

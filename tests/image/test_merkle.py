@@ -3,7 +3,7 @@ import hashlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from regild.image.merkle import LEAF_BYTES, virtual_digest
 from tests.image.disks import MemoryDisk, noise, tool
 

@@ -17,7 +17,7 @@ from regild.errors import (
     UnsupportedFormat,
 )
 from regild.image import packed
-from regild.image.disk import open_disk, open_parts
+from regild.image.formats import open_disk, open_parts
 from tests.image.disks import by_extents, noise, tool
 
 SIZE = 5 << 20

@@ -10,7 +10,7 @@ import pytest
 import pyvhdi
 
 from regild.errors import ExternalFile, Malformed, MissingFile, RegildError, Truncated
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from tests.image.disks import by_extents, noise, tool
 
 MIB = 1 << 20

@@ -8,7 +8,7 @@ import pytest
 
 from regild.errors import UnsupportedFormat
 from regild.image.convert import write_raw
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from regild.image.longer import Longer, Stretch, beneath
 from regild.image.overlay import Overlay
 from regild.image.partition_grow import grow_partition

@@ -11,7 +11,7 @@ from regild.errors import (
     Truncated,
     UnsupportedFormat,
 )
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from tests.image.disks import by_extents, content_of, noise, reads_or_refuses, tool, whole
 
 CONTENT = noise(70000) + bytes(3 << 20) + noise(300000, 2) + bytes(1 << 20) + noise(1000, 3)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from regild.image.overlay import Overlay
 from regild.image.qcow2 import Qcow2Disk
 from regild.image.qcow2_write import write_qcow2

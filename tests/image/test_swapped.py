@@ -15,7 +15,7 @@ from regild.agent.reading import browse
 from regild.agent.reading.intake import open_image, open_stored
 from regild.errors import HostError, InputError, RegildError, TargetExists, UnsafeName
 from regild.host.files import open_new
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from regild.ovf.archive import open_appliance
 from tests.cli import golden
 from tests.image.disks import descriptor, tool

@@ -15,7 +15,7 @@ from regild.errors import (
     Truncated,
     UnsupportedFormat,
 )
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from tests.image.disks import (
     by_extents,
     content_of,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regild.errors import Malformed, RegildError, Truncated
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from regild.image.merkle import virtual_digest
 from regild.image.overlay import Overlay
 from regild.image.vmdk_stream import plan_stream

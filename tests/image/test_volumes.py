@@ -7,7 +7,7 @@ import pytest
 
 from regild.errors import Malformed, TooLarge
 from regild.image import volumes
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from regild.image.partitions import read_partitions
 from regild.image.volumes import read_volumes
 from tests.image.disks import MemoryDisk, blank, tool

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from regild.errors import RegildError
-from regild.image.disk import open_disk
-from regild.image.tree import open_guest
+from regild.image.formats import open_disk
+from regild.image.guest import open_guest
 from tests.image.mounted import fragment, mounted, xfs
 from tests.image.test_filesystems import compare, fill
 

@@ -14,8 +14,8 @@ import pytest
 
 from regild.change.extract import open_part
 from regild.host.run import run
-from regild.image.disk import open_disk
 from regild.image.ext import ExtVolume
+from regild.image.formats import open_disk
 from tests.change.guests import guest_of
 from tests.change.test_boot import essence
 from tests.journey.machine import Traces, digest, killed_after, regild, settled

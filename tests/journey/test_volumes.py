@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from regild.change.apt import ENVIRONMENT, FOLDERS, compile_plan
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from regild.model.json import from_json
 from regild.model.plan import Plan
 from tests.change.guests import Guest

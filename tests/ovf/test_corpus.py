@@ -12,7 +12,7 @@ from regild.model.progress import Silent
 from regild.ovf.archive import open_appliance
 from regild.ovf.content import insert_descriptor, read_descriptor, strip_descriptor
 from regild.ovf.envelope import parse_envelope, read_envelope, systems_of
-from regild.ovf.manifest import check_manifest
+from regild.ovf.manifest_check import check_manifest
 from regild.ovf.markup import parse
 from regild.ovf.rewrite import DiskPatch, add_file, patch_sizes, remove_file
 from tests.ovf.samples import rich_descriptor

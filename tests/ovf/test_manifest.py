@@ -13,7 +13,8 @@ from regild.model.digest import Digest, sha256_of
 from regild.model.progress import Silent
 from regild.ovf import manifest
 from regild.ovf.archive import open_appliance
-from regild.ovf.manifest import check_manifest, manifest_notes, read_manifest, write_manifest
+from regild.ovf.manifest import read_manifest, write_manifest
+from regild.ovf.manifest_check import check_manifest, manifest_notes
 from tests.ovf.samples import envelope, write_folder
 
 HEX = "ab" * 32

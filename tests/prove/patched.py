@@ -14,10 +14,11 @@ from regild.describe.boot import read_boot
 from regild.describe.reader import describe_guest
 from regild.feeds.shipped import ShippedPackage, read_shipped
 from regild.host.scratch import Scratch
-from regild.image.disk import Disk, open_disk
+from regild.image.disk import Disk
 from regild.image.ext import ExtVolume
+from regild.image.formats import open_disk
+from regild.image.guest import open_guest
 from regild.image.overlay import Overlay
-from regild.image.tree import open_guest
 from regild.image.writeback import Writeback
 from regild.model.content import Package
 from regild.model.json import from_json, to_json

@@ -13,7 +13,7 @@ from typing import IO, Any
 import pytest
 
 from regild.errors import IntegrityError, MissingFile, TargetExists
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from regild.image.vmdk_stream import plan_stream
 from regild.model.appliance import Binding, Descriptor, ReceiptReference
 from regild.model.content import Content, Platform
@@ -21,7 +21,7 @@ from regild.model.digest import sha256_of
 from regild.model.progress import Progress, Silent
 from regild.ovf.archive import open_appliance
 from regild.ovf.content import read_descriptor, strip_descriptor
-from regild.ovf.manifest import check_manifest, manifest_notes
+from regild.ovf.manifest_check import check_manifest, manifest_notes
 from regild.ovf.member import Member
 from regild.ovf.template import write_envelope
 from regild.publish.assemble import write_disk, write_folder, write_ova

@@ -9,8 +9,9 @@ import pytest
 from regild.errors import UsageError
 from regild.model.digest import Digest
 from regild.model.progress import Silent
+from regild.publish.schemes import open_target
 from regild.publish.shelf_target import ShelfTarget
-from regild.publish.target import Label, Parcel, marks_of, open_target
+from regild.publish.target import Label, Parcel, marks_of
 from tests.cli.conftest import Said
 from tests.cli.conftest import ova as ova
 from tests.cli.conftest import raw as raw

@@ -17,8 +17,8 @@ from regild.change.extract import Extraction, open_part
 from regild.change.seal import is_trace
 from regild.change.tree import Part, below, within
 from regild.errors import RecordRefused
-from regild.image.disk import disk_of
 from regild.image.ext import ExtVolume, Inode
+from regild.image.formats import disk_of
 from regild.image.overlay import Overlay
 from regild.image.window import Window
 from regild.model.json import from_json

@@ -20,7 +20,7 @@ from regild.errors import GuestCommandFailed, GuestCommandHung
 from regild.host.machine import Drive, Machine, run_machine
 from regild.host.run import TIMED_OUT, run
 from regild.host.scratch import check_room
-from regild.image.disk import disk_of
+from regild.image.formats import disk_of
 from regild.image.overlay import Overlay
 from regild.image.raw import RawDisk
 from regild.image.window import Window, open_window

@@ -21,8 +21,9 @@ from regild.change.stream import FIXED
 from regild.change.tree import Part, below, within
 from regild.change.unpack import Unpacking
 from regild.errors import DiskFull, Malformed, TooLarge
-from regild.image.disk import Disk, disk_of
+from regild.image.disk import Disk
 from regild.image.ext import ROOT, ExtVolume, Inode
+from regild.image.formats import disk_of
 from regild.image.overlay import Overlay
 from regild.image.region import Region
 from regild.image.window import Window

@@ -15,7 +15,8 @@ from typing import Any, Final
 from regild.errors import ChangeError, IntegrityError
 from regild.host.run import Finished, run
 from regild.image.convert import write_raw
-from regild.image.disk import Disk, disk_of
+from regild.image.disk import Disk
+from regild.image.formats import disk_of
 from regild.image.grains import GRAIN_BYTES, touched_units
 from regild.image.longer import Longer, Stretch
 from regild.image.overlay import Overlay

@@ -22,7 +22,8 @@ from regild.errors import Malformed
 from regild.host.run import run
 from regild.host.scratch import check_room
 from regild.host.uml import run_in_kernel
-from regild.image.disk import Disk, disk_of
+from regild.image.disk import Disk
+from regild.image.formats import disk_of
 from regild.image.spans import Places
 from regild.image.window import Window
 from regild.model.json import from_json, to_json

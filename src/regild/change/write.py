@@ -20,9 +20,10 @@ from regild.change.extract import open_part
 from regild.change.record import KINDS, canonical_acl
 from regild.change.tree import Part, part_of, within
 from regild.errors import IntegrityError
-from regild.image.disk import Disk, disk_of
+from regild.image.disk import Disk
 from regild.image.ext import ExtVolume
 from regild.image.filecheck import check_filesystem
+from regild.image.formats import disk_of
 from regild.image.grains import GRAIN_BYTES
 from regild.image.overlay import Overlay
 from regild.image.region import Region

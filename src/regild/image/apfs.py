@@ -1,7 +1,7 @@
 """A container of APFS as one tree: each of its volumes is a folder of the top, by its name.
 
 The library reads the volumes; which of them holds the system, and where macOS mounts the others,
-is `regild.image.guest`'s to find (Apple File System Reference, 2020-06-22).
+is `regild.image.finding`'s to find (Apple File System Reference, 2020-06-22).
 """
 
 from __future__ import annotations

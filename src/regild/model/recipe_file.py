@@ -33,89 +33,28 @@ from regild.model.recipe import (
     Detect,
     Index,
     NpmPart,
-    Order,
     Origin,
     PipPart,
     Recipe,
     RecipeFault,
 )
 from regild.model.recipe_rules import rule_faults
+from regild.model.recipe_tables import (
+    AvailableTable,
+    CommandText,
+    DetectTable,
+    FileTable,
+    NpmTable,
+    PipTable,
+    RecipeTables,
+    ReleaseTable,
+)
 from regild.model.toml_lines import line_of, read_toml
 
 SUFFIX = ".recipe.toml"
 FILE_BYTES_MAX = 1 << 20
 FAULTS_TOLD = 100
 """So many are looked up by line, which takes a look at the whole file for each."""
-CommandText = str | list[str]
-
-
-class _Named(msgspec.Struct, forbid_unknown_fields=True):
-    name: str = ""
-
-
-class _Detect(msgspec.Struct, forbid_unknown_fields=True):
-    file: str
-    pattern: str = ""
-    json: str = ""
-    name: str = ""
-
-
-class _File(msgspec.Struct, forbid_unknown_fields=True):
-    name: str
-    uri: str
-    sha256: str
-    bytes: int
-
-
-class _Release(msgspec.Struct, forbid_unknown_fields=True):
-    version: str
-    files: list[_File] = msgspec.field(default_factory=list)
-    security: bool = False
-    fixes: list[str] = msgspec.field(default_factory=list)
-
-
-class _Available(msgspec.Struct, forbid_unknown_fields=True):
-    order: Order = "deb"
-    releases: list[_Release] = msgspec.field(default_factory=list)
-    index: str = ""
-    sha256: str = ""
-    key: str = ""
-
-
-class _Update(msgspec.Struct, forbid_unknown_fields=True):
-    commands: list[CommandText]
-    changes: list[str] = msgspec.field(default_factory=list)
-    files: list[_File] = msgspec.field(default_factory=list)
-    packages: bool = False
-
-
-class _Test(msgspec.Struct, forbid_unknown_fields=True):
-    commands: list[CommandText]
-
-
-class _Pip(msgspec.Struct, forbid_unknown_fields=True):
-    environment: str
-    index: str
-    packages: list[str] = msgspec.field(default_factory=list)
-    constraints: list[str] = msgspec.field(default_factory=list)
-
-
-class _Npm(msgspec.Struct, forbid_unknown_fields=True):
-    folder: str
-    lock: str
-    tarballs: str = ""
-
-
-class RecipeTables(msgspec.Struct, forbid_unknown_fields=True):
-    """A recipe's file as it stands; its JSON Schema is published."""
-
-    recipe: _Named
-    detect: _Detect | None = None
-    available: _Available | None = None
-    update: _Update | None = None
-    test: _Test | None = None
-    pip: _Pip | None = None
-    npm: _Npm | None = None
 
 
 def read_recipe(
@@ -215,7 +154,7 @@ def _table(text: str, name: str, told: Any, kind: Any, faults: list[RecipeFault]
 def _recipe(
     tables: RecipeTables, digest: Digest, origin: Origin, folder: str, texts: dict[str, str]
 ) -> Recipe:
-    offered = tables.available or _Available()
+    offered = tables.available or AvailableTable()
     return Recipe(
         name=tables.recipe.name,
         digest=digest,
@@ -235,23 +174,23 @@ def _recipe(
     )
 
 
-def _detect(table: _Detect) -> Detect:
+def _detect(table: DetectTable) -> Detect:
     way = tuple(table.json.split(".")) if table.json else ()
     return Detect(table.file, table.pattern, way, table.name)
 
 
-def _release(table: _Release) -> ApplicationRelease:
+def _release(table: ReleaseTable) -> ApplicationRelease:
     files = _files(table.files)
     return ApplicationRelease(table.version, files, table.security, tuple(table.fixes))
 
 
-def _files(told: list[_File]) -> tuple[Archive, ...]:
+def _files(told: list[FileTable]) -> tuple[Archive, ...]:
     return tuple(
         Archive(one.uri, one.name, Digest(f"sha256:{one.sha256}"), one.bytes) for one in told
     )
 
 
-def _index(table: _Available, texts: dict[str, str]) -> Index:
+def _index(table: AvailableTable, texts: dict[str, str]) -> Index:
     digest = Digest(f"sha256:{table.sha256}") if table.sha256 else None
     return Index(table.index, digest, texts[table.key] if table.key else "")
 
@@ -262,10 +201,10 @@ def _commands(told: list[CommandText]) -> Iterator[Command]:
         yield ("sh", "-ec", one) if isinstance(one, str) else tuple(one)
 
 
-def _pip(table: _Pip) -> PipPart:
+def _pip(table: PipTable) -> PipPart:
     lists = tuple(table.packages), tuple(table.constraints)
     return PipPart(table.environment.rstrip("/"), *lists, table.index)
 
 
-def _npm(table: _Npm, texts: dict[str, str]) -> NpmPart:
+def _npm(table: NpmTable, texts: dict[str, str]) -> NpmPart:
     return NpmPart(table.folder.rstrip("/"), texts[table.lock], table.tarballs)

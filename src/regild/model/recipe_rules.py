@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from regild.model.pattern import fault_of
 
 if TYPE_CHECKING:
-    from regild.model.recipe_file import RecipeTables
+    from regild.model.recipe_tables import RecipeTables
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9.+-]{0,62}[a-z0-9])?")
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~:_-]{0,127}")

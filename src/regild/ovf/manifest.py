@@ -9,17 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from regild.errors import Ambiguous, Malformed, TooLarge
 from regild.model.appliance import ManifestEntry
 from regild.model.digest import Digest, hex_of
-from regild.model.plan import Difference
 from regild.model.progress import Progress
 from regild.ovf.member import Member
-
-if TYPE_CHECKING:
-    from regild.ovf.archive import Appliance
 
 MAX_BYTES: Final = 4 << 20
 MAX_ENTRIES: Final = 20_000
@@ -75,44 +71,6 @@ def _write_line(entry: ManifestEntry) -> bytes:
     if algorithm not in ALGORITHMS or re.search(r"[\r\n]", entry.name):
         raise Malformed(where=entry.name[:80], why="it cannot stand in a manifest")
     return f"{algorithm.upper()}({entry.name})= {hex_of(entry.digest)}\n".encode()
-
-
-def check_manifest(appliance: Appliance, progress: Progress) -> tuple[Difference, ...]:
-    """Hash every file of the package that the manifest names and return what does not match.
-
-    A missing manifest, lines of absent files and files without a line are told to `progress` as
-    notes, as the field's consumers do.
-
-    Raises: Truncated, NotPermitted.
-    """
-    for note in manifest_notes(appliance):
-        progress.note(note)
-    # A line that stands there a thousand times is one promise, and hashed once.
-    named = [e for e in dict.fromkeys(appliance.manifest) if e.name in appliance.members]
-    total = sum(appliance.members[entry.name].bytes for entry in named)
-    progress.step("Checking the manifest", total)
-    differences = []
-    for entry in named:
-        found = digest_member(appliance.members[entry.name], entry.digest, progress)
-        if found != entry.digest:
-            differences.append(
-                Difference(what=f"digest of {entry.name}", expected=entry.digest, observed=found)
-            )
-    return tuple(differences)
-
-
-def manifest_notes(appliance: Appliance) -> tuple[str, ...]:
-    """In what the manifest is not complete, one sentence each (rule R5)."""
-    if not appliance.manifest:
-        return ("the package has no manifest",)
-    listed = {entry.name for entry in appliance.manifest}
-    wanted = [appliance.envelope_name, *appliance.member_names()]
-    missing = [name for name in dict.fromkeys(wanted) if name not in listed]
-    absent = [name for name in sorted(listed) if name not in appliance.members]
-    return (
-        *(f"the manifest has no line for {name}" for name in missing),
-        *(f"the manifest has a line for {name}, which is not there" for name in absent),
-    )
 
 
 def digest_member(member: Member, like: Digest, progress: Progress) -> Digest:

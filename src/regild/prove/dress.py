@@ -10,8 +10,9 @@ import stat
 from pathlib import Path
 from typing import Any, Final
 
-from regild.image.disk import Disk, disk_of
+from regild.image.disk import Disk
 from regild.image.ext import ExtVolume
+from regild.image.formats import disk_of
 from regild.image.overlay import Overlay
 from regild.image.region import Region
 from regild.image.window import Window

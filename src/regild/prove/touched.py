@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from regild.errors import InputError, IntegrityError, UnsupportedError
-from regild.image.disk import Disk, disk_of
+from regild.image.disk import Disk
 from regild.image.ext import ExtVolume, Inode
 from regild.image.filecheck import check_filesystem
+from regild.image.formats import disk_of
 from regild.image.grains import GRAIN_BYTES
 from regild.image.overlay import Overlay
 from regild.image.region import Region

@@ -37,7 +37,7 @@ def run_thin_file(content: bytes) -> None:
 
 def run_child(content: bytes) -> None:
     """Open a thin file that may name `base.vhd` or `base.vmdk` beside it; read here and there."""
-    from regild.image.disk import open_disk
+    from regild.image.formats import open_disk
 
     path = file_of(b"")
     with path.open("r+b") as file:
@@ -47,7 +47,7 @@ def run_child(content: bytes) -> None:
 
 
 def _look_into(handle: int, length: int) -> None:
-    from regild.image.disk import disk_of
+    from regild.image.formats import disk_of
     from regild.image.window import Window
 
     _look_over(disk_of(Window(handle, "the disk", 0, length)))

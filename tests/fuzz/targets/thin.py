@@ -22,7 +22,7 @@ def sparse_disk(content: bytes) -> Disk:
 
 def thin(path: Path, keep: Callable[[Disk], object]) -> bytes:
     """The blocks of a disk that reading it needs, as an input of `ThinDisk`."""
-    from regild.image.disk import open_disk
+    from regild.image.formats import open_disk
     from tests.fuzz.thin_disk import Watched
 
     with open_disk(path) as disk:

@@ -41,7 +41,7 @@ def walk_filesystem(disk: Disk) -> None:
 
 def walk_guest(disk: Disk) -> None:
     """Find the guest of a disk and walk some of its tree."""
-    from regild.image.tree import open_guest
+    from regild.image.guest import open_guest
 
     with open_guest(disk) as guest:
         _walk(guest.tree)

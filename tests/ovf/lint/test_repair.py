@@ -11,7 +11,7 @@ from regild.errors import DigestMismatch, Malformed, MissingFile, TargetExists, 
 from regild.model.progress import Silent
 from regild.ovf.archive import open_appliance
 from regild.ovf.lint.table import RULES, TARGETS
-from regild.ovf.manifest import check_manifest, manifest_notes
+from regild.ovf.manifest_check import check_manifest, manifest_notes
 from tests.ovf.lint.packages import DISK, MF, OVF, VMDK, clean, envelope, manifest, pack
 from tests.ovf.lint.test_rules import BROKEN, found_in
 

@@ -12,9 +12,10 @@ from regild.errors import InputError, UnsupportedFilesystem
 from regild.host.files import write_whole
 from regild.host.namespace import find_id_map
 from regild.host.scratch import Scratch, default_folder, open_scratch
+from regild.image.guest import open_guest
 from regild.image.overlay import Overlay
 from regild.image.spans import Places
-from regild.image.tree import Guest, open_guest
+from regild.image.tree import Guest
 from regild.model.content import Unknown
 from regild.model.health import BootTestAnswer, Expectation, Wanted
 from regild.model.progress import Progress

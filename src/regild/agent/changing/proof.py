@@ -21,8 +21,9 @@ from regild.feeds.shipped import ShippedPackage
 from regild.host.namespace import View
 from regild.host.scratch import Scratch
 from regild.host.stage import run_stage
+from regild.image.guest import open_guest
 from regild.image.overlay import Overlay
-from regild.image.tree import Guest, open_guest
+from regild.image.tree import Guest
 from regild.model.content import Content, Unknown
 from regild.model.json import from_json, to_json
 from regild.model.plan import Difference, Plan

@@ -29,10 +29,11 @@ from regild.host.namespace import View, find_id_map
 from regild.host.scratch import Scratch, default_folder, open_scratch
 from regild.host.stage import run_stage
 from regild.image.grains import MAX_DISK_BYTES, SECTOR_BYTES
+from regild.image.guest import open_guest
 from regild.image.longer import Longer
 from regild.image.merkle import virtual_digest
 from regild.image.overlay import Overlay
-from regild.image.tree import Mount, open_guest
+from regild.image.tree import Mount
 from regild.model.content import Content
 from regild.model.form import ResizeAnswer
 from regild.model.progress import Progress

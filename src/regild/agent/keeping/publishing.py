@@ -13,7 +13,7 @@ from regild.agent.reading.intake import Image, StoredDisk, open_image
 from regild.agent.reading.verify import require_manifest
 from regild.errors import InputError, NothingRead, PublishError, TargetExists, UnsupportedError
 from regild.host.files import read_limited
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from regild.image.vmdk import VmdkDisk
 from regild.model.content import Content
 from regild.model.generation import Generation, Reference, StoredFile

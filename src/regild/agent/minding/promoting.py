@@ -20,7 +20,7 @@ from regild.model.group import Verdict
 from regild.model.job import Job
 from regild.model.policy import AgentPolicy, ImagePolicy
 from regild.model.rotation import Line
-from regild.publish.target import open_target
+from regild.publish.schemes import open_target
 from regild.rotate.calendar import read_calendar
 from regild.rotate.promote import Follower, Promotions, decide_promotions, question_of
 from regild.store import Reading, Writing

@@ -21,7 +21,8 @@ from regild.model.digest import canonical, hex_of, sha256_of
 from regild.model.generation import Generation, Reference
 from regild.model.job import Job
 from regild.model.policy import AgentPolicy, ImagePolicy
-from regild.publish.target import marks_of, open_target
+from regild.publish.schemes import open_target
+from regild.publish.target import marks_of
 from regild.store import Writing
 from regild.store.channels import list_channels, promote
 from regild.store.generations import list_generations

@@ -30,8 +30,9 @@ from regild.errors import (
     UsageError,
 )
 from regild.host.files import open_new, opened_folder, translated
+from regild.image.guest import open_guest
 from regild.image.keys import NO_KEYS, Keys
-from regild.image.tree import Guest, Node, Tree, open_guest
+from regild.image.tree import Guest, Node, Tree
 from regild.model.answers import CopyAnswer, Entry, FileAnswer, ListAnswer
 from regild.model.content import Unknown
 

@@ -22,7 +22,8 @@ from regild.errors import (
     UnsupportedError,
 )
 from regild.image.disk import Disk
-from regild.image.tree import Guest, open_guest
+from regild.image.guest import open_guest
+from regild.image.tree import Guest
 from regild.image.volumes import read_volumes
 from regild.model.appliance import Descriptor, DescriptorState
 from regild.model.content import Content, Unknown

@@ -95,7 +95,7 @@ def open_stored(stored: StoredDisk) -> Iterator[Disk]:
 
     Raises: as `open_parts`.
     """
-    from regild.image.disk import open_parts
+    from regild.image.formats import open_parts
 
     with contextlib.ExitStack() as stack:
         parent = stack.enter_context(open_stored(stored.parent)) if stored.parent else None
@@ -167,7 +167,7 @@ def open_image(path: Path, keys: Keys = NO_KEYS) -> Iterator[Image]:
 def _bare(path: Path) -> Image:
     """A bare disk, with the envelope beside it that speaks of it, if there is one."""
     # Loaded here, because who asks for a descriptor alone has no use for disks.
-    from regild.image.disk import further_files, is_packed, open_disk
+    from regild.image.formats import further_files, is_packed, open_disk
     from regild.image.volumes import read_volumes
 
     packed = is_packed(path)

@@ -229,6 +229,6 @@ def _extents(path: Path, image: Image) -> list[str]:
     """The files that are only a part of a bare disk."""
     if not any(disk.further for one in image.systems for disk in one.disks):
         return []
-    from regild.image.disk import further_files
+    from regild.image.formats import further_files
 
     return [name for name, part in further_files(path).items() if part]

@@ -26,7 +26,7 @@ from regild.model.digest import Digest
 from regild.model.plan import Difference
 from regild.model.progress import Progress
 from regild.ovf.certificate import ABSENT
-from regild.ovf.manifest import check_manifest
+from regild.ovf.manifest_check import check_manifest
 
 DOUBTED = ("stale", "detached", "tampered")
 NAMED = 3

@@ -27,7 +27,7 @@ from regild.agent.writing.inscribe import (
 )
 from regild.describe.bom import write_cyclonedx
 from regild.errors import IntegrityError, UnsupportedFormat, UsageError
-from regild.image.disk import open_disk
+from regild.image.formats import open_disk
 from regild.image.merkle import virtual_digest
 from regild.model.digest import Digest
 from regild.model.form import ConvertAnswer, ConvertedDisk

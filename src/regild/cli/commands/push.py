@@ -35,7 +35,7 @@ def push(
     from regild.cli.store_text import push_text
     from regild.model.generation import read_reference
     from regild.model.store_answers import PushAnswer
-    from regild.publish.target import open_target
+    from regild.publish.schemes import open_target
 
     reference, goal = read_reference(generation), open_target(target)
     with open_store(place, config) as store, open_progress(live=not debug) as progress:
@@ -63,7 +63,7 @@ def import_image(
     from regild.cli.progress import open_progress
     from regild.cli.store_text import generation_text
     from regild.model.store_answers import GenerationAnswer
-    from regild.publish.target import open_target
+    from regild.publish.schemes import open_target
 
     origin = open_target(source)
     with open_store(place, config) as store, open_progress(live=not debug) as progress:
