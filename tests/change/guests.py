@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -40,7 +41,7 @@ class Deb:
     path: Path
     control: str
 
-    @property
+    @cached_property
     def archive(self) -> Archive:
         content = self.path.read_bytes()
         digest = Digest("sha256:" + hashlib.sha256(content).hexdigest())
@@ -109,11 +110,7 @@ class Guest:
     ) -> Changed:
         """Upgrade packages of the guest (zip, unzip, xz-utils) into an overlay."""
         plan = replace(plan_of(*debs), carrier="boot" if booted else carrier, seal=seal)
-        folder = scratch.folder("repository")
-        files = {deb.archive.digest: deb.path for deb in debs}
-        write_repository(
-            folder, plan, files, {deb.archive.digest: deb.control for deb in debs}, Planning()
-        )
+        folder = make_repository(scratch.folder("repository"), plan, debs)
         return apply_plan(
             self.disk,
             self.parts,
@@ -137,6 +134,15 @@ class Guest:
         """A job's folder that outlives an error, so that a test can look into it."""
         with open_scratch(folder, "job", find_id_map(), keep=True) as scratch:
             yield scratch
+
+
+def make_repository(folder: Path, plan: Plan, debs: Sequence[Deb]) -> Path:
+    """The packages of a plan where its commands look for them."""
+    rows = {deb.archive.digest: deb for deb in debs}
+    files = {digest: deb.path for digest, deb in rows.items()}
+    controls = {digest: deb.control for digest, deb in rows.items()}
+    write_repository(folder, plan, files, controls, Planning())
+    return folder
 
 
 class Result:

@@ -60,6 +60,16 @@ def test_a_path_of_a_package_that_the_plan_does_not_change_is_not() -> None:
         ("/etc/.gitignore", "etckeeper"),
         ("/etc/default/keyboard", "console setup"),
         ("/usr/share/emacs/site-lisp/tool/tool.elc", "emacs or dictionaries"),
+        ("/etc/mailcap", "trigger mime"),
+        ("/usr/lib/x86_64-linux-gnu/gtk-3.0/3.0.0/immodules.cache", "trigger gtk"),
+        ("/usr/share/fonts/X11/misc/fonts.dir", "x fonts"),
+        ("/usr/share/fonts/X11/misc/font.pcf", ""),
+        ("/var/lib/texmf/ls-R-TEXLIVE", "tex"),
+        ("/etc/apache2/mods-enabled/php8.2.load", "modules of servers"),
+        ("/etc/apache2/apache2.conf", ""),
+        ("/var/lib/doc-base/documents/tool", "documents or menus"),
+        ("/usr/lib/jvm/java-17-openjdk-amd64/lib/server/classes.jsa", "java archive"),
+        ("/var/cache/tool/state", "cache"),
     ],
 )
 def test_a_trigger_or_script_accounts_for_its_own_places(path: str, by: str) -> None:

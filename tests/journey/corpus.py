@@ -45,6 +45,11 @@ def batches() -> dict[str, tuple[str, ...]]:
     return {name: tuple(row) for name, row in found.items()}
 
 
+IN_MEMORY = ("unshare", "--mount", "sh", "-c")
+IN_MEMORY += ('mount -t tmpfs -o mode=0755 tmpfs "$0" && TMPDIR="$0" exec "$@"',)
+"""Has a program keep its temporary files in memory: hundreds of packages keep a disk busy."""
+
+
 @dataclass(frozen=True)
 class Full:
     """An image with a batch in it, and the newer packages."""
@@ -55,41 +60,53 @@ class Full:
     """Names of packages that have maintainer scripts."""
 
 
-def build_image(names: tuple[str, ...], work: Path) -> Full:
-    """Install a batch on a disk of its own, and make a newer release of all that came in."""
-    tree, debs, disk = work / "tree.tar", work / "debs", work / "disk.raw"
+def build_image(names: tuple[str, ...], work: Path) -> None:
+    """Install a batch on a disk of its own, and make a newer release of all that came in: what
+    `read_image` reads there."""
+    tree, debs = work / "tree.tar", work / "debs"
     debs.mkdir()
     source = read_sources()["bookworm"]
     line = ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=auto"]
     line += [f"--include={','.join(names)}", "--skip=download/empty", "--skip=essential/unlink"]
+    line += ["--dpkgopt=force-unsafe-io"]
     line += [f"--customize-hook=sync-out /var/cache/apt/archives {debs}"]
     line += ["--customize-hook=rm -f $1/etc/ssh/ssh_host_*; : >$1/etc/machine-id"]
     line += ["--customize-hook=rm -f $1/etc/resolv.conf; echo corpus >$1/etc/hostname"]
     line += ["--customize-hook=rm -rf $1/var/cache/apt/archives/*.deb"]
     line += ["--format=tar", "bookworm", str(tree)]
     line += [f"deb [signed-by={KEYRING}] {source} bookworm main"]
+    memory = work / "memory"
+    memory.mkdir()
     called(
-        line, {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH), "DEBIAN_FRONTEND": "noninteractive"}
+        [*IN_MEMORY, str(memory), *line],
+        {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH), "DEBIAN_FRONTEND": "noninteractive"},
     )
-    make_disk(Recipe("corpus", "corpus", "minbase", (), DISK_BYTES), tree, disk, EPOCH)
+    memory.rmdir()
+    recipe = Recipe("corpus", "corpus", "minbase", (), DISK_BYTES)
+    make_disk(recipe, tree, work / "disk.raw", EPOCH)
     tree.unlink()
-    made, scripted = renewed(sorted(debs.glob("*.deb")))
-    return Full(disk, made, scripted)
+    scripted = renew(sorted(debs.glob("*.deb")))
+    (work / "scripted").write_text("\n".join(sorted(scripted)))
 
 
-def renewed(paths: list[Path]) -> tuple[tuple[Deb, ...], frozenset[str]]:
-    """Every package again under the next version, relations to one another moved along; and the
-    names of those with scripts."""
+def read_image(work: Path) -> Full:
+    """A batch's image as it was built."""
+    paths = sorted((work / "debs").glob("*.deb"))
+    controls = {path: read_control(path) for path in paths}
+    debs = tuple(Deb(field_of(text, "Package"), path, text) for path, text in controls.items())
+    return Full(work / "disk.raw", debs, frozenset((work / "scripted").read_text().split()))
+
+
+def renew(paths: list[Path]) -> set[str]:
+    """Every package again under the next version, relations to one another moved along; the names
+    of those with scripts."""
     controls = {path: read_control(path) for path in paths}
     versions = {field_of(text, "Package"): field_of(text, "Version") for text in controls.values()}
-    made, scripted = [], set()
-    for path, text in controls.items():
-        name = field_of(text, "Package")
-        control = moved(text, versions)
-        if rewrite(path, control):
-            scripted.add(name)
-        made.append(Deb(name, path, control))
-    return tuple(made), frozenset(scripted)
+    return {
+        field_of(text, "Package")
+        for path, text in controls.items()
+        if rewrite(path, moved(text, versions))
+    }
 
 
 def field_of(control: str, field: str) -> str:

@@ -9,58 +9,52 @@ from pathlib import Path
 
 import pytest
 
-from regild.change.apply import DiskFile
-from tests.change.guests import Guest, Result, parts_in
-from tests.journey.corpus import SECONDS, SUFFIX, batches, build_image, upgrade_mounted
-from tests.journey.peers import mounted, tree_in, tree_of
+from tests.change.guests import Result
+from tests.journey.corpus import SECONDS, SUFFIX, batches
+from tests.journey.corpus_kept import OWN, Batch, told
+from tests.journey.peers import tree_in
 
 pytestmark = [pytest.mark.nightly, pytest.mark.root, pytest.mark.timeout(3 * SECONDS)]
 
-OWN = (
-    "/var/log/",
-    "/var/cache/",
-    "/var/lib/apt/",
-    "/var/lib/dpkg/lock",
-    "/tmp/",
-    "/run/",
-    "/dev/",
-    "/etc/machine-id",
-    "/etc/ssh/ssh_host_",
-)
-"""Logs, caches, what belongs to a running machine, and the image's own identity, which it keeps."""
 SHARE = 0.995
 DATABASE = "/var/lib/dpkg/info"
 
 
-@pytest.mark.parametrize("batch", batches())
+@pytest.mark.parametrize("name", batches())
 def test_a_batch_ends_as_on_a_mounted_disk(
-    batch: str, tmp_path: Path, record_property: Callable[[str, object], None]
+    name: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    names = batches()[batch]
-    full = build_image(names, tmp_path)
-    place = DiskFile(full.disk, 0, full.disk.stat().st_size)
-    guest = Guest(place, parts_in(place))
-    with guest.job(tmp_path) as job:
+    batch = Batch(name)
+    for what, figure in batch.settled(lambda: compared(batch, tmp_path)).items():
+        record_property(what, figure)
+
+
+def compared(batch: Batch, work: Path) -> dict[str, int]:
+    """Upgrade a batch by both ways; how many packages end in the same files, which must be nearly
+    all of them."""
+    full, guest = batch.image(), batch.guest()
+    other = batch.mounted()
+    with guest.job(work) as job:
         changed = guest.apply(job, *full.debs, timeout_seconds=SECONDS)
         result = Result(guest, changed)
-        found = tree_in(result.volume, OWN)
+        found = told(tree_in(result.volume, OWN))
         owners = owners_in(result)
         result.close()
-        with mounted(full.disk, tmp_path / "mount"):
-            repository = job.path / "repository"
-            upgrade_mounted(tmp_path / "mount", repository, full.debs, tmp_path / "chroot.log")
-    expected = tree_of(full.disk, OWN)
+    assert other.wait() == 0
+    expected = batch.expected()
     paths = [one for one in expected.keys() | found.keys() if expected.get(one) != found.get(one)]
     unequal = {owner for path in paths for owner in owners.get(path, {f"nobody ({path})"})}
-    listed = full.scripted & set(names)
-    record_property("packages of the list with scripts", len(listed))
-    record_property("others with scripts", len(full.scripted - listed))
-    record_property("packages in all", len(full.debs))
-    record_property("paths that differ", len(paths))
-    record_property(f"({', '.join(sorted(unequal)) or 'none'}) differ", len(unequal))
     status = expected["/var/lib/dpkg/status"]
     assert status == found["/var/lib/dpkg/status"], "dpkg's state differs"
     assert len(full.scripted) - len(unequal) >= SHARE * len(full.scripted), sorted(paths)
+    listed = full.scripted & set(batch.names)
+    return {
+        "packages of the list with scripts": len(listed),
+        "others with scripts": len(full.scripted - listed),
+        "packages in all": len(full.debs),
+        "paths that differ": len(paths),
+        f"({', '.join(sorted(unequal)) or 'none'}) differ": len(unequal),
+    }
 
 
 def owners_in(result: Result) -> dict[str, set[str]]:

@@ -37,7 +37,7 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
     ("trigger depmod", r"(/usr)?/lib/modules/[^/]+/modules\.[a-z.]+"),
     ("kernel links", r"/(boot/)?(vmlinuz|initrd\.img)(\.old)?"),
     ("boot menu", r"/boot/grub/grub\.cfg(\.new)?|/boot/grub/grubenv"),
-    ("trigger mime", r"/usr/share/(mime|applications|icons)/.*"),
+    ("trigger mime", r"/usr/share/(mime|applications|icons)/.*|/etc/mailcap"),
     (
         "trigger glib",
         r"/usr/share/glib-2\.0/schemas/gschemas\.compiled|.*/gio/modules/giomodule\.cache",
@@ -64,7 +64,17 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
     ("backup", r"/var/backups/.+"),
     ("etckeeper", r"/etc/(\.gitignore|\.etckeeper|\.git(/.*)?)"),
     ("shells", r"/etc/shells|/var/lib/shells\.state"),
-    ("package cache", r"/var/cache/(apparmor|fontconfig|app-info|swcatalog|cracklib)/.*"),
+    ("trigger gtk", r".*/gtk-[234]\.0/([^/]+/)?immodules\.cache"),
+    ("x fonts", r"/usr/share/fonts/X11/[^/]+/fonts\.(dir|scale|alias)|/var/lib/xfonts/.*"),
+    ("tex", r"/etc/texmf/.*|/var/lib/(texmf|tex-common)/.*|/usr/share/texmf[^/]*/ls-R"),
+    (
+        "modules of servers",
+        r"/etc/apache2/(mods|conf|sites)-(enabled|available)/.*|/var/lib/apache2/.*"
+        r"|/etc/php/[^/]+/[^/]+/conf\.d/.*|/var/lib/php/modules/.*",
+    ),
+    ("documents or menus", r"/var/lib/(doc-base|menu[a-z-]*|ghostscript)/.*"),
+    ("java archive", r"/usr/lib/jvm/.*/classes[a-z_]*\.jsa"),
+    ("cache", r"/var/cache/.*"),
     ("apparmor", r"/etc/apparmor\.d/(local|cache.*)/.*"),
     ("pam", r"/etc/pam\.d/common-.*|/var/lib/pam/.*"),
     ("usr merge", r"/var/lib/usrmerge/.*|/usr/lib/usrmerge/.*"),
