@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from regild.errors import DiskFull, MissingFile, NotPermitted, TooLarge
+from regild.errors import DiskFull, MissingFile, NotPermitted, PublishError, TooLarge
 from regild.host.files import digest_file, open_new, read_limited, translated, write_whole
 from tests.host.apart import ROOT
 
@@ -105,6 +106,22 @@ def test_an_error_while_writing_changes_nothing(tmp_path: Path) -> None:
         _ = 1 // 0
     assert (tmp_path / "file").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_only_a_plain_file_or_a_link_is_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    if os.geteuid() == 0:
+        os.mknod(tmp_path / "null", 0o20666, os.makedev(1, 3))
+    for path in sorted(tmp_path.iterdir()):
+        before = path.lstat()
+        with pytest.raises(PublishError):
+            write_whole(path, b"new")
+        assert path.lstat().st_mode == before.st_mode
+    (tmp_path / "link").symlink_to("/dev/null")
+    write_whole(tmp_path / "link", b"new")
+    assert (tmp_path / "link").read_bytes() == b"new"
+    assert not (tmp_path / "link").is_symlink()
 
 
 def test_a_name_that_looks_like_a_pattern_is_a_name(tmp_path: Path) -> None:

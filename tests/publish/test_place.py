@@ -45,6 +45,9 @@ def test_a_file_is_no_place_for_a_folder_nor_a_folder_for_a_file(tmp_path: Path)
         check_folder_place(tmp_path / "file", True)
     with pytest.raises(PublishError):
         check_file_place(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PublishError):
+        check_file_place(tmp_path / "pipe")
 
 
 def test_the_folder_around_must_be_there_and_open(tmp_path: Path) -> None:

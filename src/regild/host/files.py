@@ -14,7 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from regild.errors import DiskFull, MissingFile, NotPermitted, TargetExists, TooLarge
+from regild.errors import (
+    DiskFull,
+    MissingFile,
+    NotPermitted,
+    PublishError,
+    TargetExists,
+    TooLarge,
+)
 from regild.model.digest import Digest
 
 CHUNK_BYTES = 1 << 20
@@ -29,11 +36,13 @@ def open_new(path: Path, *, replace: bool = True) -> Iterator[IO[bytes]]:
     a file takes a hidden name for a moment, and the next writer removes one that was left. On any
     error `path` stays as it was. All happens in the folder that `path` led to at first, whatever
     becomes of the names on the way there; a symlink that stands under the name is replaced, not
-    followed. Without `replace`, a file that came there meanwhile is an error.
+    followed. Without `replace`, a file that came there meanwhile is an error. A device, a pipe, a
+    socket or a folder is never replaced: root could take /dev/null from the whole machine.
 
-    Raises: DiskFull, NotPermitted, MissingFile, TargetExists.
+    Raises: DiskFull, NotPermitted, MissingFile, TargetExists, PublishError.
     """
     with translated(path.parent), opened_folder(path.parent) as folder:
+        _check_replaceable(folder, path)
         _sweep(folder, path.name)
         handle, hidden = _nameless(folder, path.name)
         try:
@@ -42,7 +51,7 @@ def open_new(path: Path, *, replace: bool = True) -> Iterator[IO[bytes]]:
                 file.flush()
                 os.fsync(file.fileno())
                 if hidden is not None or not _link(file.fileno(), folder, path.name):
-                    if not replace and _is_there(folder, path.name):
+                    if _check_replaceable(folder, path) and not replace:
                         raise TargetExists(where=str(path), why="it came there meanwhile")
                     hidden = hidden or _linked_aside(file.fileno(), folder, path.name)
                     os.rename(hidden, path.name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -99,11 +108,18 @@ def _link(handle: int, folder: int, name: str) -> bool:
     return True
 
 
-def _is_there(folder: int, name: str) -> bool:
+def _check_replaceable(folder: int, path: Path) -> bool:
+    """Whether something stands there already, which has to be a plain file or a symlink.
+
+    Raises: PublishError.
+    """
     try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        mode = os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode
     except FileNotFoundError:
         return False
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        why = "what stands there is no plain file, and nothing else is replaced"
+        raise PublishError(where=str(path), why=why)
     return True
 
 

@@ -39,12 +39,14 @@ def check_parent(path: Path) -> None:
 
 
 def check_file_place(path: Path) -> None:
-    """No folder gives way to a file.
+    """Nothing but a file gives way to a file, or a symlink to one.
 
     Raises: PublishError.
     """
     if path.is_dir():
         raise PublishError(where=str(path), why="it is a folder, and a file would be written")
+    if path.exists() and not path.is_symlink() and not path.is_file():
+        raise PublishError(where=str(path), why="it is no plain file, and only such is replaced")
 
 
 def check_folder_place(path: Path, replace: bool) -> None:

@@ -3,6 +3,7 @@ were made for."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -33,14 +34,22 @@ KIND = "application/vnd.regild.plan+json"
 FILE_BYTES_MAX = 64 << 20
 
 
-def write_plan(answer: PlanAnswer, out: Path, key: Path | None, force: bool) -> None:
+def check_plan_place(image: Path, out: Path, force: bool) -> None:
+    """A plan replaces nothing unasked, and never the image that it is for.
+
+    Raises: TargetExists, UsageError.
+    """
+    if out.exists() and image.exists() and out.samefile(image):
+        raise UsageError(what=f"{out} is the image itself, which is never written to")
+    if os.path.lexists(out) and not force:
+        raise TargetExists(where=str(out), why="a plan would replace it")
+
+
+def write_plan(answer: PlanAnswer, out: Path, key: Path | None) -> None:
     """Write a plan as `--json` shows it, or, with a key, the same signed (DSSE).
 
-    Raises: TargetExists, UsageError for a key that cannot sign, MissingFile, DiskFull,
-    NotPermitted.
+    Raises: UsageError for a key that cannot sign, MissingFile, DiskFull, NotPermitted.
     """
-    if out.exists() and not force:
-        raise TargetExists(where=str(out), why="a plan would replace it")
     if key is None:
         write_whole(out, to_json(answer).encode() + b"\n")
     else:

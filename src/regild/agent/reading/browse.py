@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from regild.agent.reading.intake import open_image, open_stored
+from regild.agent.reading.intake import Image, check_not_ours, open_image, open_stored
 from regild.errors import (
     InputError,
     Malformed,
@@ -36,6 +36,7 @@ from regild.image.tree import Guest, Node, Tree
 from regild.model.answers import CopyAnswer, Entry, FileAnswer, ListAnswer
 from regild.model.content import Unknown
 
+KINDS = {"character": "character device", "block": "block device"}
 FILE_LIMIT = 1 << 30
 """A file is read as a whole; a larger one is refused."""
 ENTRIES_LIMIT = 200_000
@@ -50,7 +51,7 @@ def list_files(image: Path, path: str, keys: Keys = NO_KEYS) -> ListAnswer:
     Raises: as `open_image` and `open_guest`; MissingFile, TooLarge, Malformed.
     """
     place = guest_path(path)
-    with _open_files(image, keys) as guest:
+    with _open_files(image, keys) as (_, guest):
         entries: tuple[Entry, ...]
         node = _found(guest.tree, place)
         try:
@@ -71,7 +72,7 @@ def read_file(image: Path, path: str, keys: Keys = NO_KEYS) -> FileAnswer:
 
     Raises: as `list_files`; TooLarge above `FILE_LIMIT`.
     """
-    with _open_files(image, keys) as guest:
+    with _open_files(image, keys) as (_, guest):
         place = guest_path(path) or "/"
         return FileAnswer(str(image), place, guest.tree.read(place, FILE_LIMIT))
 
@@ -84,8 +85,9 @@ def copy_out(
     Raises: as `list_files`; TargetExists, UnsafeName, UsageError, DiskFull, NotPermitted.
     """
     place = guest_path(path)
-    with _open_files(image, keys) as guest:
+    with _open_files(image, keys) as (opened, guest):
         target = _target(to, place)
+        check_not_ours(opened, target)
         kind = _found(guest.tree, place).kind
         if kind == "symlink":
             kind = "directory" if _is_folder(guest.tree, place) else "file"
@@ -171,7 +173,9 @@ class _Copy:
             with os.fdopen(os.open(name, flags, mode, dir_fd=folder), "wb") as file:
                 file.write(content)
         else:
-            self.left_out.append(Unknown(path, f"it is a {node.kind}, which is not copied"))
+            self.left_out.append(
+                Unknown(path, f"it is a {KINDS.get(node.kind, node.kind)}, which is not copied")
+            )
 
     def _content(self, place: str) -> bytes:
         content = self._tree.read(place, min(FILE_LIMIT, TOTAL_LIMIT - self.bytes))
@@ -181,8 +185,8 @@ class _Copy:
 
 
 @contextlib.contextmanager
-def _open_files(path: Path, keys: Keys) -> Iterator[Guest]:
-    """The guest of an image's only system, on the first of its disks that holds one."""
+def _open_files(path: Path, keys: Keys) -> Iterator[tuple[Image, Guest]]:
+    """An image, and the guest of its only system, on the first of its disks that holds one."""
     with open_image(path, keys) as image, contextlib.ExitStack() as stack:
         first: RegildError | None = None
         for one in image.only_system.disks:
@@ -192,7 +196,7 @@ def _open_files(path: Path, keys: Keys) -> Iterator[Guest]:
             except (InputError, UnsupportedError, NothingRead) as error:
                 first = first or error
                 continue
-            yield guest
+            yield image, guest
             return
         raise first or MissingFile(where=f"a disk in {path}", why="the system has none to read")
 

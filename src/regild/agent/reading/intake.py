@@ -12,7 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regild.errors import MissingFile, NotAnArchive, TooLarge, UnsupportedError, UnsupportedFormat
+from regild.errors import (
+    MissingFile,
+    NotAnArchive,
+    TooLarge,
+    UnsupportedError,
+    UnsupportedFormat,
+    UsageError,
+)
 from regild.host.files import read_limited
 from regild.host.remote import address_of, open_remote
 from regild.image.keys import NO_KEYS, Keys
@@ -139,6 +146,28 @@ class Image:
             why = f"it holds {len(self.systems)} virtual systems; one at a time can be worked on"
             raise UnsupportedError(where=str(self.path), why=why)
         return self.systems[0]
+
+
+def check_not_ours(image: Image, out: Path) -> None:
+    """Even --force does not write over what belongs to an image: its envelope, its manifest, its
+    disks, under whatever name.
+
+    Raises: UsageError.
+    """
+    if not out.exists():
+        return
+    ours = {image.path}
+    if image.path.name:  # `.` has none
+        ours.add(image.path.with_suffix(SIDECAR))
+    for system in image.systems:
+        for disk in system.disks:
+            ours.update(path for path, _offset, _bytes in disk.parts)
+            ours.update(disk.path.with_name(name) for name in disk.further)
+    if image.appliance:
+        ours.update((image.appliance.path, *(one.path for one in image.appliance.members.values())))
+    if any(path.exists() and out.samefile(path) for path in ours):
+        what = f"{out} belongs to the image itself, which is never written to"
+        raise UsageError(what=f"{what}; choose another name")
 
 
 @contextlib.contextmanager

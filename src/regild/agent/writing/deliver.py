@@ -11,6 +11,7 @@ from msgspec.structs import replace as replaced
 
 from regild import __version__
 from regild.agent.reading.inspect import Inspected
+from regild.agent.reading.intake import check_not_ours
 from regild.agent.writing.inscribe import check_beside, check_target, new_descriptor
 from regild.describe.bom import write_cyclonedx
 from regild.describe.licences import Licences
@@ -127,8 +128,8 @@ def check_deliverable(
         ours = (f"{plain_name(stem)}{BOM_SUFFIX}", f"{stem}{RECEIPT_SUFFIX}", f"{stem}{VEX_SUFFIX}")
         shown = (f"{stem}{CONSOLE_SUFFIX}", f"{stem}{SCREEN_SUFFIX}") if tested else ()
         names = (*ours, *shown, *envelope)
-        for name in names:
-            _check_not_ours(inspected, output.with_name(name))
+        for path in (output, *map(output.with_name, names)):
+            check_not_ours(inspected.image, path)
         check_beside(output, names, force)
     return target
 
@@ -187,17 +188,6 @@ def _target(inspected: Inspected, form: str | None) -> Target:
     if disk_format not in SUFFIXES or (appliance is None and form):
         disk_format = "vmdk-stream"  # what every consumer of a package takes
     return Target(whole, disk_format)
-
-
-def _check_not_ours(inspected: Inspected, beside: Path) -> None:
-    """Even --force does not write over what belongs to the image: its envelope, its disks."""
-    image = inspected.image
-    ours = [image.path.with_suffix(".ovf"), *(one.stored.path for one in inspected.disks)]
-    ours += [image.appliance.path] if image.appliance else []
-    for path in ours:
-        if beside.exists() and path.exists() and beside.samefile(path):
-            what = f"{beside} belongs to the image itself, which is never written to"
-            raise UsageError(what=f"{what}; choose another name")
 
 
 def _stem(output: Path) -> str:

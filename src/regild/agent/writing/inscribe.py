@@ -122,9 +122,10 @@ def check_target(path: Path, out: Path, force: bool) -> None:
     Raises: UsageError, TargetExists, PublishError, NotPermitted.
     """
     check_parent(out)
-    if not out.exists():
+    if not os.path.lexists(out):
         return
-    if path.exists() and (out.samefile(path) or path.resolve().is_relative_to(out.resolve())):
+    is_there = path.exists() and out.exists()
+    if is_there and (out.samefile(path) or path.resolve().is_relative_to(out.resolve())):
         raise UsageError(what=f"{out} is the image itself, which is never written to")
     if not force:
         raise TargetExists(where=str(out), why="it would be replaced")
@@ -228,7 +229,7 @@ def write_draft(
 def check_beside(out: Path, names: Iterable[str], force: bool) -> None:
     """What comes to stand beside the result replaces nothing unasked either."""
     for name in names:
-        if not force and out.with_name(name).exists():
+        if not force and os.path.lexists(out.with_name(name)):
             raise TargetExists(where=str(out.with_name(name)), why="it would be replaced")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from regild import __version__
 from regild.agent.reading.inspect import OpenDisk
-from regild.agent.reading.intake import Image, open_image, open_stored
+from regild.agent.reading.intake import Image, check_not_ours, open_image, open_stored
 from regild.agent.reading.verify import require_manifest
 from regild.agent.writing.inscribe import (
     Place,
@@ -47,6 +47,8 @@ def strip(path: Path, out: Path, force: bool, progress: Progress) -> StripAnswer
             raise MissingFile(where=f"an envelope of {path}", why="a bare disk has none")
         plain = strip_descriptor(image.envelope_bytes, image.envelope_name)
         removed = len(image.envelope_bytes) - len(plain)
+        if image.appliance is not None:
+            check_not_ours(image, out)
         if image.appliance is None or out.suffix == ENVELOPE:
             write_whole(out, plain)
             return StripAnswer(str(path), removed, _output(out, len(plain)))

@@ -114,8 +114,10 @@ def _line(entry: Entry) -> str:
 
 
 def _copied(answer: CopyAnswer) -> str:
+    from regild.cli.errand_text import many
     from regild.cli.text import plain
 
-    lines = [f"{answer.output}: {answer.files} files, {answer.bytes} bytes"]
+    files = many(answer.files, "file", "files")
+    lines = [f"{answer.output}: {files}, {many(answer.bytes, 'byte', 'bytes')}"]
     lines += [f"left out: {one.where}: {one.why}" for one in answer.unknowns]
     return "\n".join(map(plain, lines))

@@ -94,13 +94,15 @@ def plan(
     paths = spread(images)
     if output is not None and len(paths) != 1:
         raise UsageError(what=f"--out takes the plan of one image, not of {len(paths)}")
+    if output is not None:
+        from regild.agent.planning.plan_file import check_plan_place, write_plan
+
+        check_plan_place(paths[0], output, force)
     with open_progress(live=not debug) as progress:
         if len(paths) == 1 and form == "table":
             answer = _planned(paths[0], site, progress, basis, keys)
             if output is not None:
-                from regild.agent.planning.plan_file import write_plan
-
-                write_plan(answer, output, key, force)
+                write_plan(answer, output, key)
             return _whole(answer)
         return _table(paths, site, progress, basis, keys, form)
 
