@@ -87,6 +87,12 @@ def test_what_is_no_file_is_an_error(regild: Regild, disk: Path, path: str) -> N
     assert regild("cat", disk, path).code == 4
 
 
+def test_a_folder_is_no_file_and_says_what_to_do(regild: Regild, disk: Path) -> None:
+    said = regild("cat", disk, "/srv")
+    assert "malformed" not in said.err
+    assert "regild ls" in said.err
+
+
 def test_a_file_is_copied_into_a_folder_or_under_a_name(
     regild: Regild, disk: Path, tmp_path: Path
 ) -> None:

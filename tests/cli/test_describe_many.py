@@ -86,3 +86,10 @@ def test_extents_are_no_images_and_a_base_is_one(regild: Regild, raw: Path, tmp_
 @pytest.mark.parametrize("name", ["package", "none*"])
 def test_what_stands_for_nothing_is_an_error(regild: Regild, folder: Path, name: str) -> None:
     assert regild("describe", folder / name).code == 4
+
+
+def test_what_has_no_size_is_no_image_and_no_obstacle(regild: Regild, folder: Path) -> None:
+    """A link to one of the files of /proc, as /etc has in mtab."""
+    (folder / "mounts").symlink_to("/proc/self/mounts")
+    assert regild("describe", folder / "mounts").code == 4
+    assert regild("describe", folder).code != 15

@@ -187,12 +187,19 @@ def test_wishes_end_at_the_double_dash() -> None:
     assert read_wishes(["describe", "--", "--json"]) == Wishes()
 
 
-@pytest.mark.parametrize("argv", [["nothing"], ["describe"], ["describe", "x", "--jsn"]])
+@pytest.mark.parametrize(
+    "argv", [["nothing"], ["describe"], ["describe", "x", "--jsn"], ["jobs"], ["image"], ["feeds"]]
+)
 def test_a_wrong_command_line_is_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(argv) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert len(said.err.splitlines()) == 2
+
+
+def test_a_group_without_a_command_lists_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["jobs"]) == 2
+    assert "say which command: list, " in capsys.readouterr().err
 
 
 def test_a_wrong_command_line_is_answered_in_json_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,17 +110,26 @@ def _known(error: Exception) -> RegildError:
     from typer import TyperException
 
     if isinstance(error, TyperException):
-        return UsageError(what=error.format_message().rstrip("."))
+        return UsageError(what=_said_of_usage(error))
     if isinstance(error, MemoryError):
         return HostError(where="regild", why="there is not enough memory")
     if isinstance(error, OSError) and error.errno is not None:
-        where = os.fsdecode(error.filename) if error.filename else "this machine"
+        where = os.fsdecode(error.filename) if error.filename else "regild"
         why = os.strerror(error.errno).lower()
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return NotPermitted(where=f"access to {where}", why=why)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         return (DiskFull if full else HostError)(where=where, why=why)
     return Unforeseen(what=f"{type(error).__name__}: {error}".rstrip(": "))
+
+
+def _said_of_usage(error: Any) -> str:
+    """What the parser says of a command line; a group without a command lists its own."""
+    said: str = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    if said != "Missing command" or context is None:
+        return said
+    return f"say which command: {', '.join(context.command.list_commands(context))}"
 
 
 def failure_of(error: RegildError) -> dict[str, Any]:

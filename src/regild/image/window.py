@@ -172,7 +172,10 @@ def window_of(
         if not stat.S_ISREG(kind) and not stat.S_ISBLK(kind):
             raise Malformed(where=str(path), why=f"it is {_NOT_A_DISK.get(stat.S_IFMT(kind), '?')}")
         # lseek and not fstat, because a block device has no size in its inode.
-        end = os.lseek(handle, 0, os.SEEK_END)
+        try:
+            end = os.lseek(handle, 0, os.SEEK_END)
+        except OSError as error:  # some of /proc, which calls itself a plain file
+            raise Malformed(where=str(path), why="it has no size") from error
         size = end - offset if length is None else length
         if offset < 0 or size < 0 or offset + size > end:
             why = f"its bytes {offset} to {offset + size} are needed, and it holds {end}"

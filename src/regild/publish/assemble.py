@@ -204,7 +204,8 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield folder
+        with translated(path.parent):
+            yield folder
     finally:
         os.close(handle)
         shutil.rmtree(folder, ignore_errors=True)

@@ -79,7 +79,9 @@ def id_of_image(view: Reading, name: str) -> int:
     """
     found = view.connection.execute(select(images.c.id).where(images.c.name == name)).scalar()
     if found is None:
-        raise NotListed(where=f"image {name}", why="no image has this name")
+        raise NotListed(
+            where=f"image {name}", why="no image has this name; regild image add makes one"
+        )
     return int(found)
 
 

@@ -27,6 +27,7 @@ from regild.store import Writing
 from regild.store.channels import find_channel, promote
 from regild.store.deposit import Offer, deposit
 from regild.store.generations import NewGeneration, add_generation, resolve
+from regild.store.images import id_of_image
 from regild.store.withdraw import export_file
 
 RECEIPT_SUFFIX = ".receipt.json"
@@ -53,6 +54,7 @@ def publish(
     Raises: as `open_image`, `require_manifest` and `deposit`; NotListed, Revoked, Pinned.
     """
     with store.catalogue.reading() as view:
+        id_of_image(view, image)  # said before anything is stored
         if channel:
             find_channel(view, image, channel)
         if parent is not None:

@@ -74,6 +74,9 @@ def read_file(image: Path, path: str, keys: Keys = NO_KEYS) -> FileAnswer:
     """
     with _open_files(image, keys) as (_, guest):
         place = guest_path(path) or "/"
+        if _found(guest.tree, place).kind == "directory":
+            why = "it is a folder of the guest; regild ls lists it, and regild cp copies it"
+            raise MissingFile(where=f"the file {place}", why=why)
         return FileAnswer(str(image), place, guest.tree.read(place, FILE_LIMIT))
 
 

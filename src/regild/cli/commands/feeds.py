@@ -41,7 +41,6 @@ Images = Annotated[
 
 feeds = typer.Typer(
     help="Say where repositories and advisories are read, and read them anew.",
-    no_args_is_help=True,
     rich_markup_mode=None,
 )
 

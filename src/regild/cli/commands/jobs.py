@@ -13,7 +13,6 @@ from regild.cli.outcome import Outcome
 jobs = typer.Typer(
     name="jobs",
     help="Updates that were ended before they were done: list them, go on, or take them away.",
-    no_args_is_help=True,
     rich_markup_mode=None,
 )
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `regild jobs list` names it.")]
