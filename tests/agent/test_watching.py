@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import pytest
 
 from tests.agent.sites import NEW, OLD, Site, disk
 from tests.agent.test_reconcile import once, points, words
+from tests.cli import s3
 from tests.cli.conftest import Said, regild
 from tests.cli.registries import open_registry
 
@@ -54,21 +56,56 @@ def test_what_appears_or_changes_in_a_folder_is_the_next_generation(
     regild: Regild, site: Site, tmp_path: Path
 ) -> None:
     source, first = tmp_path / "incoming", disk(tmp_path / "a", "web", OLD)
-    put(source, first, "golden.raw")
+    put(source, first, "Golden 12.raw")
     put(source, first, "notes.txt")
     watch(site, str(source), 'source_names = "*.raw"\n')
     assert ("imported", "web") in words(once(regild, site))
     assert points(regild, site) == [1, 1, 1]  # it goes on as any other does
     assert once(regild, site)["done"] == []
     second = disk(tmp_path / "b", "web", NEW)
-    shutil.copyfile(second, source / "golden.raw")
+    shutil.copyfile(second, source / "Golden 12.raw")
     assert once(regild, site)["done"] == []  # it may still be written
-    put(source, second, "golden.raw")
+    put(source, second, "Golden 12.raw")
     once(regild, site)
     assert points(regild, site) == [2, 2, 2]
-    put(source, first, "golden.raw")  # what the line has already
+    put(source, first, "Golden 12.raw")  # what the line has already
     once(regild, site)
     assert points(regild, site) == [2, 2, 2]
+
+
+@pytest.mark.slow
+def test_a_prefix_of_a_bucket_is_watched_and_taken_from(
+    regild: Regild, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is moto's: a stand-in for an object store, not one."""
+    (tmp_path / "none").mkdir()
+    with s3.serve_s3(tmp_path / "none") as endpoint:
+        for name, value in {**s3.ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint}.items():
+            monkeypatch.setenv(name, value)
+        prefix = f"{endpoint}/images/golden/incoming"
+        first, second = (
+            disk(tmp_path / one.version, "web", one).read_bytes() for one in (OLD, NEW)
+        )
+        s3.put(f"{prefix}/Web-12.raw", first)
+        s3.put(f"{prefix}/README.txt", b"not an image")
+        s3.put(f"{endpoint}/images/golden/elsewhere.raw", second)
+        watch(site, "s3://images/golden/incoming", 'source_names = "*.raw"\n')
+        assert words(once(regild, site)).count(("imported", "web")) == 1
+        assert points(regild, site) == [1, 1, 1]
+        assert once(regild, site)["done"] == []
+        s3.put(f"{prefix}/Web-12.raw", second)
+        once(regild, site)
+        assert points(regild, site) == [2, 2, 2]
+        named = ["import", "s3://images/golden", "elsewhere.raw", "--image", "other"]
+        regild("image", "add", "other", *site.store)
+        said = regild(*named, "--scratch", tmp_path, *site.store, "--json")
+        assert said.code == 0, said.err
+        (file,) = said.json["generation"]["files"]
+        assert file["digest"] == f"sha256:{hashlib.sha256(second).hexdigest()}"
+        refused = regild("import", "s3://images/golden", "none.raw", "--image", "web", *site.store)
+        assert refused.code == 4
+    answer = once(regild, site, 4)  # it is away
+    assert answer["failures"][0]["subject"] == "source of web"
 
 
 def test_a_registry_is_watched_by_its_digests(regild: Regild, site: Site, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import stat
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -96,9 +97,12 @@ def test_backing_disks_are_read_only_and_go_when_nothing_stands_on_them(
     for says in ("two", "three"):
         publish(says)
         regild("group", "rotate", "web", "--wait", 60)
-    backing = sorted((kept / "groups" / "backing").iterdir())
+    backing = sorted((kept.with_name("store.groups") / "backing").iterdir())
     assert [path.name.split("-")[1] for path in backing] == ["2", "3"], "the way back stays"
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o444 for path in backing)
+    # A hypervisor's own user gets to a disk whose name it was told, and nobody sees the names.
+    assert stat.S_IMODE(backing[0].parents[1].stat().st_mode) == 0o711
+    assert stat.S_IMODE(kept.stat().st_mode) & 0o007 == 0
 
 
 def test_a_request_is_answered_by_one_instance_each_and_given_back(
@@ -175,6 +179,45 @@ def test_a_freeze_of_the_site_holds_every_group(
     assert regild("group", "rotate", "web", "--force", "--wait", 60).code == 0
     assert running(tmp_path) == [b"two", b"two"]
     assert json.loads(regild("freeze", "remove", "sale", "--json").out)["freezes"] == []
+
+
+CALENDAR = """\
+BEGIN:VCALENDAR\r
+VERSION:2.0\r
+PRODID:x\r
+BEGIN:VEVENT\r
+UID:1\r
+DTSTART:{begin}\r
+DTEND:{end}\r
+END:VEVENT\r
+END:VCALENDAR\r
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "begin", "end", "why"),
+    [
+        ("windows", "20200101T000000Z", "20200101T040000Z", "opens at no time"),
+        ("freezes", "20200101T000000Z", "20990101T040000Z", "opens at no time"),
+        ("windows", "{soon}T000000Z", "{soon}T000030Z", "is never open for 0:01:00"),
+    ],
+)
+def test_a_window_that_never_opens_is_refused(
+    regild: Regild, tmp_path: Path, setting: str, begin: str, end: str, why: str
+) -> None:
+    soon = f"{datetime.now(UTC) + timedelta(days=20):%Y%m%d}"
+    told = CALENDAR.format(begin=begin, end=end).format(soon=soon)
+    (tmp_path / "never.ics").write_bytes(told.encode())
+    path = write(tmp_path)
+    path.write_text(path.read_text() + f'[calendar]\n{setting} = "never.ics"\n')
+    regild("image", "add", "web")
+    said = regild("group", "apply", path, "--json")
+    error = valid("error", said.json)["error"]
+    assert (said.code, error["kind"]) == (14, "GroupRefused")
+    line = len(path.read_text().splitlines())
+    assert f"line {line} " in error["sentence"]
+    assert f"{setting}: {why}" in error["sentence"]
+    assert regild("group", "show", "web").code == 4
 
 
 def test_a_group_with_instances_is_removed_only_when_it_is_said_what_becomes_of_them(

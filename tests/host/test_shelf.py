@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from regild.errors import MissingFile, NotPermitted, Truncated, UsageError
-from regild.host.shelf import Shelf, WebShelf, check_file_name, open_shelf
+from regild.errors import MissingFile, NotPermitted, RegildError, Truncated, UsageError
+from regild.host.shelf import Shelf, WebShelf, check_file_name, check_foreign_name, open_shelf
 from regild.model.digest import sha256_of
 from regild.model.json import to_json
 from regild.model.progress import Silent
@@ -53,6 +53,30 @@ def test_what_is_put_can_be_read_in_ranges_and_removed(shelf: Shelf) -> None:
 def test_no_name_leads_off_the_shelf(name: str) -> None:
     with pytest.raises(UsageError):
         check_file_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/x", "a//b", "a/../b", "", "a/.x", "a/", "a\nb", "x" * 2000]
+)
+def test_no_name_of_others_leads_off_the_shelf(name: str) -> None:
+    with pytest.raises(UsageError):
+        check_foreign_name(name)
+
+
+def test_others_name_their_files_as_they_like(tmp_path: Path) -> None:
+    name = "Images/Debian 12 (grün).OVA"
+    (tmp_path / "Images").mkdir()
+    (tmp_path / name).write_bytes(b"0123456789")
+    shelf = open_shelf(tmp_path, links=False)
+    assert list(shelf.names()) == [name]
+    assert (shelf.size(name), shelf.read(name, 2, 3)) == (10, b"234")
+    (tmp_path / "Images" / "Out").symlink_to("/etc/passwd")
+    with pytest.raises(RegildError):
+        shelf.read("Images/Out", 0, 3)
+    with pytest.raises(UsageError):
+        shelf.put(name, b"ours")
+    with pytest.raises(UsageError):
+        open_shelf(tmp_path).read(name, 0, 1)
 
 
 def test_a_place_that_is_none_is_said_so() -> None:

@@ -44,7 +44,7 @@ class NotListed(InputError):
     """The catalogue does not have what was asked for."""
 
     sentence = "{where} is not in the catalogue: {why}"
-    hint = "regild image list and regild generation list show what there is"
+    hint = "regild image list, regild generation list and regild group list show what there is"
 
 
 class ListedAlready(InputError):

@@ -21,6 +21,8 @@ from regild.host.remote import RemoteFile, open_remote, read_place
 
 T = TypeVar("T")
 
+NAME_LIMIT = 1024
+"""What S3 takes of a key."""
 QUIET_SECONDS = 10
 """A file in a folder that was not changed for so long is taken to be whole."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
@@ -93,6 +95,19 @@ def check_file_name(name: str) -> str:
     return name
 
 
+def check_foreign_name(name: str) -> str:
+    """The name of a file that somebody else put on a shelf, in whatever letters, leads nowhere
+    else either.
+
+    Raises: UsageError.
+    """
+    parts = name.split("/")
+    strays = not name.isprintable() or len(name) > NAME_LIMIT
+    if strays or any(part in ("", ".", "..") or part.startswith(".") for part in parts):
+        raise UsageError(what=f"{name!r} is no name on a shelf")
+    return name
+
+
 class FolderShelf:
     """A folder; files appear by fsync and link, folders below it as they are needed."""
 
@@ -119,7 +134,7 @@ class FolderShelf:
 
     def read(self, name: str, begin: int, length: int) -> bytes:
         """A range of a file."""
-        path = self._path(name)
+        path = self._found(name)
         with translated(path), self._opened(name) as file:
             file.seek(begin)
             parts = []
@@ -130,7 +145,7 @@ class FolderShelf:
 
     def size(self, name: str) -> int | None:
         """The bytes of a file."""
-        path = self._path(name)
+        path = self._found(name)
         if not path.is_file():
             return None
         with contextlib.suppress(MissingFile), translated(path):
@@ -140,7 +155,7 @@ class FolderShelf:
     def mark(self, name: str) -> str:
         """Size, time and number of a file; others may write into a folder as they like, so what
         was changed a moment ago is left alone."""
-        with contextlib.suppress(MissingFile), translated(self._path(name)):
+        with contextlib.suppress(MissingFile), translated(self._found(name)):
             status = self._status(name)
             if time.time() - status.st_mtime >= QUIET_SECONDS:
                 return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
@@ -164,8 +179,12 @@ class FolderShelf:
     def _path(self, name: str) -> Path:
         return self.folder / check_file_name(name)
 
+    def _found(self, name: str) -> Path:
+        """A file to be read: where others put theirs, they name them as they like."""
+        return self._path(name) if self._links else self.folder / check_foreign_name(name)
+
     def _opened(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
-        path = self._path(name)
+        path = self._found(name)
         return path.open("rb", buffering=0) if self._links else opened_inside(self.folder, name)
 
     def _status(self, name: str) -> os.stat_result:
@@ -209,7 +228,7 @@ class BucketShelf:
         """A range of an object."""
         if not length:
             return b""
-        path = self._path(name)
+        path = self._found(name)
         return bytes(
             self._ask(lambda: self._system.cat_file(path, start=begin, end=begin + length))
         )
@@ -217,13 +236,13 @@ class BucketShelf:
     def size(self, name: str) -> int | None:
         """The bytes of an object."""
         with contextlib.suppress(MissingFile):
-            return int(self._ask(lambda: self._system.info(self._path(name)))["size"])
+            return int(self._ask(lambda: self._system.info(self._found(name)))["size"])
         return None
 
     def mark(self, name: str) -> str:
         """The object's entity tag and size."""
         with contextlib.suppress(MissingFile):
-            told = self._ask(lambda: self._system.info(self._path(name)))
+            told = self._ask(lambda: self._system.info(self._found(name)))
             tag = told.get("ETag") or told.get("LastModified") or told.get("mtime") or ""
             return f"{tag}:{told['size']}"
         return ""
@@ -241,6 +260,10 @@ class BucketShelf:
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{check_file_name(name)}"
+
+    def _found(self, name: str) -> str:
+        """An object to be read: who fills a bucket names them as they like."""
+        return f"{self._root}/{check_foreign_name(name)}"
 
     def _ask(self, ask: Callable[[], T]) -> T:
         return ask_store(self.where, ask)

@@ -37,6 +37,8 @@ from regild.rotate.seed import write_seed
 
 BOOTED = "login:"
 """What a console shows when a guest is up, unless the group says otherwise."""
+DISK_MODE = 0o600
+"""Of disks that only their guest is to read; libvirt gives them to its own user."""
 CONSOLE_BYTES = 8 << 20
 KEPT_CONSOLES = 50
 POLL_SECONDS = 0.25
@@ -274,6 +276,7 @@ class LibvirtDriver:
         line = ["qemu-img", "create", "-q", "-f", "qcow2", *above, str(aside)]
         try:
             run([*line, size] if size else line, purpose="to make an instance's disk")
+            aside.chmod(DISK_MODE)
             aside.replace(path)
         except (RegildError, OSError) as error:
             raise DriverFailed(where=str(path), why=str(error)) from error

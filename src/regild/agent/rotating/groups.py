@@ -20,6 +20,8 @@ from regild.model.rotation import Group, Instance, Line, Rotation
 from regild.rotate.calendar import TEXT_LIMIT, Calendar, read_calendar
 from regild.rotate.driver import open_driver
 from regild.rotate.group_file import SIZE_LIMIT, check_group, read_group
+from regild.rotate.look import step_seconds
+from regild.rotate.settings_text import SettingsText
 from regild.store import Reading, Writing
 from regild.store.aside import names_aside
 from regild.store.channels import find_channel
@@ -50,13 +52,34 @@ def apply_group(change: Writing, path: Path, place: Path) -> Group:
 
     group = read_group(text, str(path), read)
     find_channel(change, group.image, group.channel)
-    read_calendar(group.windows, group.freezes, change.now, _until(change.now))
+    _check_opens(SettingsText(text, str(path), _refused), group, change.now)
     _closed(open_driver(group, place))
     for name, told in calendars.items():
         kind: WindowKind = "freeze" if told == group.freezes else "window"
         save_window(change, _calendar_name(group.name, name), kind, told)
     save_group(change, group.name, text, group.image, group.channel)
     return group_of(change, group.name)
+
+
+def _check_opens(source: SettingsText, group: Group, now: datetime) -> None:
+    """A group whose windows open at no time, or never long enough to replace one instance, would
+    wait for ever.
+
+    Raises: GroupRefused with the line; Malformed, TooLarge.
+    """
+    calendar = read_calendar(group.windows, group.freezes, now, _until(now))
+    step = timedelta(seconds=step_seconds(group))
+    setting = "windows" if group.windows else "freezes"
+    if calendar.next_open(now) is None:
+        why = f"opens at no time in the next {HORIZON_DAYS} days, so nothing could ever be replaced"
+        source.refuse("calendar", setting, why)
+    if calendar.next_open(now, step) is None:
+        why = f"is never open for {step}, which replacing one instance takes"
+        source.refuse("calendar", setting, why)
+
+
+def _refused(where: str, why: str) -> GroupRefused:
+    return GroupRefused(where=where, why=why)
 
 
 def group_of(view: Reading, name: str) -> Group:

@@ -35,7 +35,7 @@ from regild.agent.rotating.rotation import (
     take_turn,
 )
 from regild.errors import Busy, NotListed, UsageError
-from regild.host.files import read_limited
+from regild.host.files import read_limited, translated
 from regild.host.process import name_of_process
 from regild.model.group_answers import (
     FreezesAnswer,
@@ -80,7 +80,13 @@ class Floor:
 
     @contextlib.contextmanager
     def driver_of(self, group: Group) -> Iterator[Driver]:
-        """A group's driver, for as long as a turn takes."""
+        """A group's driver, for as long as a turn takes.
+
+        The folder lets through who knows a name in it, such as a hypervisor's user, and shows
+        nobody what is in it.
+        """
+        with translated(self.folder):
+            self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         driver = open_driver(group, self.folder / group.name)
         try:
             yield driver
@@ -321,7 +327,8 @@ def _answer(view: Reading, name: str) -> GroupAnswer:
 
 
 def _instances(view: Reading, name: str) -> tuple[Instance, ...]:
-    return tuple(instance_of_row(row) for row in list_instances(view, name) if row.state != GONE)
+    rows = sorted(list_instances(view, name), key=lambda row: (len(row.name), row.name))
+    return tuple(instance_of_row(row) for row in rows if row.state != GONE)
 
 
 def is_settled(turn: Turn) -> bool:

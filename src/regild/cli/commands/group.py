@@ -44,7 +44,8 @@ def open_floor(
     from regild.agent.rotating.rotating import Floor
     from regild.cli.progress import open_progress
 
-    folder = state or (place or default_place()) / "groups"
+    kept = place or default_place()
+    folder = state or kept.with_name(f"{kept.name}.groups")
     with open_store(place, config) as store, open_progress(live=not debug) as progress:
         yield Floor(store, folder.absolute(), progress)
 
