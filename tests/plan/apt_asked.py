@@ -93,7 +93,7 @@ def ask(image: Image, folder: Path, autoremove: bool) -> set[str]:
         "".join(file.text for file in image.planning.settings)
         + f'Dir "{folder}"; Dir::State "{folder}/state"; Dir::State::status "{folder}/status";'
         f'Dir::State::lists "{folder}/lists"; Dir::Cache "{folder}/cache";'
-        'Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";'
+        'Dir::Cache::pkgcache "known"; Dir::Cache::srcpkgcache "";'
         f'Dir::Etc "{folder}/etc"; Dir::Etc::main "/dev/null"; Dir::Etc::parts "none";'
         f'Dir::Etc::sourcelist "/dev/null"; Dir::Etc::sourceparts "{folder}/sources";'
         f'Dir::Etc::preferences "/dev/null"; Dir::Etc::preferencesparts "{folder}/pref";'

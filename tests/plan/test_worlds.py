@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -507,19 +506,8 @@ def random_world(seed: int) -> tuple[list[Deb], list[Deb], list[Deb], dict[str, 
     return list(present.values()), main, safe, image
 
 
-UNEQUAL = {(2, "full")}
-"""Worlds in which apt removes what nothing stands against in the end (docs/adr/0047); strict, so
-that one which agrees some day is noticed."""
-
-
-def worlds() -> Iterator[object]:
-    for seed, mode in itertools.product(range(12), ("upgrade", "full")):
-        why = "apt removes what libsolv upgrades"
-        marks = [pytest.mark.xfail(strict=True, reason=why)] if (seed, mode) in UNEQUAL else []
-        yield pytest.param(seed, mode, marks=marks)
-
-
-@pytest.mark.parametrize(("seed", "mode"), list(worlds()))
+@pytest.mark.parametrize("mode", ["upgrade", "full"])
+@pytest.mark.parametrize("seed", range(12))
 def test_the_transaction_is_apts_own(world: World, seed: int, mode: Mode) -> None:
     installed, main, safe, image = random_world(seed)
     plan = world.plan(installed, main, safe, mode, **image)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from typing import Any
 
 from regild.plan.debian.evr import version_of
 from regild.plan.debian.guest import Guest
-from regild.plan.debian.loading import Facts, read_facts
+from regild.plan.debian.loading import UNSTATED, Facts, read_facts
 from regild.plan.debian.relations import EQUAL, GREATER, LESS, OR
 
 REQUIRES, RECOMMENDS, SUGGESTS, CONFLICTS = "REQUIRES", "RECOMMENDS", "SUGGESTS", "CONFLICTS"
@@ -103,7 +103,7 @@ class Relations:
             facts.essential != "e",
             facts.essential == "-",
             arches.index(arch) if arch in arches else 0,
-            facts.priority,
+            min(facts.priority, UNSTATED - 1),
             -one.id,
         )
 

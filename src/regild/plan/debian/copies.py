@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from regild.plan.debian.guest import Guest, Installed
+from regild.plan.debian.loading import Facts
 
 SAME = "s"
 
@@ -24,6 +25,13 @@ def out_of_step(guest: Guest) -> Iterator[int]:
         meant = {_meant(copy) for copy in _copies(guest, one)}
         if meant - {candidate.facts.version}:
             yield candidate.id
+
+
+def is_behind(guest: Guest, title: str, facts: Facts) -> bool:
+    """Whether a new package would not be in the version of an installed copy of it."""
+    name = title.partition(":")[0]
+    meant = {_meant(copy) for copy in _installed(guest, name) if copy.title != title}
+    return facts.multi == SAME and bool(meant - {facts.version})
 
 
 def behind(guest: Guest, one: Installed) -> str:
@@ -41,9 +49,14 @@ def _meant(one: Installed) -> str:
 
 def _copies(guest: Guest, one: Installed) -> Iterator[Installed]:
     """The same package, installed for other architectures."""
-    words, pool = guest.shelf.words, guest.shelf.pool
     name = one.title.partition(":")[0]
+    return (copy for copy in _installed(guest, name) if copy is not one)
+
+
+def _installed(guest: Guest, name: str) -> Iterator[Installed]:
+    """The installed packages of a name that some version of can be had."""
+    words, pool = guest.shelf.words, guest.shelf.pool
     for arch in words.architectures if len(words.architectures) > 1 else ():
         copy = guest.packages.get(pool.str2id(words.named(name, arch)))
-        if copy is not None and copy is not one:
+        if copy is not None and not copy.is_unwanted:
             yield copy

@@ -17,6 +17,8 @@ from regild.plan.debian.choice import CONFLICTS, REQUIRES, Relations
 from regild.plan.debian.copies import behind, out_of_step
 from regild.plan.debian.guest import Guest, Installed
 from regild.plan.debian.keep import kept_back
+from regild.plan.debian.marks import Marks
+from regild.plan.debian.rounds import Rounds
 from regild.plan.debian.sweep import unneeded
 from regild.plan.debian.walk import put_aside
 from regild.plan.debian.weight import weights
@@ -61,6 +63,43 @@ class Decision:
 
     def reach(self) -> frozenset[int]:
         """The packages that the image ends with: libsolv's ids of their versions."""
+        ids = self._mended() or self._granted_all()
+        loose = unneeded(self.guest, self.relations, ids, self.aim.auto)
+        return ids - {one for one in loose if self._is_new(one)}
+
+    def _mended(self) -> frozenset[int] | None:
+        """What the rounds of a full upgrade end with, where all of that holds together."""
+        if not self.aim.may_remove:
+            return None
+        wishes = [
+            one for one in self.aim.wishes if one.candidate and one.candidate.id not in self._banned
+        ]
+        marks = Marks(self.guest, self.relations, wishes, self.aim.locked, self._counts)
+        ids = Rounds(self.guest, self.relations, marks).mended()
+        return ids if self._holds(ids) else None
+
+    def _holds(self, ids: frozenset[int]) -> bool:
+        """Whether nothing is missing or in the way, and what must stay is there."""
+        of, met = self.relations.of, self.relations.ids
+        titles = {self.relations.version(one).nameid for one in ids}
+        for nameid, one in self.guest.packages.items():
+            essential = one.now.facts.essential != "-"
+            if nameid in self.aim.locked and one.now.id not in ids:
+                return False
+            if essential and nameid not in titles:
+                return False
+        if len(titles) < len(ids):
+            return False
+        for identity in ids:
+            one = self.relations.version(identity)
+            if not all(self.relations.is_met(each, ids) for each in of(one, REQUIRES)):
+                return False
+            if any((met(each) & ids) - {identity} for each in of(one, CONFLICTS)):
+                return False
+        return True
+
+    def _granted_all(self) -> frozenset[int]:
+        """What libsolv can grant of everything that is wished for and recommended."""
         tried: set[tuple[int, int]] = set()
         ids = self.now
         for _ in range(ROUNDS_LIMIT):
@@ -72,8 +111,7 @@ class Decision:
         changed = map(self.relations.version, ids - self.now)
         if not self.aim.may_remove and any(self._is_worse_off(one, ids) for one in changed):
             ids = kept_back(self.guest, self.relations, ids, self._is_worse_off)
-        loose = unneeded(self.guest, self.relations, ids, self.aim.auto)
-        return ids - {one for one in loose if self._is_new(one)}
+        return ids
 
     def _is_new(self, identity: int) -> bool:
         """Whether a version's package is not installed in any other."""

@@ -31,6 +31,8 @@ _SOURCE = re.compile(rf"({_NAME.pattern})(?:\s*\(({_VERSION.pattern})\))?")
 ABSENT = ("not-installed", "config-files")
 """The states of dpkg(1) in which none of a package's files is there."""
 PRIORITIES = ("required", "important", "standard", "optional", "extra")
+UNSTATED = 6
+"""The priority of what states none."""
 WITHOUT = 24
 """libsolv's REL_WITHOUT."""
 
@@ -43,7 +45,7 @@ class Facts(NamedTuple):
     multi: str
     """The first letter of Multi-Arch: `n` no, `s` same, `f` foreign, `a` allowed."""
     priority: int
-    """1 required ... 5 extra, as dpkg orders them."""
+    """1 required ... 5 extra, as dpkg orders them; 6 where none is stated."""
     essential: str
     """`e` Essential, `i` Important or Protected, else `-`."""
     source: str
@@ -113,7 +115,7 @@ def facts_of(fields: Fields, where: str) -> tuple[str, Facts]:
         version,
         arch,
         multi=(fields.get("multi-arch") or "no")[0],
-        priority=PRIORITIES.index(priority) + 1 if priority in PRIORITIES else 5,
+        priority=PRIORITIES.index(priority) + 1 if priority in PRIORITIES else UNSTATED,
         essential="e" if "essential" in yes else "i" if yes else "-",
         source=source[1] if source else name,
         source_version=(source[2] if source else "") or version,

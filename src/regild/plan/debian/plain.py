@@ -93,6 +93,9 @@ class Plain(Decision):
         self.relations: SeenRelations
         super().__init__(guest, aim, SeenRelations(guest, now))
 
+    def _mended(self) -> None:
+        """Nothing has to be mended in the plain case."""
+
     def why_not(self, one: Installed) -> str:
         """Only libsolv can tell.
 

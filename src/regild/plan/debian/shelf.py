@@ -26,7 +26,7 @@ from regild.model.versions import debian_key
 from regild.plan.debian.loading import Facts, add_packages, read_facts, read_stanzas
 from regild.plan.debian.relations import Vocabulary
 
-FORM = 1
+FORM = 2
 """Raised whenever the same index would be kept differently."""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 
 from regild.plan.debian.choice import CONFLICTS, RECOMMENDS, REQUIRES, Relations
 from regild.plan.debian.guest import Guest
+from regild.plan.debian.loading import UNSTATED
 from regild.plan.debian.shelf import Version
 
 ESSENTIAL = 100
@@ -20,7 +21,7 @@ KEPT = 5000
 HELD = 10_000
 """For a package on hold (pkgProblemResolver::Scores of apt's own example of a configuration)."""
 ITSELF = "apt"
-PRIORITIES = {1: 3, 2: 2, 3: 1, 4: -1, 5: -2}
+PRIORITIES = {1: 3, 2: 2, 3: 1, 4: -1, 5: -2, UNSTATED: 0}
 """From required to extra."""
 ON_OFFER = 1
 """For an installed package that a repository offers."""
@@ -29,22 +30,25 @@ ON_OFFER = 1
 def weights(
     guest: Guest, relations: Relations, goal: Mapping[int, Version], locked: AbstractSet[int]
 ) -> dict[int, int]:
-    """The weight of each package of a goal, by title."""
+    """The weight of each package of a goal, and of each that it speaks of, by title."""
     base = {nameid: _own(guest, nameid, one) for nameid, one in goal.items()}
     ids = {one.id: nameid for nameid, one in goal.items()}
     heirs: dict[int, int] = {}
+    absent: dict[int, int] = {}
     settled: list[tuple[int, int]] = []
     for nameid, one in goal.items():
         for kind, points in ((REQUIRES, 1), (RECOMMENDS, 1), (CONFLICTS, -1)):
             for relation in relations.of(one.solvable, kind):
-                for named, met in _met_by(relations, relation, ids):
-                    for other in met - {nameid}:
+                for named, met, counts in _met_by(relations, relation, ids):
+                    for other in met - {nameid} if counts else ():
                         base[other] += points
+                    if counts and named not in goal:
+                        absent[named] = absent.get(named, 0) + points
                     if points > 0 and named in goal:
                         settled.append((named, nameid))
     for named, nameid in settled:
         heirs[named] = heirs.get(named, 0) + max(0, base[nameid])
-    whole = dict(base)
+    whole = absent | base
     for named, points in heirs.items():
         for other in {named, *_standing_for(relations, named, ids)}:
             whole[other] += points
@@ -69,15 +73,13 @@ def _is_essential(one: Version) -> bool:
 
 def _met_by(
     relations: Relations, relation: int, ids: Mapping[int, int]
-) -> Iterator[tuple[int, set[int]]]:
-    """For each alternative of a relation the name that it asks for, and the packages that meet it;
-    those that only stand for a name count where no version of it is asked for."""
+) -> Iterator[tuple[int, set[int], bool]]:
+    """For each alternative of a relation the name that it asks for, the packages that meet it, and
+    whether they count: those that only stand for a name do where no version of it is asked for."""
     for alternative in relations.alternatives(relation):
         named = relations.named(alternative)
         met = {ids[one.id] for one in relations.providers(alternative) if one.id in ids}
-        if relations.is_versioned(alternative) and named not in met:
-            continue
-        yield named, met
+        yield named, met, named in met or not relations.is_versioned(alternative)
 
 
 def _standing_for(relations: Relations, named: int, ids: Mapping[int, int]) -> Iterator[int]:

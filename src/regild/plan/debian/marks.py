@@ -1,0 +1,136 @@
+"""What a full upgrade would like to have, before it is asked what of that holds together.
+
+apt-get(8) dist-upgrade wishes for every candidate, then goes through the installed packages in its
+own order (`plan.debian.walk`): each brings what it needs and what it newly recommends, and sends
+away what it excludes. What was sent away comes back at its own turn, so what is left then may not
+fit together; `plan.debian.rounds` mends that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from regild.plan.debian.choice import Relations
+from regild.plan.debian.copies import is_behind
+from regild.plan.debian.guest import Guest, Installed
+from regild.plan.debian.order import Ordered
+from regild.plan.debian.walk import DEPTH_LIMIT, Walk, place_of
+
+Counts = Callable[[Any, int], bool]
+"""Whether a recommendation of a version counts."""
+
+
+class Marks(Walk):
+    """The wishes of a full upgrade."""
+
+    def __init__(
+        self,
+        guest: Guest,
+        relations: Relations,
+        wishes: Iterable[Installed],
+        locked: frozenset[int],
+        counts: Counts,
+    ) -> None:
+        super().__init__(guest, relations, wishes, locked)
+        self.counts = counts
+        self.ordered = Ordered(relations, guest.shelf)
+        self.goal = {nameid: one.now.id for nameid, one in guest.packages.items()}
+        """The version that each installed package should have, as far as is known."""
+        self.goal |= {one.now.solvable.nameid: one.candidate.id for one in wishes if one.candidate}
+        turns = sorted(guest.packages.values(), key=lambda one: (place_of(one.title), one.title))
+        for one in turns:
+            if self._return(one) and not self._is_without(one):
+                self.take(relations.version(self.goal[one.now.solvable.nameid]))
+        for one in turns:
+            self._return(one)
+
+    def _return(self, one: Installed) -> bool:
+        """Bring an installed package back where it was sent away; whether it is there."""
+        nameid = one.now.solvable.nameid
+        if self._is_without(one):
+            return one.now.id in self.ids
+        self.ids.discard(one.now.id)
+        self.ids.add(self.goal[nameid])
+        return True
+
+    def _is_without(self, one: Installed) -> bool:
+        """Whether no version of an installed package may be had, not even the installed one."""
+        return one.is_unwanted and one.now.solvable.nameid not in self.locked
+
+    def take(self, one: Any, depth: int = 0) -> bool:
+        """Make room for a version and bring what it needs; whether all of that is there."""
+        is_met = self.relations.is_met
+        unmet = [each for each in self.ordered.requirements(one) if not is_met(each, self.ids)]
+        if not all(map(self._can_come, unmet)):
+            self._choose(one, False)
+            return False
+        weak = [
+            each
+            for each in self.relations.weak(one)
+            if not is_met(each, self.ids) and self.counts(one, each)
+        ]
+        if not self._send_away(one):
+            self._choose(one, False)
+            return False
+        for relation in unmet:
+            if not is_met(relation, self.ids) and not self._bring(relation, depth):
+                self._choose(one, False)
+                return False
+        for relation in weak:
+            if not is_met(relation, self.ids):
+                self._bring(relation, depth)
+        return True
+
+    def _send_away(self, one: Any) -> bool:
+        """Take out what a version excludes; whether all of that may go."""
+        for other in self._excluded(one):
+            before = self.guest.packages.get(other.nameid)
+            if before is None or other.id != before.now.id:
+                self.ids.discard(other.id)
+            if before is not None:
+                self.ids.add(before.now.id)
+        for other in self._excluded(one):
+            if other.nameid in self.locked or self.relations.facts(other).essential != "-":
+                return False
+            self.ids.discard(other.id)
+        return True
+
+    def _can_come(self, relation: int) -> bool:
+        """Whether anything that may still be chosen satisfies a relation."""
+        return any(self._is_open(one) for one in self.relations.providers(relation))
+
+    def _is_open(self, one: Any) -> bool:
+        """Whether a version is the one that its package should have."""
+        before = self.guest.packages.get(one.nameid)
+        if before is None:
+            return one.id not in self.aside
+        if self._is_without(before):
+            return False
+        if one.nameid in self.locked:
+            return bool(one.id == (before.candidate or before.now).id)
+        return bool(one.id == self.goal[one.nameid])
+
+    def _bring(self, relation: int, depth: int) -> bool:
+        """Choose what apt would for a relation."""
+        for one in self.relations.providers(relation):
+            if one.nameid in self.locked:
+                continue
+            if one.nameid in self.guest.packages and self._is_open(one):
+                self.ids.discard(self.guest.packages[one.nameid].now.id)
+                self.ids.add(one.id)
+                return True
+        for choice in self.relations.choices(relation):
+            if choice.nameid in self.locked or not self._is_open(choice) or depth >= DEPTH_LIMIT:
+                continue
+            if is_behind(self.guest, choice.name, self.relations.facts(choice)):
+                continue
+            self._choose(choice, True)
+            if self.take(choice, depth + 1):
+                return True
+        return False
+
+    def _choose(self, one: Any, wanted: bool) -> None:
+        super()._choose(one, wanted)
+        if not wanted and (before := self.guest.packages.get(one.nameid)):
+            self.goal[one.nameid] = before.now.id
