@@ -10,7 +10,7 @@ from regild.agent.reading.claim import read_claims
 from regild.agent.reading.describe import describe
 from regild.agent.reading.intake import open_image
 from regild.agent.reading.verify import complaint_of, verify
-from regild.agent.writing.inscribe import inscribe
+from regild.agent.writing.inscribe import created_of, inscribe
 from regild.errors import DigestMismatch, TargetExists, UsageError
 from regild.host.files import digest_file
 from regild.model.digest import hex_of
@@ -210,3 +210,10 @@ def test_damaged_bytes_do_not_get_a_new_manifest(vmdk: Path, tmp_path: Path) -> 
     with pytest.raises(DigestMismatch):
         inscribe(path, tmp_path / "out.ova", sbom="sidecar", force=False, progress=Silent())
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("told", ["9" * 20, "tomorrow", "-1"])
+def test_what_is_no_time_is_refused(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", told)
+    with pytest.raises(UsageError):
+        created_of(Path("/dev/null"))

@@ -163,14 +163,14 @@ def test_mail_reaches_people(
         f'smtp = "{server}"\non = ["revoked"]\n'
     )
     site.write(policy(hook, more))
-    regild("revoke", "web@2", "--why", "CVE-2026-1111\nBcc: x@y.example", *site.store)
+    regild("revoke", "web@2", "--why", "CVE-2026-1111\nBcc: x@y.example\x1b[2J", *site.store)
     once(regild, site)
     ((recipients, letter),) = handler.kept
     assert recipients == ["anna@site.example", "bert@site.example"]
     assert letter["Subject"] == "regild: revoked: web@2"
     assert letter["Message-ID"].endswith("@site.example>")
     assert letter["Bcc"] is None
-    assert "why: CVE-2026-1111" in letter.get_payload()
+    assert r"why: CVE-2026-1111\nBcc: x@y.example\x1b[2J" in letter.get_payload()
     assert [one["kind"] for one in hook.events] == ["generation.revoke"]
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from regild.agent.reading.verify import complaint_of, verify
 from regild.errors import DigestMismatch, SignatureRefused
 from regild.model.answers import VerifyAnswer
-from regild.model.appliance import ReceiptReference
+from regild.model.appliance import BomReference, ReceiptReference
 from regild.model.digest import Digest, sha256_of
 from regild.model.progress import Silent
 from regild.model.receipt import Receipt
@@ -101,3 +101,28 @@ def test_a_damaged_one_is_refused(package: Received) -> None:
     answer = package.verified()
     assert answer.receipts[0].state == "broken"
     assert isinstance(complaint_of(answer), DigestMismatch)
+
+
+@pytest.mark.parametrize("name", ["/", "..", ".", "../../etc/passwd", "a" * 300])
+def test_a_name_that_no_file_beside_it_can_have_is_of_an_absent_one(
+    package: Received, name: str
+) -> None:
+    told = replace(
+        package.descriptor,
+        receipt=ReceiptReference(name, sha256_of(package.statement)),
+        bom=BomReference(location="sidecar", name=name, digest=NOTHING),
+    )
+    plain = golden.envelope({"disk1": package.disk})
+    package.ovf = insert_descriptor(plain, told, "golden")
+    answer = package.verified()
+    assert [one.state for one in answer.receipts] == ["absent"]
+    assert complaint_of(answer) is None
+
+
+def test_a_bill_of_materials_without_end_is_not_read_to_it(package: Received) -> None:
+    bom = BomReference(location="sidecar", name="golden.cdx.json", digest=NOTHING)
+    plain = golden.envelope({"disk1": package.disk})
+    package.ovf = insert_descriptor(plain, replace(package.descriptor, bom=bom), "golden")
+    with (package.folder / "golden.cdx.json").open("wb") as file:
+        file.truncate(1 << 40)
+    assert isinstance(complaint_of(package.verified()), DigestMismatch)

@@ -34,3 +34,12 @@ def test_nothing_is_cut_and_nothing_is_too_wide(rows: list[tuple[str, ...]], wid
     wanted = sorted("".join(cell for row in rows for cell in row))
     shown = sorted("".join(lines[1:]).replace(" ", ""))
     assert shown == wanted
+
+
+def test_sentences_give_way_before_names_and_words_break_between_their_pieces() -> None:
+    why = "install: needed by linux-image-6.1.0-56-cloud-amd64 and by others of its kind"
+    row = ["linux-image-6.1.0-56-cloud-amd64", "3.11.2-6+deb12u8", why]
+    lines = table(["PACKAGE", "FROM", "WHY"], [row], 70)
+    assert lines[1].startswith("linux-image-6.1.0-56-cloud-amd64  3.11.2-6+deb12u8  install: ")
+    narrow = table(["PACKAGE", "FROM", "WHY"], [row], 50)
+    assert narrow[1].split()[0].endswith("-")

@@ -12,8 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from regild.errors import DiskFull, MissingFile, NotPermitted, PublishError, TooLarge
-from regild.host.files import digest_file, open_new, read_limited, translated, write_whole
+from regild.errors import DiskFull, HostError, MissingFile, NotPermitted, PublishError, TooLarge
+from regild.host.files import (
+    digest_file,
+    home_folder,
+    open_new,
+    read_limited,
+    translated,
+    write_whole,
+)
 from tests.host.apart import ROOT
 
 WRITER = """
@@ -163,3 +170,10 @@ def test_a_full_disk_is_said() -> None:
     full = Path("/dev/full")
     with pytest.raises(DiskFull), translated(full), full.open("wb", buffering=0) as file:
         file.write(b"x")
+
+
+def test_without_a_home_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+    with pytest.raises(HostError, match="HOME"):
+        home_folder()

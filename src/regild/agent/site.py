@@ -38,7 +38,7 @@ from regild.errors import UsageError
 from regild.feeds import policy
 from regild.feeds.policy import SitePolicy
 from regild.feeds.settings import read_policy
-from regild.host.files import read_limited
+from regild.host.files import home_folder, read_limited
 from regild.model.digest import Digest
 from regild.model.health import Wanted, read_expectations
 from regild.model.plan import CarrierWish, MethodWish, Mode
@@ -112,7 +112,7 @@ class Site(msgspec.Struct, frozen=True):
         if self.kept is not None:
             return self.kept
         told = os.environ.get("XDG_CACHE_HOME", "")
-        return (Path(told) if told.startswith("/") else Path.home() / ".cache") / "regild"
+        return (Path(told) if told.startswith("/") else home_folder() / ".cache") / "regild"
 
 
 def read_site(path: Path | None = None) -> Site:

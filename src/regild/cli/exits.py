@@ -30,7 +30,9 @@ PIPE_CLOSED = 128 + signal.SIGPIPE
 BUG = 70
 
 COLUMNS = 100
-"""The width of tables where there is no terminal, or a narrower one."""
+"""The width of tables where there is no terminal."""
+NARROWEST = 60
+"""Tables are not made for narrower terminals than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +169,8 @@ def _print_json(value: Any) -> None:
 
 
 def _columns() -> int:
-    """The width to print in: the terminal's, or 100 where there is none or a narrow one."""
-    return max(COLUMNS, shutil.get_terminal_size().columns) if sys.stdout.isatty() else COLUMNS
+    """The width to print in: the terminal's, or 100 where there is none."""
+    return max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else COLUMNS
 
 
 def _ready_streams() -> None:

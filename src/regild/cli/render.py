@@ -84,7 +84,7 @@ def plan_text(answer: PlanAnswer, width: int) -> str:
         ("Download", bytes_text(answer.download_bytes)),
         ("Growth on disk", bytes_text(answer.disk_bytes)),
         ("Method", _methods(answer.steps)),
-        ("Carrier", f"{answer.carrier}: {answer.carrier_why}" if answer.steps else ""),
+        *([("Carrier", f"{answer.carrier}: {answer.carrier_why}")] if answer.steps else []),
         *(writer_rows(answer.writers) if answer.steps else ()),
         *errand_pairs(answer.errands),
         ("Feeds", [f"{one.uri} {one.suite}, {one.date}" for one in answer.feeds]),

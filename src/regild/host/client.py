@@ -50,6 +50,9 @@ def open_client(
             timeout=httpx.Timeout(silence, connect=connect),
             follow_redirects=False,
         )
+    except ImportError as error:
+        what = f"the proxy for {host.shown} is of a kind that is not used here; http and https are"
+        raise UsageError(what=what) from error
     except (ValueError, httpx.InvalidURL) as error:
         # Its text may hold the password, so it is not repeated.
         raise UsageError(what=f"the proxy for {host.shown} is no proxy's address") from error

@@ -16,6 +16,7 @@ from typing import IO
 
 from regild.errors import (
     DiskFull,
+    HostError,
     MissingFile,
     NotPermitted,
     PublishError,
@@ -25,6 +26,8 @@ from regild.errors import (
 from regild.model.digest import Digest
 
 CHUNK_BYTES = 1 << 20
+NAME_BYTES = 255
+"""NAME_MAX of Linux (limits.h)."""
 
 
 @contextlib.contextmanager
@@ -148,6 +151,26 @@ def _sweep(folder: int, name: str) -> None:
 
 def _hidden(name: str) -> str:
     return f".{name}.{secrets.token_hex(8)}.part"
+
+
+def home_folder() -> Path:
+    """The user's home.
+
+    Raises: HostError where neither HOME nor the list of users names one.
+    """
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        why = "neither HOME nor the list of users says where your home is; set HOME"
+        raise HostError(where="regild", why=why) from error
+
+
+def name_beside(name: str) -> str:
+    """The last part of a name that somebody else wrote, where a file beside theirs can be called
+    that; else nothing."""
+    last = Path(name).name
+    fits = len(os.fsencode(last)) <= NAME_BYTES
+    return last if fits and last != ".." and "\0" not in last else ""
 
 
 def write_whole(path: Path, content: bytes) -> None:

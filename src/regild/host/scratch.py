@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regild.errors import Busy, DiskFull, HostError, RegildError
-from regild.host.files import translated
+from regild.host.files import home_folder, translated
 from regild.host.namespace import IdMap, View, open_namespace
 
 LOG_BYTES_MAX = 64 << 20
@@ -221,7 +221,8 @@ def cache_folder() -> Path:
     """Where downloads are kept (XDG Base Directory Specification)."""
     if os.geteuid() == 0:
         return Path("/var/cache/regild")
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regild"
+    told = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(told) if told.startswith("/") else home_folder() / ".cache") / "regild"
 
 
 def _keep_logs(scratch: Scratch) -> None:

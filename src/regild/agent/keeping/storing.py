@@ -22,7 +22,7 @@ import msgspec
 
 from regild.agent.site import FILE, MAX_BYTES
 from regild.errors import NotPermitted, UsageError
-from regild.host.files import read_limited
+from regild.host.files import home_folder, read_limited
 from regild.host.shelf import Shelf, open_shelf
 from regild.store import Catalogue, open_catalogue
 
@@ -84,7 +84,7 @@ def default_place() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/regild/store")
     data = os.environ.get("XDG_DATA_HOME", "")
-    kept = Path(data) if data.startswith("/") else Path.home() / ".local" / "share"
+    kept = Path(data) if data.startswith("/") else home_folder() / ".local" / "share"
     return kept / "regild" / "store"
 
 

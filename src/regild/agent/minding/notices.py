@@ -90,7 +90,7 @@ def notify_job(desk: Desk, job: Job) -> Mapping[str, Any]:
         return {"told": False}
     told = {name: value for name, value in job.facts.items() if name != "to"}
     if target == "mail":
-        send_mail(notices.smtp, _mail(notices, told))
+        send_mail(notices.smtp, mail_of(notices, told))
     else:
         content = canonical(told)
         now = int(datetime.now(UTC).timestamp())
@@ -140,11 +140,10 @@ def _secret(notices: Notices) -> bytes:
     return found
 
 
-def _mail(notices: Notices, told: Mapping[str, Any]) -> EmailMessage:
-    """A mail about one event; sent again it has the same Message-ID."""
+def mail_of(notices: Notices, told: Mapping[str, Any]) -> EmailMessage:
+    """A mail about one event, a line for each fact; sent again it has the same Message-ID."""
     message = EmailMessage()
-    subject = " ".join(str(told["subject"]).split())
-    message["Subject"] = f"regild: {told['occasion']}: {subject}"
+    message["Subject"] = f"regild: {told['occasion']}: {_printable(told['subject'])}"
     message["From"] = notices.sender
     message["To"] = ", ".join(notices.mail)
     message["Date"] = datetime.fromisoformat(told["at"])
@@ -152,5 +151,12 @@ def _mail(notices: Notices, told: Mapping[str, Any]) -> EmailMessage:
     message["Auto-Submitted"] = "auto-generated"
     lines = [f"{told['kind']} of {told['subject']}", f"at {told['at']}, by {told['actor']}", ""]
     lines += [f"{name}: {value}" for name, value in told["facts"].items() if value not in ("", [])]
-    message.set_content("\n".join(lines) + "\n")
+    message.set_content("\n".join(map(_printable, lines)) + "\n")
     return message
+
+
+def _printable(text: Any) -> str:
+    """One line in which nothing steers a terminal or begins another line: facts may quote a
+    guest."""
+    signs = (one if one.isprintable() else repr(one)[1:-1] for one in str(text))
+    return "".join(signs)

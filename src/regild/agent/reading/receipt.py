@@ -4,12 +4,11 @@ it."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from regild.agent.reading.intake import Image, System
 from regild.agent.reading.stated import descriptor_of
 from regild.errors import InputError, RegildError, SignatureRefused, UnsupportedError
-from regild.host.files import read_limited
+from regild.host.files import name_beside, read_limited
 from regild.model.appliance import Descriptor
 from regild.model.digest import Digest
 from regild.model.dsse import check_signed
@@ -56,7 +55,7 @@ def _receipt(
     trusted: bytes | None,
 ) -> ReceiptAnswer:
     """One receipt, read and held against the descriptor and the disks."""
-    name = Path(descriptor.receipt.name).name
+    name = name_beside(descriptor.receipt.name)
     try:
         content = _content(image, name)
         if content is None:
@@ -90,7 +89,7 @@ def _signed(answer: ReceiptAnswer, read: ReadReceipt, trusted: bytes | None) -> 
 def _content(image: Image, name: str) -> bytes | None:
     """The bytes of a file beside the image, or in its folder."""
     for folder in (image.path.parent, image.path):
-        if (place := folder / name).is_file():
+        if name and (place := folder / name).is_file():
             return read_limited(place, BYTES_MAX)
     return None
 

@@ -16,13 +16,14 @@ from regild.agent.reading.intake import Image, StoredDisk, System, open_image
 from regild.agent.reading.receipt import receipts_of, refusal_of_receipts
 from regild.agent.reading.signature import refusal_of, signature_of
 from regild.agent.reading.stated import descriptor_of
-from regild.errors import DigestMismatch, IntegrityError, NothingRead, RegildError
-from regild.host.files import digest_file
+from regild.describe.bom_reader import MAX_BYTES as BOM_BYTES_MAX
+from regild.errors import DigestMismatch, IntegrityError, NothingRead, RegildError, TooLarge
+from regild.host.files import digest_file, name_beside, read_limited
 from regild.image.keys import NO_KEYS, Keys
 from regild.image.merkle import virtual_digest
 from regild.model.answers import ManifestAnswer, SystemState, VerifyAnswer
 from regild.model.content import Unknown
-from regild.model.digest import Digest
+from regild.model.digest import Digest, sha256_of
 from regild.model.plan import Difference
 from regild.model.progress import Progress
 from regild.ovf.certificate import ABSENT
@@ -133,9 +134,18 @@ def _bom_differences(image: Image) -> Iterator[Difference]:
             yield Difference(f"digest of {bom.name}", bom.digest, listed or "not in the manifest")
         if bom.location != "sidecar":
             continue
-        beside = image.path.with_name(Path(bom.name).name)
-        if beside.is_file() and (found := digest_file(beside)) != bom.digest:
+        name = name_beside(bom.name)
+        beside = image.path.parent / name
+        if name and beside.is_file() and (found := _digest_of_bom(beside)) != bom.digest:
             yield Difference(f"digest of {beside.name}", bom.digest, found)
+
+
+def _digest_of_bom(path: Path) -> str:
+    """Its digest; one that is too large to be a bill of materials is not read to its end."""
+    try:
+        return sha256_of(read_limited(path, BOM_BYTES_MAX))
+    except TooLarge as error:
+        return error.why
 
 
 def _stored_digests(image: Image, progress: Progress) -> dict[str, Digest]:

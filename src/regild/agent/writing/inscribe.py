@@ -48,6 +48,8 @@ from regild.publish.place import check_parent
 from regild.publish.stored import Copied
 
 BELIEVED = ("claimed", "equivalent", "verified")
+LAST_SECOND = 253402300799
+"""The end of the year 9999, after which RFC 3339 has no times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +143,14 @@ def _check_form(image: Image, out: Path) -> None:
 
 def created_of(path: Path) -> str:
     """The time to write into the result: SOURCE_DATE_EPOCH where it is set, else that of the
-    image, so that equal input gives equal bytes (RFC 3339, UTC)."""
+    image, so that equal input gives equal bytes (RFC 3339, UTC).
+
+    Raises: UsageError where it is no such time.
+    """
     told = os.environ.get("SOURCE_DATE_EPOCH", "")
-    seconds = int(told) if told.isascii() and told.isdigit() else modified_at(path)
+    if told and not (told.isascii() and told.isdigit() and int(told[:20]) <= LAST_SECOND):
+        raise UsageError(what=f"SOURCE_DATE_EPOCH is {told[:40]!r}, which is no time in seconds")
+    seconds = int(told) if told else min(max(0, modified_at(path)), LAST_SECOND)
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
