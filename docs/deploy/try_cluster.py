@@ -24,6 +24,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 WORKERS = 3
+NO_PAGES = {f"DASK_DISTRIBUTED__{one}__HTTP__ROUTES": "[]" for one in ("SCHEDULER", "WORKER")}
+"""Pages would show the names of images to every user of the machine."""
 READY_SECONDS = 120
 SITE = """\
 [store]
@@ -139,7 +141,9 @@ def start(folder: Path, name: str, line: list[str], stack: ExitStack) -> Path:
     """Start something that runs until the end; the file with what it says."""
     log = folder / f"{name}.log"
     with log.open("wb") as said:
-        process = subprocess.Popen(line, stdout=said, stderr=said, start_new_session=True)
+        process = subprocess.Popen(
+            line, stdout=said, stderr=said, start_new_session=True, env={**os.environ, **NO_PAGES}
+        )
 
     def end() -> None:
         process.terminate()

@@ -172,6 +172,20 @@ def test_collecting_gives_up_old_generations(regild: Regild, ova: Path, raw: Pat
     assert "given up" in regild("image", "show", "web").out
 
 
+def test_how_many_are_kept_can_be_said_anew(regild: Regild, ova: Path, raw: Path) -> None:
+    regild("image", "add", "web", "--keep", "0")
+    for path in (ova, raw):
+        regild("publish", path, "--image", "web")
+    assert regild("store", "gc", "--json").json["generations"] == []
+    told = valid("image", regild("image", "keep", "web", 1, "--keep-days", 2, "--json").json)
+    assert told["image"]["retention"] == {"newest": 1, "days": 2}
+    assert regild("store", "gc", "--json").json["generations"] == []
+    assert "the newest 1" in regild("image", "keep", "web", 1).out
+    assert regild("store", "gc", "--json").json["generations"] == ["web@1"]
+    assert regild("image", "keep", "other", 1).code == 4
+    assert regild("image", "keep", "web", "--", -1).code == 2
+
+
 def test_the_site_names_its_store(
     regild: Regild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,12 @@ def name_of_process() -> str:
     return f"{_place()}:{pid}:{start_of(pid)}"
 
 
+def spoken_name(name: str) -> tuple[str, str]:
+    """The machine of a process that `name_of_process` named, and its number there."""
+    place, _, process = name.partition(":")
+    return place.partition("/")[0], process.partition(":")[0]
+
+
 def has_ended(name: str) -> bool:
     """Whether a process that `name_of_process` named is gone for certain; one of another machine
     or name space never is, because it cannot be seen from here."""

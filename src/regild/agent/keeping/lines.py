@@ -24,7 +24,7 @@ from regild.store.check import check_store, unknown_files
 from regild.store.collect import bytes_of, collect
 from regild.store.events import list_events
 from regild.store.generations import list_generations, pin_generation
-from regild.store.images import add_image, id_of_image, list_images
+from regild.store.images import add_image, id_of_image, list_images, set_retention
 
 
 def add(
@@ -37,6 +37,16 @@ def add(
     chosen = {"channel_names": channels} if channels else {}
     with store.catalogue.writing(store.actor) as change:
         add_image(change, name, about=about, retention=retention, **chosen)
+        return _image(change, name)
+
+
+def keep(store: Store, name: str, retention: Retention) -> ImageAnswer:
+    """Say anew which old generations of an image stay.
+
+    Raises: NotListed.
+    """
+    with store.catalogue.writing(store.actor) as change:
+        set_retention(change, name, retention)
         return _image(change, name)
 
 

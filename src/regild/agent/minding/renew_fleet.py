@@ -13,6 +13,7 @@ from regild.agent.minding.due import find_due
 from regild.agent.minding.story import Story
 from regild.agent.site import Site
 from regild.errors import NotListed
+from regild.host.process import spoken_name
 from regild.model.agent_answers import AgentAnswer, FailureAnswer
 from regild.model.job import Job
 from regild.model.policy import AgentPolicy, ImagePolicy
@@ -68,9 +69,10 @@ def _left(store: Store, patterns: Sequence[str]) -> set[str]:
 
 
 def _row(job: Job, now: datetime) -> str:
-    """A job that is being done, and for how long."""
+    """A job that is being done, for how long, and by whom."""
     begun = job.changed or now
-    return f"{job.subject:<30} {(now - begun).total_seconds():5.0f} s  {job.owner.split(':')[0]}"
+    machine, process = spoken_name(job.owner)
+    return f"{job.subject:<30} {(now - begun).total_seconds():5.0f} s  {machine}, process {process}"
 
 
 def _tell(story: Story, job: Job) -> None:

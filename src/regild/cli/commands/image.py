@@ -45,6 +45,31 @@ def add(
     return Outcome(answer=answer, text=lambda width: image_text(answer, width))
 
 
+@app.command()
+def keep(
+    image: ImageName,
+    generations: Annotated[
+        int, typer.Argument(min=0, metavar="N", help="Generations to keep; 0 for all.")
+    ],
+    keep_days: Annotated[
+        int, typer.Option("--keep-days", min=0, metavar="N", help="Keep younger ones too.")
+    ] = 0,
+    place: StorePlace = None,
+    config: Config = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> Outcome:
+    """Say anew how many old generations stay; regild store gc lets go of the others."""
+    from regild.agent.keeping import lines
+    from regild.agent.keeping.storing import open_store
+    from regild.cli.store_text import image_text
+    from regild.model.generation import Retention
+
+    with open_store(place, config) as store:
+        answer = lines.keep(store, image, Retention(generations, keep_days))
+    return Outcome(answer=answer, text=lambda width: image_text(answer, width))
+
+
 @app.command("list")
 def list_images(
     place: StorePlace = None, config: Config = None, json: Json = False, debug: Debug = False
