@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from regild.agent.keeping.storing import read_wishes
 from regild.agent.site import Site, policy_of, read_site, with_options
 from regild.errors import MissingFile, UsageError
 from regild.feeds.policy import Mirror
@@ -130,3 +131,18 @@ def test_a_site_says_what_is_cleared(tmp_path: Path) -> None:
     assert with_options(site, mode="full").plan.seal == ("logs", "machine-id")
     with pytest.raises(UsageError, match=r"regild\.toml"):
         read_site(told(tmp_path, '[plan]\nseal = ["everything"]\n'))
+
+
+@pytest.mark.parametrize("kind", ["folder", "leads nowhere", "leads to itself"])
+def test_a_file_that_cannot_be_read_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "regild.toml"
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("elsewhere.toml" if kind == "leads nowhere" else path)
+    for read in (read_site, read_wishes):
+        with pytest.raises(UsageError):
+            read()

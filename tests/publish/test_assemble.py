@@ -342,3 +342,17 @@ def test_cot_keeps_the_section_when_it_rewrites_the_package(tmp_path: Path) -> N
     subprocess.run(["cot", "-f", "edit-product", made.path, "-o", rewritten, "-v", "1"], check=True)
     with open_appliance(made.path) as before, open_appliance(rewritten) as after:
         assert read_descriptor(after.envelope_bytes) == read_descriptor(before.envelope_bytes)
+
+
+def test_what_came_under_its_name_meanwhile_stays(tmp_path: Path) -> None:
+    out = tmp_path / "out.ova"
+
+    class Meanwhile(Silent):
+        def step(self, name: str, total: int | None = None) -> None:
+            out.write_bytes(b"another run's")
+
+    with pytest.raises(TargetExists):
+        write_ova(draft(tmp_path), out, Meanwhile(), replace=False)
+    assert out.read_bytes() == b"another run's"
+    write_ova(draft(tmp_path), out, Meanwhile())
+    assert out.read_bytes() != b"another run's"

@@ -33,7 +33,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from regild.agent.site import FILE, MAX_BYTES
+from regild.agent.site import FILE, MAX_BYTES, site_file
 from regild.errors import MissingFile, RegildError, UsageError
 from regild.host.files import read_limited
 from regild.model.plan import Mode
@@ -85,8 +85,8 @@ def read_agent_policy(path: Path | None, now: datetime) -> AgentPolicy:
     Raises: UsageError with the line and what is wrong there, also where nothing says what to do;
     MissingFile.
     """
-    file = path or Path(FILE)
-    if path is None and not file.is_file():
+    file = site_file(path)
+    if file is None:
         raise UsageError(what=f"there is no {FILE} that says under [{ALL}] what the agent does")
     try:
         text = read_limited(file, MAX_BYTES).decode()
@@ -114,7 +114,7 @@ def find_agent_policy(path: Path | None, now: datetime) -> AgentPolicy:
 
     Raises: as `read_agent_policy`, but for what is not there.
     """
-    file = path or Path(FILE)
+    file = site_file(path) or Path(FILE)
     try:
         there = ALL in tomllib.loads(read_limited(file, MAX_BYTES).decode())
     except MissingFile:

@@ -115,6 +115,22 @@ class Site(msgspec.Struct, frozen=True):
         return (Path(told) if told.startswith("/") else home_folder() / ".cache") / "regild"
 
 
+def site_file(path: Path | None) -> Path | None:
+    """The site's file: the one that was named, or ./regild.toml; None where there is none.
+
+    What has the name and cannot be read, such as a link that leads nowhere, is not passed over:
+    without the site's wishes more would be allowed than it allows.
+
+    Raises: UsageError.
+    """
+    file = path or Path(FILE)
+    if path is None and not file.is_file():
+        if os.path.lexists(file):
+            raise UsageError(what=f"{file} is no file that can be read: put it right or remove it")
+        return None
+    return file
+
+
 def read_site(path: Path | None = None) -> Site:
     """The site's wishes from a file; without a name, from ./regild.toml if it is there.
 
@@ -122,8 +138,8 @@ def read_site(path: Path | None = None) -> Site:
 
     Raises: UsageError, naming the place; MissingFile for a name that was given.
     """
-    file = path or Path(FILE)
-    if path is None and not file.is_file():
+    file = site_file(path)
+    if file is None:
         return Site()
     try:
         told = tomllib.loads(read_limited(file, MAX_BYTES).decode())

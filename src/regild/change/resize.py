@@ -68,7 +68,8 @@ def _grow_filesystem(volume: Path, progress: Progress) -> None:
         raise ChangeError(where="the filesystem", why=f"e2fsck finds: {checked.tail}")
     grown = _run(["resize2fs", volume], moment)
     if grown.code != 0:
-        raise ChangeError(where="the filesystem", why=f"resize2fs says: {grown.tail}")
+        said = grown.tail.splitlines()  # its last line says why, those before who it is
+        raise ChangeError(where="the filesystem", why=f"resize2fs says: {''.join(said[-1:])}")
     # Not with -n: what it writes is the moment, which resize2fs takes from this machine's clock.
     if _run(["e2fsck", "-f", "-p", volume], moment).code != 0:
         raise IntegrityError(where="the grown filesystem", why="e2fsck does not find it clean")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from regild.errors import PublishError
+from regild.errors import PublishError, TargetExists
 from regild.host.files import open_new, sync_folder, translated
 from regild.model.digest import Digest, sha256_of
 from regild.model.progress import Progress
@@ -41,10 +41,12 @@ class Published:
     notes: tuple[str, ...] = ()
 
 
-def write_ova(draft: Draft, path: Path, progress: Progress) -> Published:
+def write_ova(draft: Draft, path: Path, progress: Progress, *, replace: bool = True) -> Published:
     """Write a draft as an OVA: .ovf, .mf, then the files of References in their order (W5).
 
-    Raises: IntegrityError, Truncated, UnsafeName, DiskFull, NotPermitted.
+    Without `replace`, what came under its name meanwhile stays.
+
+    Raises: TargetExists, IntegrityError, Truncated, UnsafeName, DiskFull, NotPermitted.
     """
     check_file_place(path)
     envelope = draft.envelope({})
@@ -53,14 +55,15 @@ def write_ova(draft: Draft, path: Path, progress: Progress) -> Published:
     sizes = [*small, *((name, stored.bytes) for name, stored in draft.files.items())]
     places, total = tar.lay_out(sizes)
     with _together(path, draft.beside_names), contextlib.ExitStack() as stack:
-        file = stack.enter_context(open_new(path))
+        file = stack.enter_context(open_new(path, replace=replace))
         progress.step(f"Writing {path.name}", total)
         digests = {}
         for place in places[2:]:
             file.seek(place.offset - tar.BLOCK)
             file.write(tar.header(place.name, place.bytes))
             digests[place.name] = write_hashed(draft.files[place.name], file, progress)
-        sidecars = [_write_sidecar(stack, path, item) for item in draft.beside(digests).items()]
+        beside = draft.beside(digests).items()
+        sidecars = [_write_sidecar(stack, path, item, replace) for item in beside]
         finished = _finish(draft, digests, (len(envelope), len(manifest)))
         for place, content in zip(places[:2], finished, strict=True):
             file.seek(place.offset - tar.BLOCK)
@@ -71,10 +74,11 @@ def write_ova(draft: Draft, path: Path, progress: Progress) -> Published:
     return Published(path, digest, total, tuple(sidecars), draft.notes)
 
 
-def write_disk(draft: Draft, path: Path, progress: Progress) -> Published:
-    """Write a draft of one bare disk, and its envelope and manifest beside it.
+def write_disk(draft: Draft, path: Path, progress: Progress, *, replace: bool = True) -> Published:
+    """Write a draft of one bare disk, and its envelope and manifest beside it; `replace` as for
+    `write_ova`.
 
-    Raises: IntegrityError, Truncated, DiskFull, NotPermitted.
+    Raises: TargetExists, IntegrityError, Truncated, DiskFull, NotPermitted.
     """
     check_file_place(path)
     ((name, stored),) = draft.files.items()
@@ -82,13 +86,12 @@ def write_disk(draft: Draft, path: Path, progress: Progress) -> Published:
         raise PublishError(where=str(path), why=f"its envelope calls the disk {name}")
     names = (draft.envelope_name, draft.manifest_name, *draft.beside_names)
     with _together(path, names), contextlib.ExitStack() as stack:
-        file = stack.enter_context(open_new(path))
+        file = stack.enter_context(open_new(path, replace=replace))
         progress.step(f"Writing {path.name}", stored.bytes)
         digest = write_hashed(stored, file, progress)
         file.truncate(stored.bytes)
-        sidecars = [
-            _write_sidecar(stack, path, item) for item in texts_of(draft, {name: digest}).items()
-        ]
+        texts = texts_of(draft, {name: digest}).items()
+        sidecars = [_write_sidecar(stack, path, item, replace) for item in texts]
         _settle(file)
     return Published(path, digest, stored.bytes, tuple(sidecars), draft.notes)
 
@@ -172,6 +175,8 @@ def _together(path: Path, names: Iterable[str]) -> Iterator[None]:
     absent = [one for one in map(path.with_name, names) if not one.exists()]
     try:
         yield
+    except TargetExists:
+        raise  # another run's, which may be in the midst of it
     except BaseException:
         if _inode(path) == before:
             for one in absent:
@@ -183,10 +188,12 @@ def _inode(path: Path) -> int | None:
     return path.stat().st_ino if path.exists() else None
 
 
-def _write_sidecar(stack: contextlib.ExitStack, path: Path, item: tuple[str, bytes]) -> Published:
+def _write_sidecar(
+    stack: contextlib.ExitStack, path: Path, item: tuple[str, bytes], replace: bool
+) -> Published:
     """Write a small file beside the result; it appears when the stack is left, before the
     result does."""
-    stack.enter_context(open_new(path.with_name(item[0]))).write(item[1])
+    stack.enter_context(open_new(path.with_name(item[0]), replace=replace)).write(item[1])
     return _beside(path, item)
 
 

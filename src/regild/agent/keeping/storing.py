@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from regild.agent.site import FILE, MAX_BYTES
+from regild.agent.site import MAX_BYTES, site_file
 from regild.errors import NotPermitted, UsageError
 from regild.host.files import home_folder, read_limited
 from regild.host.shelf import Shelf, open_shelf
@@ -67,8 +67,8 @@ def read_wishes(config: Path | None = None) -> StoreWishes:
 
     Raises: UsageError, MissingFile for a file that was named.
     """
-    file = config or Path(FILE)
-    if config is None and not file.is_file():
+    file = site_file(config)
+    if file is None:
         return StoreWishes()
     try:
         told = tomllib.loads(read_limited(file, MAX_BYTES).decode())

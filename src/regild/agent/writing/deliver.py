@@ -172,10 +172,10 @@ def write_target(
     for note in draft.notes:
         progress.note(note)
     if target.form == "ova":
-        return write_ova(draft, output, progress)
+        return write_ova(draft, output, progress, replace=force)
     if target.form == "folder":
         return write_folder(draft, output, progress, replace=force)
-    return write_disk(draft, output, progress)
+    return write_disk(draft, output, progress, replace=force)
 
 
 def _target(inspected: Inspected, form: str | None) -> Target:

@@ -213,7 +213,7 @@ def write_described(
         draft = _disk_draft(place, descriptor, bom, out.name)
         names = (draft.envelope_name, draft.manifest_name, *draft.sidecars)
         check_beside(out, names, force)
-        return write_disk(draft, out, progress)
+        return write_disk(draft, out, progress, replace=force)
     draft = draft_of(appliance, out.stem, {}, {place.system.id: descriptor}, bom)
     return write_draft(draft, appliance, out, force, progress)
 
@@ -229,7 +229,7 @@ def write_draft(
         progress.note(note)
     if appliance.form == "ova" or out.suffix == ".ova":
         check_beside(out, draft.sidecars, force)
-        return write_ova(draft, out, progress)
+        return write_ova(draft, out, progress, replace=force)
     return write_folder(draft, out, progress, replace=force)
 
 

@@ -51,7 +51,7 @@ def fix(
         files={member.name: Copied((member,)) for member in repaired.files},
     )
     if survey.form == "ova" or out.suffix == ".ova":
-        published = write_ova(draft, out, progress)
+        published = write_ova(draft, out, progress, replace=force)
     else:
         published = write_folder(draft, out, progress, replace=force)
     after = check_package(survey_package(out), targets)
