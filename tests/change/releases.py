@@ -18,7 +18,9 @@ from demo.recipe import HERE, MIB, Recipe
 from regild.host.run import run
 
 EPOCH = 1_700_000_000
-LOADER = ("grub-pc-bin", "grub-efi-amd64-bin", "grub2-common", "linux-image-cloud-amd64")
+LOADER = ("grub-pc-bin", "grub-efi-amd64-bin", "grub2-common")
+KERNELS = {"bullseye": "linux-image-amd64", "trixie": "linux-image-cloud-amd64"}
+"""That of clouds is smaller; of bullseye's, now in long-term support, not every file is kept."""
 PACKAGES = (
     *LOADER,
     "ca-certificates",
@@ -37,8 +39,8 @@ def release_appliance(release: str) -> Path:
         name=f"release-{release}",
         title=f"A small Debian {release}",
         variant="minbase",
-        packages=PACKAGES,
-        disk_bytes=1536 * MIB,
+        packages=(*PACKAGES, KERNELS[release]),
+        disk_bytes=(2560 if release == "bullseye" else 1536) * MIB,
         bootable=True,
         services=("health",),
     )

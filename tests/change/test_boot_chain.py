@@ -20,6 +20,7 @@ from regild.change.boot_chain import (
     devices_of,
     dress_like,
     inject_boot_chain,
+    write_first,
     write_stand_ins,
 )
 from regild.change.script import STATE
@@ -245,3 +246,17 @@ def test_dracut_is_not_run_for_this_machine(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         machine.finish("-u", menu=True)
     assert not machine.calls.exists()
+
+
+def test_a_stand_in_holds_where_a_package_replaces_the_program(tmp_path: Path) -> None:
+    write_first(tmp_path / "first")
+    real = put(tmp_path, MENU, "#!/bin/sh\necho real $*\n")
+    for tool in (tmp_path / "first").iterdir():
+        text = tool.read_text().replace(STATE, str(tmp_path))
+        tool.write_text(text.replace("/usr/sbin", f"{tmp_path}/usr/sbin"))
+    assert ask(tmp_path / "first/update-grub", "-o", "x") == (0, "")
+    assert ask(tmp_path / "first/update-grub", "--version") == (0, "real --version")
+    assert ask(tmp_path / "first/update-initramfs", "-u") == (0, "")  # the guest has none
+    assert (tmp_path / "menu").read_text() == "-o x\n"
+    assert not (tmp_path / "initramfs").exists()
+    assert real.exists()

@@ -16,7 +16,7 @@ from pathlib import Path
 from demo.build import KEYRING, read_sources
 from demo.disk import make_disk
 from demo.recipe import MIB, Recipe
-from regild.change.apt import ENVIRONMENT, compile_plan
+from regild.change.apt import ENVIRONMENT, FOLDERS, compile_plan
 from regild.change.script import PLACE, STATE
 from regild.feeds.deb import read_control
 from regild.model.deb822 import read_paragraphs
@@ -28,11 +28,21 @@ SUFFIX = "+z1"
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config", "triggers")
 EPOCH = 1_700_000_000
 DISK_BYTES = 6144 * MIB
+PER_IMAGE = 20
 SECONDS = 3000
 
 
 def batches() -> dict[str, tuple[str, ...]]:
-    """The packages of each image, by its name."""
+    """The packages of each image, by its name: of a kind, and few enough to be done in minutes."""
+    return {
+        f"{kind}-{number}": names[at : at + PER_IMAGE]
+        for kind, names in kinds().items()
+        for number, at in enumerate(range(0, len(names), PER_IMAGE), 1)
+    }
+
+
+def kinds() -> dict[str, tuple[str, ...]]:
+    """The packages of each kind."""
     found: dict[str, list[str]] = {}
     rows: list[str] = []
     for line in LIST.read_text().splitlines():
@@ -212,7 +222,7 @@ def shown(root: Path, repository: Path) -> Iterator[None]:
     place, state = root / PLACE.lstrip("/"), root / STATE.lstrip("/")
     policy = root / "usr/sbin/policy-rc.d"
     place.mkdir(parents=True)
-    for name in ("lists/partial", "cache/archives/partial"):
+    for name in FOLDERS:
         (state / name).mkdir(parents=True)
     policy.write_text("#!/bin/sh\nexit 101\n")
     policy.chmod(0o755)

@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Final
 
 from regild.change.archives import archive_name
+from regild.change.boot_chain import FIRST
 from regild.change.script import ENVIRONMENT as COMMON
 from regild.change.script import PLACE, STATE, GuestCommand
 from regild.model.content import Planning
 from regild.model.digest import Digest, hex_of
 from regild.model.plan import Archive, Plan, Step
 
+DPKG_PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
+"""What apt gives to dpkg (apt.conf(5), DPkg::Path)."""
+
 SETTINGS: Final = f"""\
 Dir::Etc::main "/dev/null";
-Dir::Etc::parts "{PLACE}/none";
+Dir::Etc::parts "{STATE}/parts";
 Dir::Etc::sourcelist "{PLACE}/sources.list";
 Dir::Etc::sourceparts "{PLACE}/none";
 Dir::Etc::preferences "/dev/null";
@@ -37,6 +41,7 @@ APT::Get::Show-Versions "false";
 APT::Install-Recommends "true";
 APT::Sandbox::User "root";
 DPkg::Use-Pty "false";
+DPkg::Path "{FIRST}:{DPKG_PATH}";
 DPkg::Options {{ "--force-confdef"; "--force-confold"; "--force-unsafe-io"; }};
 """
 
@@ -53,8 +58,16 @@ ENVIRONMENT: Final = {
     "UCF_FORCE_CONFFOLD": "1",
 }
 
-FOLDERS: Final = ("lists/partial", "cache/archives/partial")
+FOLDERS: Final = ("lists/partial", "cache/archives/partial", "parts")
 """The folders that apt expects below `STATE`."""
+
+KEEP: Final = f"""\
+for made in {STATE}/parts/*; do
+    [ ! -f "$made" ] || mv -f "$made" /etc/apt/apt.conf.d/
+done
+"""
+"""Kernel hooks of Debian 11 and before write which kernels stay into the folder of apt's settings,
+which they ask apt for: to where the guest's own lie."""
 
 POLICY: Final = "#!/bin/sh\n# Nothing is started while an image is changed.\nexit 101\n"
 """invoke-rc.d(8): a policy-rc.d that ends with 101 forbids every action."""
@@ -65,6 +78,7 @@ EXPLANATIONS: Final = (
     ("dpkg state", r"/var/lib/dpkg/.*"),
     ("dpkg state", r".*\.dpkg-(old|dist|new|bak|tmp)"),
     ("ucf", r"/var/lib/ucf/.*|.*\.ucf-(old|dist|new)"),
+    ("apt state", r"/etc/apt/apt\.conf\.d/01autoremove-kernels"),
     ("apt state", r"/var/lib/apt/(extended_states|periodic/.*|daily_lock|mirrors/.*)"),
     ("debconf", r"/var/cache/debconf/.*"),
 )
@@ -86,6 +100,7 @@ def compile_plan(plan: Plan) -> tuple[GuestCommand, ...]:
     return (
         GuestCommand(("apt-get", "-qq", "update"), "reading the plan's packages"),
         GuestCommand(("apt-get", "-q", *upgrade), "apt-get " + upgrade[0], faults=FAULTS),
+        GuestCommand(("sh", "-c", KEEP), "keeping what kernels told apt"),
         GuestCommand(("dpkg", "--audit"), "dpkg --audit", quiet=True),
     )
 

@@ -49,6 +49,21 @@ esac
 echo "$*" >> {STATE}/{{queue}}
 """
 
+FIRST: Final = f"{STATE}/first"
+"""The folder that comes first in the path of dpkg: a package that brings update-grub or
+update-initramfs replaces the stand-in in its place, and what is called then would look at this
+machine."""
+
+_FIRST = f"""\
+#!/bin/sh
+# {MARK}: the work is done once, when everything is in place.
+[ -x {{place}} ] || exit 0
+case " $* " in
+*" -d "* | *" --version "* | *" --help "*) exec {{place}} "$@" ;;
+esac
+echo "$*" >> {STATE}/{{queue}}
+"""
+
 _DEP = re.compile(rb"^([ \t]*MODULES[ \t]*=[ \t]*)[\"']?dep\b[\"']?", re.MULTILINE)
 
 _FINISH = f"""\
@@ -101,6 +116,13 @@ def inject_boot_chain(layer: Path, tree: Path) -> bool:
             _write(layer, place, _LATER.format(place=place, queue=queue).encode())
             _write(layer, place + REAL, content)
     return (layer / INITRAMFS.lstrip("/")).exists()
+
+
+def write_first(folder: Path) -> None:
+    """Put the stand-ins into the folder that is `FIRST` in the sandbox."""
+    for place, queue in ((INITRAMFS, "initramfs"), (MENU, "menu")):
+        name = Path(place).name
+        _write(folder, name, _FIRST.format(place=place, queue=queue).encode())
 
 
 def write_stand_ins(folder: Path, merged: Path, parts: tuple[Part, ...]) -> dict[str, Path]:

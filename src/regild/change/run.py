@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from regild.change.boot_chain import (
+    FIRST,
     devices_of,
     dress_like,
     inject_boot_chain,
+    write_first,
     write_stand_ins,
 )
 from regild.change.bounds import RoomWatch, check_memory
@@ -154,6 +156,7 @@ def make_layers(job: Path, memory_bytes: int, family: Family) -> Path:
     for folder in folders:
         folder.mkdir()
     _inject(job / "inject", family)
+    write_first(job / "apt" / Path(FIRST).name)
     if inject_boot_chain(job / "inject", job / "tree"):
         (job / "apt" / "shown").touch()
     dress_like(job / "inject", job / "tree")
