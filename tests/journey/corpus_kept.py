@@ -45,6 +45,7 @@ OWN = (
     "/run/",
     "/dev/",
     "/etc/machine-id",
+    "/var/lib/dbus/machine-id",
     "/etc/ssh/ssh_host_",
 )
 """Logs, caches, what belongs to a running machine, and the image's own identity, which it keeps."""

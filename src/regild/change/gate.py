@@ -65,14 +65,21 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
     ("etckeeper", r"/etc/(\.gitignore|\.etckeeper|\.git(/.*)?)"),
     ("shells", r"/etc/shells|/var/lib/shells\.state"),
     ("trigger gtk", r".*/gtk-[234]\.0/([^/]+/)?immodules\.cache"),
-    ("x fonts", r"/usr/share/fonts/X11/[^/]+/fonts\.(dir|scale|alias)|/var/lib/xfonts/.*"),
+    (
+        "x fonts",
+        r"/usr/share/fonts/X11/[^/]+/(fonts|encodings)\.(dir|scale|alias)|/var/lib/xfonts/.*",
+    ),
     ("tex", r"/etc/texmf/.*|/var/lib/(texmf|tex-common)/.*|/usr/share/texmf[^/]*/ls-R"),
     (
         "modules of servers",
         r"/etc/apache2/(mods|conf|sites)-(enabled|available)/.*|/var/lib/apache2/.*"
         r"|/etc/php/[^/]+/[^/]+/conf\.d/.*|/var/lib/php/modules/.*",
     ),
-    ("documents or menus", r"/var/lib/(doc-base|menu[a-z-]*|ghostscript)/.*"),
+    (
+        "documents or menus",
+        r"/var/lib/(doc-base|menu[a-z-]*|ghostscript)/.*"
+        r"|/etc/X11/[^/]+/([a-z-]*menu[a-z]*(\.hook)?|programs)",
+    ),
     ("java archive", r"/usr/lib/jvm/.*/classes[a-z_]*\.jsa"),
     ("cache", r"/var/cache/.*"),
     ("apparmor", r"/etc/apparmor\.d/(local|cache.*)/.*"),
