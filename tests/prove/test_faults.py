@@ -3,12 +3,14 @@ to find it; the undamaged result is found whole."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from regild.prove.static import Found
 from tests.change.guests import guest_of
 from tests.prove.patched import MODULES, Patched, Patient, damaged, patched
 from tests.prove.test_boot_chain import INITRD, KERNEL, MENU, initrd, kernel
@@ -408,14 +410,41 @@ def test_every_damage_is_found_for_what_it_is(name: str, result: Patched, tmp_pa
     fault = FAULTS[name]
     with damaged(result, tmp_path, fault.damage) as overlay:
         found = result.prove(overlay, tmp_path).found
-    told = [
-        one.difference
-        for one in found
-        if one.check == fault.check
+    assert is_seen(fault, found), found
+
+
+def is_seen(fault: Fault, found: tuple[Found, ...]) -> bool:
+    """Whether a damage was found by the check that is meant to find it, where it is."""
+    return any(
+        one.check == fault.check
         and fault.where in one.difference.what
         and fault.observed in one.difference.observed
-    ]
-    assert told, found
+        for one in found
+    )
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+def test_all_kinds_of_damage_are_found_and_what_the_proof_of_each_costs(
+    result: Patched, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    missed, costs = [], {}
+    for number, (name, fault) in enumerate(FAULTS.items()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with damaged(result, folder, fault.damage) as overlay:
+            begun = sum(os.times()[:4])
+            found = result.prove(overlay, folder).found
+            costs[name] = sum(os.times()[:4]) - begun
+        if not is_seen(fault, found):
+            missed.append(name)
+    slowest = max(costs, key=lambda name: costs[name])
+    record_property("kinds of damage", len(FAULTS))
+    record_property("not found by the check that is meant to", len(missed))
+    record_property("CPU s for all", f"{sum(costs.values()):.1f}")
+    record_property(f"CPU s for the slowest ({slowest})", f"{costs[slowest]:.2f}")
+    assert not missed
+    assert costs[slowest] < 15
 
 
 def test_there_are_at_least_fifty_kinds_of_damage() -> None:

@@ -109,15 +109,23 @@ def open_parts(
         with open_disk(*parts[0]) as disk:
             yield disk
         return
-    with contextlib.ExitStack() as stack:
-        pieces = [stack.enter_context(open_window(*part)) for part in parts]
-        window = joined_window(pieces, pieces[0].where)
-        if packed:
-            window = _unpacked(window, stack)
+    with open_plain(parts, packed) as window:
         if parent is None:
             yield disk_of(window)
         else:
             yield _delta(window, parent)
+
+
+@contextlib.contextmanager
+def open_plain(parts: Sequence[tuple[Path, int, int]], packed: bool) -> Iterator[Window]:
+    """The bytes of a disk's file, one behind another and unpacked, in its own format.
+
+    Raises: as `open_window`; Malformed, Truncated, TooLarge, UnsupportedFormat, DiskFull.
+    """
+    with contextlib.ExitStack() as stack:
+        pieces = [stack.enter_context(open_window(*part)) for part in parts]
+        window = joined_window(pieces, pieces[0].where)
+        yield _unpacked(window, stack) if packed else window
 
 
 def _unpacked(window: Window, stack: contextlib.ExitStack) -> Window:

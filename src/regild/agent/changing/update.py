@@ -21,6 +21,7 @@ from regild.agent.changing.journal import Journal, done_before, forget, new_jour
 from regild.agent.changing.parts import check_writers, parts_of
 from regild.agent.changing.proof import prove_result
 from regild.agent.planning.planning import Planned, plan_system
+from regild.agent.reading.gather import gathered
 from regild.agent.reading.inspect import Inspected, open_system
 from regild.agent.reading.intake import open_image
 from regild.agent.reading.recipes import Recipes, recipes_for
@@ -162,8 +163,10 @@ def open_for_change(
         require_manifest(image, progress)
         recipes = recipes_for(image, site)
         progress.step(f"Reading {path.name}")
-        with open_system(image, image.only_system, recipes=recipes.used) as inspected:
-            inspected.boot.stored.whole()
+        with (
+            open_system(image, image.only_system, recipes=recipes.used) as found,
+            gathered(found, manner.scratch or default_folder(), progress) as inspected,
+        ):
             check_deliverable(inspected, output, manner.form, manner.force, manner.test is not None)
             yield inspected, recipes
 
