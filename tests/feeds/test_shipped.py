@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from regild.errors import Malformed
+from regild.errors import Malformed, MissingFile
+from regild.feeds.cache import Cache
+from regild.feeds.feed import SHIPPED_SUFFIX
+from regild.feeds.feed import read_shipped as kept_shipped
 from regild.feeds.shipped import read_shipped
+from regild.model.plan import Step
 from tests.change.guests import build_deb
 
 
@@ -33,6 +37,19 @@ def test_every_kind_of_path_is_read_with_what_it_holds(tmp_path: Path) -> None:
     assert paths["/usr/share/zip/empty"].bytes == 0
     assert [one.path for one in paths.values() if one.is_config] == ["/etc/zip.conf"]
     assert paths["/etc/zip.conf"].md5 == hashlib.md5(b"level=9\n").hexdigest()
+
+
+def test_a_package_file_is_unpacked_once_and_what_was_damaged_is_read_anew(tmp_path: Path) -> None:
+    deb = build_deb(tmp_path, "zip", files={"/usr/bin/zip": b"zip", "/etc/odd \xe9": b"1"})
+    step, cache = Step("upgrade", "zip", "all", archive=deb.archive), tmp_path / "cache"
+    first = kept_shipped(deb.path, step, deb.archive, cache)
+    assert first == read_shipped(deb.path, "zip", "all")
+    kept = Cache(cache).place(deb.archive.digest, SHIPPED_SUFFIX)
+    assert kept_shipped(tmp_path / "gone", step, deb.archive, cache) == first
+    kept.write_bytes(kept.read_bytes()[:-5])
+    with pytest.raises(MissingFile):
+        kept_shipped(tmp_path / "gone", step, deb.archive, cache)
+    assert kept_shipped(deb.path, step, deb.archive, cache) == first
 
 
 def test_a_hard_link_to_nothing_before_it_is_malformed(tmp_path: Path) -> None:

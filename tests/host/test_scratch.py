@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regild.errors import Busy, MissingFile
+from regild.errors import Busy, CommandFailed, MissingFile
 from regild.host.namespace import View, find_id_map, open_namespace
 from regild.host.scratch import Scratch, is_locked, open_scratch
 from tests.host.apart import ROOT, run_as, user_with_ids
@@ -44,6 +44,27 @@ def test_after_an_error_only_logs_stay(tmp_path: Path) -> None:
         _ = 1 // 0
     assert (tmp_path / "job/guest.log").read_text() == "said\n"
     assert set(names_in(tmp_path)) == {"job", "job.lock", "guest.log", "test.log"}
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        ({"guest.log": "said", "console.log": "booting"}, "guest.log"),
+        ({"guest.log": "", "console.log": "booting"}, "console.log"),
+        ({"console.log": "booting"}, "console.log"),
+    ],
+)
+def test_an_error_names_the_log_that_tells_most(
+    tmp_path: Path, written: dict[str, str], named: str
+) -> None:
+    with (
+        pytest.raises(CommandFailed) as caught,
+        open_scratch(tmp_path, "job", find_id_map()) as job,
+    ):
+        guest = job.make_guest()
+        leave(job, "; ".join(f"printf '{text}' > {guest}/{name}" for name, text in written.items()))
+        raise CommandFailed(where="a guest", why="it failed")
+    assert caught.value.log == str(tmp_path / "job" / named)
 
 
 def test_after_an_interruption_nothing_stays(tmp_path: Path) -> None:
@@ -109,7 +130,7 @@ def test_many_processes_never_have_a_job_together(tmp_path: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from regild.errors import Busy, MissingFile
+from regild.errors import Busy, CommandFailed, MissingFile
 from regild.host.namespace import find_id_map
 from regild.host.scratch import open_scratch
 ids, done = find_id_map(), 0

@@ -35,6 +35,7 @@ MEMORY_MIB: Final = 1536
 GUEST_SHARE: Final = 0.6
 SPARE_BYTES: Final = 256 << 20
 END_SECONDS: Final = 600
+LOGS: Final = ("guest.log", "console.log")
 LEFT: Final = ("record.json", "owners.json", "content")
 STEP_BYTES_MAX: Final = 1 << 20
 
@@ -74,7 +75,8 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
             watch=_watching(folder / STEPS, job, progress),
         )
     finally:
-        _take(folder / "guest.log", job)
+        for log in LOGS:
+            _take(folder / log, job)
     return _take_over(job, folder, writable, told)
 
 

@@ -6,16 +6,24 @@ import importlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
 
 from regild.errors import UnsupportedError
+from regild.feeds.cache import Cache
+from regild.feeds.kept import keep_made
 from regild.feeds.policy import SitePolicy
 from regild.feeds.shipped import ShippedPackage
 from regild.model.content import Content, Source
 from regild.model.digest import Digest
-from regild.model.plan import FeedState, Plan, Step
+from regild.model.plan import Archive, FeedState, Plan, Step
 from regild.model.progress import Progress
 from regild.model.release import IndexFile, Notice, Release
+
+SHIPPED_SUFFIX: Final = ".shipped-1"
+"""What is kept in the cache beside a package file's digest; another number where its form
+changes."""
 
 
 class Offers(Protocol):
@@ -103,14 +111,23 @@ def read_entries(
     }
 
 
-def read_shipped(path: Path, step: Step) -> ShippedPackage:
-    """Everything that a step's package file puts into a guest.
+def read_shipped(path: Path, step: Step, archive: Archive, cache: Path) -> ShippedPackage:
+    """Everything that a step's package file puts into a guest; unpacked once for all images.
 
-    Raises: Malformed, Truncated, TooLarge, MissingFile.
+    `path` is the file, which was held against the archive's digest.
+
+    Raises: Malformed, Truncated, TooLarge, MissingFile, NotPermitted, DiskFull.
     """
     module = importlib.import_module(FEEDS[step.type].files)
-    found: ShippedPackage = module.read_shipped(path, step.name, step.arch)
-    return found
+    kept = Cache(cache).place(archive.digest, SHIPPED_SUFFIX)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    decoder = msgspec.msgpack.Decoder(ShippedPackage)
+
+    def unpack() -> ShippedPackage:
+        found: ShippedPackage = module.read_shipped(path, step.name, step.arch)
+        return found
+
+    return keep_made(kept, decoder.decode, unpack)
 
 
 def is_fed(content: Content) -> bool:

@@ -118,9 +118,10 @@ def open_scratch(
 
 
 def _log_of(scratch: Scratch) -> str:
-    """The log that tells most of what went wrong: the guest's, else that of the stages."""
-    logs = (scratch.guest / "guest.log", scratch.path / "guest.log", scratch.path / "stages.log")
-    for path in logs:
+    """The log that tells most of what went wrong: what the guest's commands said, else its console,
+    else that of the stages."""
+    logs = [place / name for name in GUEST_LOGS for place in (scratch.guest, scratch.path)]
+    for path in (*logs, scratch.path / "stages.log"):
         if path.is_file() and path.stat().st_size:
             return str(path)
     return ""

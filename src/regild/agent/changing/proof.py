@@ -65,10 +65,11 @@ def prove_result(
     changed: Changed,
     job: Scratch,
     progress: Progress,
-    recipes: tuple[Recipe, ...] = (),
+    recipes: tuple[Recipe, ...],
+    cache: Path,
 ) -> Proof:
     """Describe a changed disk afresh and hold it against what the plan promised, and against the
-    plan's package files in the job's repository.
+    plan's package files in the job's repository; what they hold is kept in the cache.
 
     Raises: ProveError, and as `open_guest`.
     """
@@ -88,7 +89,7 @@ def prove_result(
             boot_before=read_boot(inspected.guest.tree).entries,
             expected=None if any(one.packages for one in plan.errands) else plan.expected,
             applications=plan.applications,
-            shipped=shipped_of(plan, job.path / "repository"),
+            shipped=shipped_of(plan, job.path / "repository", cache),
             rpm=rpm_files_of(guest, inspected.guest, job.path / "repository"),
             touched=touched,
             filesystems=filesystems,
@@ -103,13 +104,13 @@ def prove_result(
     return Proof(observed, checks, licences, (*proof.unchecked, *_uncompared(inspected.guest)))
 
 
-def shipped_of(plan: Plan, repository: Path) -> tuple[ShippedPackage, ...]:
+def shipped_of(plan: Plan, repository: Path, cache: Path) -> tuple[ShippedPackage, ...]:
     """What the plan's package files hold; a removal has none.
 
     Raises: as `read_shipped`.
     """
     return tuple(
-        read_shipped(repository / archive_name(step), step)
+        read_shipped(repository / archive_name(step), step, step.archive, cache)
         for step in plan.package_steps
         if step.archive is not None
     )

@@ -277,7 +277,8 @@ def _carry_out(
     with Overlay.open(Path(changed.overlay), inspected.boot.disk) as overlay:
         try:
             used = planned.kitchen.recipes.used
-            proof = prove_result(overlay, inspected, plan, changed, job, progress, used)
+            more = used, planned.site.cache
+            proof = prove_result(overlay, inspected, plan, changed, job, progress, *more)
         except ProveError:
             forget(job)
             raise
