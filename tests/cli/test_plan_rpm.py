@@ -136,6 +136,9 @@ def test_the_plan_says_why_what_it_fixes_and_what_it_leaves(made: Made, regild: 
     assert (openssl["from"], openssl["to"]) == ("1:3.0.1-1", "1:3.0.9-1")
     assert openssl["fixes"] == ["CVE-2026-1234"]
     assert (openssl["evidence"], openssl["severity"]) == ("TEST-2026-1", "high")
+    assert openssl["restart"] == "TEST-2026-1 asks for it"
+    assert rows["kernel"]["restart"].startswith("a running machine keeps the kernel")
+    assert rows["app"].get("restart", "") == ""
     assert openssl["security"] and openssl["why"] == "security update from updates"
     assert rows["extra"]["why"] == "needed by app"
     assert (rows["kernel"]["action"], rows["extra"]["action"]) == ("install", "install")

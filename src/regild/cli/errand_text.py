@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from regild.cli.text import plain
 
 if TYPE_CHECKING:
     from regild.model.answers import RecipeAnswer, UpdateAnswer
-    from regild.model.plan import Errand
+    from regild.model.plan import Errand, Step
     from regild.model.receipt import ReceiptErrand
 
 
@@ -55,3 +55,10 @@ def recipe_text(answer: RecipeAnswer, width: int) -> str:
 def many(number: int, one: str, several: str) -> str:
     """A number and the word for so many."""
     return f"{number} {one if number == 1 else several}"
+
+
+def restart_rows(steps: Sequence[Step]) -> Iterator[tuple[str, object]]:
+    """What instances that run have to be started anew for."""
+    if steps:
+        asking = [f"{step.name}: {step.restart}" for step in steps if step.restart]
+        yield "Restart", asking or "no instance needs one"

@@ -9,7 +9,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from regild.cli.errand_text import done_sentence, errand_pairs, many
+from regild.cli.errand_text import done_sentence, errand_pairs, many, restart_rows
 from regild.cli.progress import bytes_text
 from regild.cli.proof_text import boot_rows
 from regild.cli.table import pairs, table
@@ -84,6 +84,7 @@ def plan_text(answer: PlanAnswer, width: int) -> str:
         ("Download", bytes_text(answer.download_bytes)),
         ("Growth on disk", bytes_text(answer.disk_bytes)),
         ("Method", _methods(answer.steps)),
+        *restart_rows(answer.steps),
         *([("Carrier", f"{answer.carrier}: {answer.carrier_why}")] if answer.steps else []),
         *(writer_rows(answer.writers) if answer.steps else ()),
         *errand_pairs(answer.errands),

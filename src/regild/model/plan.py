@@ -64,6 +64,8 @@ class Step(Value, frozen=True, rename={"was": "from", "becomes": "to"}):
     """Those of `fixes` that are known to be used in attacks."""
     recipe: str = ""
     """The errand of the plan that makes this step; empty where the guest's package manager does."""
+    restart: str = ""
+    """Why instances that run have to be started anew for it; empty where they need not be."""
 
 
 class Errand(Value, frozen=True):

@@ -18,6 +18,7 @@ from regild.plan.expected import expected_packages
 from regild.plan.family import Family, family_of
 from regild.plan.permit import check_names, check_plan, check_room, expand, rooms
 from regild.plan.policy import ASKED_WHY, EXCLUDED_WHY, HELD_WHY, POLICY_WHY, why_kept
+from regild.plan.restart import restart_why
 from regild.plan.sizes import growths
 from regild.plan.solver import Move, Request, Solver
 from regild.plan.wishes import Policy, Wishes
@@ -226,6 +227,7 @@ def _step(
         why=_why(move, release, releases),
         security=release.security,
         archive=release.archive,
+        restart=restart_why(move.name),
     )
 
 

@@ -2,19 +2,24 @@
 
 CSAF is held to OASIS' own schema (test_kinds). Of OSV (osv-schema 1.6) and KEV (CISA's
 known_exploited_vulnerabilities_schema) no package brings the schema; what their documents require
-and how each field is formed is written down here. CVRF is held to its publisher's schema (ICASI),
-in a package that is installed for that schema alone and never run.
+and how each field is formed is written down here. Whoever has the publishers' own files names their
+folder in REGILD_SCHEMAS (osv.json, kev.json), and the samples are held to those too. Debian's
+tracker, Alpine's secdb and updateinfo have no schema that their publishers keep. CVRF is held to
+its publisher's schema (ICASI), in a package that is installed for that schema alone and never run.
 """
 
 from __future__ import annotations
 
 import copy
 import importlib.util
+import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from jsonschema.validators import validator_for
 from lxml import etree
 
 from tests.feeds.advisories import samples
@@ -142,6 +147,25 @@ def test_what_lacks_a_required_field_is_noticed(
         inside = inside[step]
     del inside[path[-1]]
     assert list(Draft202012Validator(schema).iter_errors(broken))
+
+
+@pytest.mark.parametrize(
+    ("name", "sample"),
+    [
+        ("osv", samples.osv()),
+        ("osv", samples.osv(fixed=None)),
+        ("kev", samples.kev("CVE-2026-0001")),
+    ],
+)
+def test_the_samples_are_valid_by_the_publishers_own_schemas(
+    name: str, sample: dict[str, Any]
+) -> None:
+    path = Path(os.environ.get("REGILD_SCHEMAS", "/nonexistent")) / f"{name}.json"
+    if not path.exists():
+        pytest.skip("the publishers' schemas are not here: name their folder in REGILD_SCHEMAS")
+    schema = json.loads(path.read_text())
+    kind = validator_for(schema)
+    kind(schema, format_checker=kind.FORMAT_CHECKER).validate(sample)
 
 
 VULN = "{http://www.icasi.org/CVRF/schema/vuln/1.1}"

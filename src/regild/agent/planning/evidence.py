@@ -63,6 +63,9 @@ def _noticed(step: Step, available: Offers) -> Step:
     if step.action != "upgrade":
         return step
     told = [one for one in available.notices(step.name, step.was, step.becomes) if one.id]
+    asks = next((one.id for one in told if one.reboot), "")
+    if asks and not step.restart:
+        step = replace(step, restart=f"{asks} asks for it")
     grave = [one for one in told if one.type == "security" or one.cves]
     if not grave:
         return step

@@ -37,7 +37,7 @@ from regild.plan.wishes import Policy
 
 FOLDER = "plans"
 NONE = Recipes()
-FORM = 2
+FORM = 3
 """Raised whenever equal inputs would give another plan."""
 
 
