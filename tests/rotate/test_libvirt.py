@@ -17,7 +17,7 @@ from regild.rotate.driver import open_driver
 from regild.rotate.libvirt import LibvirtDriver
 from tests.rotate.tiny import Tiny, make_disk, make_tiny
 
-pytestmark = [pytest.mark.slow, pytest.mark.root]
+pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.timeout(600)]
 
 NAME = "regild-test-web"
 
@@ -44,7 +44,7 @@ def group(tiny: Tiny, folder: Path, **options: str) -> Group:
     return Group(NAME, "web", "production", "libvirt", 2, health=health, options=told | options)
 
 
-def until(ask: Callable[[], bool], seconds: float = 90) -> bool:
+def until(ask: Callable[[], bool], seconds: float = 400) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if ask():
