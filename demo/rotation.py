@@ -1,39 +1,44 @@
-"""The running side of a golden image, on real guests of libvirt: groups are filled and rotated in
-waves inside of a window, a bad generation is halted and rolled back, a desktop made on request.
+"""The running side of a golden image, on real guests of libvirt, kept by the agent: groups are
+filled and rotated in waves inside of a window, a bad generation is halted and rolled back, a
+desktop is made on request.
 
-Everything that is claimed is checked from what libvirt shows and what the guests themselves say on
-their consoles, not from what regild says.
+A person says what is wanted; all else is done by `regild agent run` by itself. Everything that is
+claimed is checked from what libvirt shows and what the guests themselves say on their consoles, not
+from what regild says.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from demo.build import find_appliance
-from demo.daemon import URI, readable_folder, remove_domains, running_daemon
+from demo.daemon import readable_folder, remove_domains, running_daemon
+from demo.resident import Resident, resident
+from demo.witness import GROUPS, PREFIX, Stopped, Witness, domains, full, watching
 from regild.errors import RegildError
 
-PREFIX = "regild-demo-"
 SIZE = 2
-HEALTHY = re.compile(r"HEALTH ok, openssl (\S+)")
-FILL_SECONDS = 600
-HEALTH_SECONDS = 240
+FILL_SECONDS = 900
+UPDATE_SECONDS = 900
+LEAST_PATIENCE, MOST_PATIENCE = 120, 600
+"""So long a group waits for an answer: several times what the first guests took."""
 WINDOW_AHEAD = timedelta(seconds=20)
+QUIET_SECONDS = 10
+SHOWN_LINES = 16
+STATE = "state"
+"""Where instances live; beside the store, which nobody but its owner may enter."""
 
 GROUP = """\
 [group]
@@ -52,7 +57,7 @@ bake = "3s"
 [health]
 kind = "boot"
 target = "HEALTH ok"
-within = "{health}s"
+within = "{within}s"
 
 [calendar]
 step = "2m"
@@ -64,63 +69,23 @@ accel = "emulation"
 shutdown = 60
 """
 
+POLICY = """\
+[agent]
+tick = "2s"
 
-class Stopped(Exception):
-    """Something is not as the story tells it."""
-
-
-@dataclass
-class Watch:
-    """What libvirt and the guests say, all the time: how many of a group answer."""
-
-    folder: Path
-    fewest: dict[str, int] = field(default_factory=dict)
-    seen: dict[str, set[str]] = field(default_factory=dict)
-    """Each group's versions, as its guests said them."""
-    names: dict[tuple[str, str], set[str]] = field(default_factory=dict)
-    """Which domains ran a version, or said nothing (an empty one)."""
-    watched: set[str] = field(default_factory=set)
-
-    def look(self) -> None:
-        """Ask once."""
-        for group in ("canary", "production", "desktops"):
-            answering = self.answering(group)
-            for name, version in answering.items():
-                self.seen.setdefault(group, set()).add(version)
-                self.names.setdefault((group, version), set()).add(name)
-            if group in self.watched:
-                fewest = self.fewest.get(group, SIZE)
-                self.fewest[group] = min(fewest, len(answering))
-
-    def answering(self, group: str) -> dict[str, str]:
-        """The domains of a group that run and have answered, each with the version it said."""
-        found = {}
-        for name in domains():
-            said = (
-                HEALTHY.search(self.console(group, name)) if name.startswith(_full(group)) else None
-            )
-            if said:
-                found[name] = said[1]
-        return found
-
-    def console(self, group: str, name: str) -> str:
-        """What a guest has said, also one that is gone."""
-        place = self.folder / "state" / _full(group) / "instances"
-        for path in (place / "consoles" / f"{name}.log", place / "gone" / f"{name}.log"):
-            if path.exists():
-                return path.read_text(errors="replace")
-        return ""
+[agent.images.worker]
+update = {update}
+channels = ["canary", "production"]
+bake = "5s"
+"""
 
 
 def main() -> int:
     """Tell the story; exit status 0 when every claim held."""
     begun = time.monotonic()
     try:
-        with running_daemon(), readable_folder(PREFIX) as folder, _watching(folder) as watch:
-            try:
-                rows = _Story(folder, watch).tell()
-            finally:
-                remove_domains(PREFIX)
+        with running_daemon(), readable_folder(PREFIX) as folder:
+            rows = _told_in(folder)
     except RegildError as error:
         print(f"demo: {error}\n  hint: {error.advice}", file=sys.stderr)
         return error.exit_code
@@ -133,177 +98,210 @@ def main() -> int:
     return 0
 
 
-@contextmanager
-def _watching(folder: Path) -> Iterator[Watch]:
-    watch, over = Watch(folder), threading.Event()
-
-    def go_on() -> None:
-        while not over.wait(2):
-            watch.look()
-
-    thread = threading.Thread(target=go_on, daemon=True)
-    thread.start()
-    try:
-        yield watch
-    finally:
-        over.set()
-        thread.join()
-
-
-def domains() -> list[str]:
-    """The domains that libvirt runs."""
-    line = ["virsh", "-q", "-c", URI, "list", "--name"]
-    said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
-    return [name for name in said.split() if name.startswith(PREFIX)]
+def _told_in(folder: Path) -> list[tuple[str, str]]:
+    os.environ["REGILD_STORE"] = str(folder / "store")
+    with watching(folder / STATE) as witness, ExitStack() as opened:
+        opened.callback(remove_domains, PREFIX)
+        return _Story(folder, witness).tell()
 
 
 class _Story:
     """The story's steps, each with what must then be so."""
 
-    def __init__(self, folder: Path, watch: Watch) -> None:
-        self.folder, self.watch = folder, watch
-        self.place = ["--store", str(folder / "store")]
-        self.state = [*self.place, "--state", str(folder / "state")]
+    def __init__(self, folder: Path, witness: Witness) -> None:
+        self.folder, self.witness = folder, witness
+        self.within = MOST_PATIENCE
         self.rows: list[tuple[str, str]] = []
 
     def tell(self) -> list[tuple[str, str]]:
-        before = self._begin()
-        after = self._update()
-        self._rotate_canary(before, after)
-        self._rotate_production(before, after)
-        self._refuse_bad(after)
-        self._request_desktop(after)
-        self._end()
+        before, after = self._begin(), self._look_for_updates()
+        with self._agent() as agent:
+            self._canary(before, after, agent)
+            self._production(before, after, agent)
+            self._refuse_bad(after, agent)
+            self._request_desktop(after)
+            self._end()
+        self.check(agent.code == 0, "the agent ends politely when it is asked to")
         return self.rows
 
     def _begin(self) -> str:
         shutil.copyfile(find_appliance("worker"), self.folder / "worker.ova")
-        told = [*self.place, "--channel", "canary", "--channel", "production"]
         self.say("A golden image, and its first generation in both channels.")
-        self.regild("image", "add", "worker", *told)
-        published = ["--image", "worker", "--channel", "canary"]
-        self.regild("publish", "worker.ova", *published, *self.place)
-        self.regild("promote", "worker@1", "production", *self.place)
+        channels = ["--channel", "canary", "--channel", "production"]
+        self.regild("image", "add", "worker", *channels)
+        self.regild("publish", "worker.ova", "--image", "worker", "--channel", "canary")
+        self.regild("promote", "worker@1", "production")
         self.say("Two worker groups of two instances each, and a pool of desktops on request.")
-        for name, size in (("canary", SIZE), ("production", SIZE), ("desktops", 0)):
-            self._apply(name, size)
-        self._both_at_once(["canary", "production"])
-        found = {*self.answers("canary").values(), *self.answers("production").values()}
-        self.check(len(found) == 1, f"all guests say the same version, not {found}")
-        (before,) = found
-        self.check(
-            len(self.answers("canary")) == len(self.answers("production")) == SIZE, "four run"
-        )
+        self._apply_all()
+        self.say("The agent fills the groups; as yet it may not make new generations by itself.")
+        self._policy(update=False)
+        self.regild("agent", "run", "--once", "--wait", str(FILL_SECONDS), "--state", STATE)
+        counted = [len(self.witness.answers(group)) for group in GROUPS]
+        self.check(counted == [SIZE, SIZE, 0], f"two and two guests answer, not {counted}")
+        before = self._only_version("canary", "production")
+        slowest = max(self.witness.took(name) for name in domains())
+        self.within = int(min(MOST_PATIENCE, max(LEAST_PATIENCE, 3 * slowest)))
+        self._apply_all(window=1)
         self.told("Running", f"4 Debian guests of libvirt, each says: openssl {before}")
-        self.watch.watched |= {"canary", "production"}
         return before
 
-    def _apply(self, name: str, size: int, windows: str = "") -> None:
-        channel = "canary" if name == "canary" else "production"
-        text = GROUP.format(
-            name=_full(name), channel=channel, size=size, health=HEALTH_SECONDS, windows=windows
-        )
-        (self.folder / f"{name}.toml").write_text(text)
-        self.regild("group", "apply", f"{name}.toml", *self.state, quiet=True)
-
-    def _both_at_once(self, names: Sequence[str]) -> None:
-        """Take turns with some groups side by side."""
-        failures: list[Stopped] = []
-
-        def go(name: str) -> None:
-            try:
-                self.regild("group", "rotate", _full(name), *self.waiting())
-            except Stopped as stop:
-                failures.append(stop)
-
-        threads = [threading.Thread(target=go, args=(name,)) for name in names]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for failure in failures:
-            raise failure
-
-    def _update(self) -> str:
-        self.say("What needs updating? Planned, applied and proven while the image is offline.")
+    def _look_for_updates(self) -> str:
+        self.say("What needs updating?")
         self.regild("plan", "worker.ova", codes=(10,))
-        self.regild("update", "worker.ova", "-o", "worker-2.ova")
         plan = json.loads(self.ask("plan", "worker.ova", "--json", codes=(10,)))
         (after,) = {one["to"] for one in plan["steps"] if one["name"] == "openssl"}
-        self.say("The proven result is the next generation; the canary channel points at it.")
-        told = ["--image", "worker", "--parent", "worker@1", "--channel", "canary"]
-        self.regild("publish", "worker-2.ova", *told, *self.place)
         return str(after)
 
-    def _rotate_canary(self, before: str, after: str) -> None:
-        self.say("The canary group takes it: one instance first, then the rest.")
-        self.regild("group", "rotate", _full("canary"), *self.waiting())
-        self.check(set(self.answers("canary").values()) == {after}, f"the canaries say {after}")
-        said = set(self.answers("production").values())
-        self.check(said == {before}, f"production still says {before}, not {said}")
+    @contextmanager
+    def _agent(self) -> Iterator[Resident]:
+        """The agent, all the time; from here on it does everything by itself."""
+        self.say("From here on the agent runs all the time, as a service would, and may update.")
+        self._policy(update=True)
+        self.witness.watched |= {"canary", "production"}
+        line = ["regild", "agent", "run", "--scratch", "jobs", "--state", STATE]
+        print(f"$ {shlex.join(line)} &", flush=True)
+        with resident([self.program, *line[1:]], self.folder) as agent:
+            yield agent
+
+    def _canary(self, before: str, after: str, agent: Resident) -> None:
+        self.until(
+            lambda: self._all_say("canary", after),
+            f"both canaries say {after}",
+            UPDATE_SECONDS + 4 * self.within,
+            agent,
+        )
+        said = self._only_version("production")
+        self.check(said == before, f"production still says {before}, not {said}")
+        self.check(_is_newer(after, before), f"dpkg finds {after} newer than {before}")
+        self.say("Planned, applied, proven, published; the canaries took it, one first.")
         self.told("Canary", f"2 instances rotated, their guests now say openssl {after}")
 
-    def _rotate_production(self, before: str, after: str) -> None:
-        begin = datetime.now(UTC) + WINDOW_AHEAD
-        (self.folder / "windows.ics").write_text(_calendar(begin, begin + timedelta(hours=1)))
-        self._apply("production", SIZE, windows='windows = "windows.ics"')
-        self.say(f"Promoted to production, whose window opens at {begin:%H:%M:%S}Z.")
-        self.regild("promote", "worker@2", "production", *self.place)
-        self.regild("group", "rotate", _full("production"), *self.state)
-        running = set(self.answers("production").values())
-        self.check(running == {before}, "nothing is rotated before the window")
-        self.check(datetime.now(UTC) < begin, "that was before the window")
-        time.sleep(max(0.0, (begin - datetime.now(UTC)).total_seconds() + 1))
-        self.regild("group", "rotate", _full("production"), *self.waiting())
-        self.check(set(self.answers("production").values()) == {after}, f"all say {after}")
-        fewest = self.watch.fewest.get("production", 0)
-        self.check(fewest == SIZE, f"never fewer than {SIZE} answered, not {fewest}")
-        self.told(
-            "Production",
-            f"rotated in waves inside of its window; never fewer than {fewest} answered",
+    def _production(self, before: str, after: str, agent: Resident) -> None:
+        self.until(lambda: self._channel("production") == 2, "it is promoted", 120, agent)
+        self.say("Promoted to production by policy. Its window opens tomorrow; so long it waits.")
+        time.sleep(QUIET_SECONDS)
+        said = self._only_version("production")
+        self.check(said == before, f"production still says {before}, not {said}")
+        begin = self._apply("production", days=0)
+        self.say(f"Somebody moves the window: it opens at {begin:%H:%M:%S}Z.")
+        while datetime.now(UTC) < begin - timedelta(seconds=2):
+            time.sleep(1)
+        count, said = len(domains()), self._only_version("production")
+        if datetime.now(UTC) < begin:
+            self.check(said == before, "nothing is rotated before the window")
+            self.check(count == 2 * SIZE, f"and nothing begun: {count} domains")
+        self.until(
+            lambda: self._all_say("production", after),
+            f"both of production say {after}",
+            6 * self.within,
+            agent,
         )
+        fewest = self.witness.fewest
+        for group in ("canary", "production"):
+            self.check(fewest[group] == SIZE, f"never fewer than {SIZE} answered in {group}")
+        self.told("Production", f"rotated in waves in its window; never fewer than {SIZE} answered")
 
-    def _refuse_bad(self, after: str) -> None:
+    def _refuse_bad(self, after: str, agent: Resident) -> None:
         self.say("Somebody publishes a generation whose guests never answer.")
+        self.regild("export", "worker@2", "-o", "worker-2.ova")
         _break(self.folder / "worker-2.ova", self.folder / "broken.raw")
+        others = set(self.witness.silent())
+        known = {group: set(self.witness.answers(group)) for group in ("canary", "production")}
         told = ["--image", "worker", "--parent", "worker@2", "--channel", "canary"]
-        self.regild("publish", "broken.raw", *told, *self.place)
-        known = set(self.answers("canary"))
-        self.regild("group", "rotate", _full("canary"), *self.waiting())
-        events = json.loads(self.ask("events", _full("canary"), "--json", *self.place))["events"]
-        back = [one for one in events if one["kind"] == "rotate.roll-back"]
-        self.check(bool(back), "the group went back")
-        print(f"# halted at the first canary: {back[-1]['facts']['why']}")
-        consoles = self.folder / "state" / _full("canary") / "instances" / "gone"
-        silent = [path for path in consoles.glob("*.log") if not HEALTHY.search(_text(path))]
-        self.check(len(silent) == 1, f"one guest was silent, and no other was made: {len(silent)}")
-        self.check(
-            set(self.answers("canary")) == known, "the good instances are the same as before"
+        self.regild("publish", "broken.raw", *told)
+        self.until(
+            lambda: bool(set(self.witness.silent()) - others),
+            "a guest that never answered is ended",
+            3 * self.within + 120,
+            agent,
         )
-        print(f"# rolled back: {', '.join(sorted(known))} go on with openssl {after}")
-        said = {*self.answers("canary").values(), *self.answers("production").values()}
-        self.check(said == {after}, f"every guest says {after}, not {said}")
+        time.sleep(2 * QUIET_SECONDS)
+        silent = sorted(set(self.witness.silent()) - others)
+        self.check(len(silent) == 1, f"one guest was silent, and no other was made: {silent}")
+        print(f"\n# halted at the first canary: {silent[0]} never answered, and was ended")
+        for group, names in known.items():
+            still = set(self.witness.answers(group))
+            self.check(still == names, f"{group} runs {names} as before, not {still}")
+        said = self._only_version("canary", "production")
+        self.check(said == after, f"every guest says {after}, not {said}")
+        print(f"# rolled back: {', '.join(sorted(known['canary']))} go on with openssl {after}")
+        self.regild("group", "show", full("canary"))
         self.told(
             "Bad image", "halted at the first canary and rolled back; production never saw it"
         )
 
     def _request_desktop(self, after: str) -> None:
         self.say("A desktop for anna, made on request from the newest proven generation.")
-        told = ["instance", "request", _full("desktops"), "--user", "anna"]
-        self.regild(*told, "--wait", str(HEALTH_SECONDS), *self.state)
-        found = self.answers("desktops")
+        told, asked = ["instance", "request", full("desktops"), "--user", "anna"], time.monotonic()
+        self.regild(*told, "--wait", str(2 * self.within), "--state", STATE)
+        found = self.witness.answers("desktops")
         self.check(list(found.values()) == [after], f"one desktop says {after}: {found}")
         (name,) = found
-        self.told("Desktop", f"{name}, for anna, says openssl {after}")
-        self.regild("instance", "release", _full("desktops"), name, *self.state)
+        made, took = self.witness.since[name] - asked, self.witness.took(name)
+        self.told(
+            "Desktop",
+            f"{name}, for anna: runs {made:.1f} s after the command, says openssl {after}"
+            f" {took:.0f} s later",
+        )
+        self.regild("instance", "release", full("desktops"), name, "--state", STATE)
 
     def _end(self) -> None:
-        self.watch.watched.clear()
-        self.say("Everything is ended politely.")
+        self.witness.watched.clear()
+        self.say("Everything is ended politely, by the agent.")
         for name in ("canary", "production"):
-            self.regild("group", "scale", _full(name), "0", *self.place, quiet=True)
-        self._both_at_once(["canary", "production", "desktops"])
-        self.check(domains() == [], f"no domain is left: {domains()}")
+            self.regild("group", "scale", full(name), "0")
+        self.witness.until(lambda: not domains(), "no domain is left", FILL_SECONDS)
+
+    # --- what people say
+
+    def _policy(self, *, update: bool) -> None:
+        text = POLICY.format(update=str(update).lower())
+        (self.folder / "regild.toml").write_text(text)
+
+    def _apply_all(self, window: int | None = None) -> None:
+        for name, size in (("canary", SIZE), ("production", SIZE), ("desktops", 0)):
+            self._apply(name, size, window if name == "production" else None)
+
+    def _apply(self, name: str, size: int = SIZE, days: int | None = None) -> datetime:
+        """Say how a group is to be; with `days`, that its window opens then. When that is."""
+        begin = datetime.now(UTC) + WINDOW_AHEAD + timedelta(days=days or 0)
+        (self.folder / "windows.ics").write_text(_calendar(begin, begin + timedelta(hours=2)))
+        text = GROUP.format(
+            name=full(name),
+            channel="canary" if name == "canary" else "production",
+            size=size,
+            within=self.within,
+            windows="" if days is None else 'windows = "windows.ics"',
+        )
+        (self.folder / f"{name}.toml").write_text(text)
+        self.regild("group", "apply", f"{name}.toml", "--state", STATE, quiet=days != 0)
+        return begin
+
+    # --- what must be so
+
+    def check(self, holds: bool, claim: str) -> None:
+        """Hold the story to what libvirt and the guests say."""
+        if not holds:
+            raise Stopped(f"it is not so that {claim}")
+
+    def until(self, holds: Callable[[], bool], claim: str, seconds: float, agent: Resident) -> None:
+        """Wait for something that the agent is to bring about."""
+        self.witness.until(lambda: agent.check() or holds(), claim, seconds)
+
+    def _all_say(self, group: str, version: str) -> bool:
+        said = self.witness.answers(group)
+        running = [name for name in domains() if name.startswith(f"{full(group)}-")]
+        return len(running) == SIZE == len(said) and set(said.values()) == {version}
+
+    def _only_version(self, *groups: str) -> str:
+        found = {said for group in groups for said in self.witness.answers(group).values()}
+        self.check(len(found) == 1, f"all of {', '.join(groups)} say the same, not {found}")
+        return found.pop()
+
+    def _channel(self, name: str) -> int:
+        """Where a channel points; the story goes on by it, no claim rests on it."""
+        told = json.loads(self.ask("image", "show", "worker", "--json"))["channels"]
+        return next(int(one["number"]) for one in told if one["name"] == name)
 
     # --- telling
 
@@ -313,41 +311,27 @@ class _Story:
     def told(self, name: str, text: str) -> None:
         self.rows.append((name, text))
 
-    def check(self, holds: bool, claim: str) -> None:
-        """Hold the story to what libvirt and the guests say."""
-        if not holds:
-            raise Stopped(f"it is not so that {claim}")
-
-    def answers(self, group: str) -> dict[str, str]:
-        self.watch.look()
-        return self.watch.answering(group)
-
-    def waiting(self) -> list[str]:
-        return ["--wait", str(FILL_SECONDS), *self.state]
+    program = str(Path(sys.executable).with_name("regild"))
 
     def regild(self, *argv: str, codes: Sequence[int] = (0,), quiet: bool = False) -> None:
         """Run regild as a person would and show what it says."""
-        shown = [one for one in argv if one not in self.state and one != "--state"]
+        if not quiet:
+            print(f"$ {shlex.join(['regild', *argv])}", flush=True)
         said = self.ask(*argv, codes=codes)
         if not quiet:
-            text = "\n".join(said.rstrip().splitlines()[:16])
-            print(f"$ {shlex.join(['regild', *shown])}\n{text}\n", flush=True)
+            print("\n".join(said.rstrip().splitlines()[:SHOWN_LINES]) + "\n", flush=True)
 
     def ask(self, *argv: str, codes: Sequence[int] = (0,)) -> str:
         """What regild answers."""
-        line = [str(Path(sys.executable).with_name("regild")), *argv]
+        line = [self.program, *argv]
         ended = subprocess.run(line, cwd=self.folder, stdout=subprocess.PIPE, text=True)
         if ended.returncode not in codes:
             raise Stopped(f"regild {argv[0]} ended with {ended.returncode}: {ended.stdout[-800:]}")
         return ended.stdout
 
 
-def _full(name: str) -> str:
-    return f"{PREFIX}{name}"
-
-
-def _text(path: Path) -> str:
-    return path.read_text(errors="replace")
+def _is_newer(one: str, other: str) -> bool:
+    return subprocess.run(["dpkg", "--compare-versions", one, "gt", other]).returncode == 0
 
 
 def _calendar(begin: datetime, end: datetime) -> str:
