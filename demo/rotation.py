@@ -32,8 +32,8 @@ from regild.errors import RegildError
 SIZE = 2
 FILL_SECONDS = 900
 UPDATE_SECONDS = 900
-LEAST_PATIENCE, MOST_PATIENCE = 120, 600
-"""So long a group waits for an answer: several times what the first guests took."""
+FIRST_PATIENCE, LEAST_PATIENCE, MOST_PATIENCE = 600, 120, 300
+"""So long a group waits for an answer: at first, then twice what the slowest guest took."""
 WINDOW_AHEAD = timedelta(seconds=20)
 QUIET_SECONDS = 10
 SHOWN_LINES = 16
@@ -110,7 +110,7 @@ class _Story:
 
     def __init__(self, folder: Path, witness: Witness) -> None:
         self.folder, self.witness = folder, witness
-        self.within = MOST_PATIENCE
+        self.within = FIRST_PATIENCE
         self.rows: list[tuple[str, str]] = []
 
     def tell(self) -> list[tuple[str, str]]:
@@ -140,7 +140,7 @@ class _Story:
         self.check(counted == [SIZE, SIZE, 0], f"two and two guests answer, not {counted}")
         before = self._only_version("canary", "production")
         slowest = max(self.witness.took(name) for name in domains())
-        self.within = int(min(MOST_PATIENCE, max(LEAST_PATIENCE, 3 * slowest)))
+        self.within = int(min(MOST_PATIENCE, max(LEAST_PATIENCE, 2 * slowest)))
         self._apply_all(window=1)
         self.told("Running", f"4 Debian guests of libvirt, each says: openssl {before}")
         return before
