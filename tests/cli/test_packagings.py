@@ -77,18 +77,6 @@ def test_it_is_described_verified_and_described_anew(
     assert again.json["descriptors"][0]["state"] == "verified"
 
 
-@pytest.mark.parametrize("packaging", ["gzip", "chunks"])
-def test_it_is_not_changed_where_it_lies(
-    regild: Regild, tmp_path: Path, vmdk: Path, packaging: str
-) -> None:
-    _, members = packaged(tmp_path, vmdk, packaging)
-    path = golden.archive(tmp_path / "golden.ova", members)
-    said = regild("update", path, "-o", tmp_path / "new.ova")
-    assert said.code == 5, said.err
-    assert "first" in said.err
-    assert not (tmp_path / "new.ova").exists()
-
-
 @pytest.mark.parametrize("packaging", ["chunks", "both"])
 def test_a_chunk_that_is_missing_is_not_passed_over(
     regild: Regild, tmp_path: Path, vmdk: Path, packaging: str
