@@ -8,12 +8,14 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from regild.errors import Malformed, MissingFile
 from regild.feeds.cache import Cache
 from regild.feeds.feed import SHIPPED_SUFFIX
 from regild.feeds.feed import read_shipped as kept_shipped
 from regild.feeds.shipped import read_shipped
+from regild.model.digest import Digest
 from regild.model.plan import Step
 from tests.change.guests import build_deb
 
@@ -50,6 +52,15 @@ def test_a_package_file_is_unpacked_once_and_what_was_damaged_is_read_anew(tmp_p
     with pytest.raises(MissingFile):
         kept_shipped(tmp_path / "gone", step, deb.archive, cache)
     assert kept_shipped(deb.path, step, deb.archive, cache) == first
+
+
+def test_what_no_sha256_names_is_unpacked_each_time(tmp_path: Path) -> None:
+    deb = build_deb(tmp_path, "zip", files={"/usr/bin/zip": b"zip"})
+    part = replace(deb.archive, digest=Digest("sha1:" + 40 * "0"))
+    step, cache = Step("upgrade", "zip", "all", archive=part), tmp_path / "cache"
+    assert kept_shipped(deb.path, step, part, cache) == read_shipped(deb.path, "zip", "all")
+    with pytest.raises(MissingFile):
+        kept_shipped(tmp_path / "gone", step, part, cache)
 
 
 def test_a_hard_link_to_nothing_before_it_is_malformed(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -16,7 +17,7 @@ from regild.feeds.kept import keep_made
 from regild.feeds.policy import SitePolicy
 from regild.feeds.shipped import ShippedPackage
 from regild.model.content import Content, Source
-from regild.model.digest import Digest
+from regild.model.digest import Digest, algorithm_of
 from regild.model.plan import Archive, FeedState, Plan, Step
 from regild.model.progress import Progress
 from regild.model.release import IndexFile, Notice, Release
@@ -119,15 +120,18 @@ def read_shipped(path: Path, step: Step, archive: Archive, cache: Path) -> Shipp
     Raises: Malformed, Truncated, TooLarge, MissingFile, NotPermitted, DiskFull.
     """
     module = importlib.import_module(FEEDS[step.type].files)
+    if algorithm_of(archive.digest) != "sha256":
+        # apk's index names a SHA-1 of a part of the file: too little to know the whole by.
+        return _unpacked(module, path, step)
     kept = Cache(cache).place(archive.digest, SHIPPED_SUFFIX)
     kept.parent.mkdir(parents=True, exist_ok=True)
     decoder = msgspec.msgpack.Decoder(ShippedPackage)
+    return keep_made(kept, decoder.decode, lambda: _unpacked(module, path, step))
 
-    def unpack() -> ShippedPackage:
-        found: ShippedPackage = module.read_shipped(path, step.name, step.arch)
-        return found
 
-    return keep_made(kept, decoder.decode, unpack)
+def _unpacked(module: ModuleType, path: Path, step: Step) -> ShippedPackage:
+    found: ShippedPackage = module.read_shipped(path, step.name, step.arch)
+    return found
 
 
 def is_fed(content: Content) -> bool:
