@@ -73,6 +73,8 @@ def test_a_path_of_a_package_that_the_plan_does_not_change_is_not() -> None:
         ("/var/lib/doc-base/documents/tool", "documents or menus"),
         ("/usr/lib/jvm/java-17-openjdk-amd64/lib/server/classes.jsa", "java archive"),
         ("/var/cache/tool/state", "cache"),
+        ("/var/cache/apt/archives/other.deb", ""),
+        ("/etc/apache2/sites-available/other.conf", ""),
     ],
 )
 def test_a_trigger_or_script_accounts_for_its_own_places(path: str, by: str) -> None:

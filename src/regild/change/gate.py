@@ -72,7 +72,7 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
     ("tex", r"/etc/texmf/.*|/var/lib/(texmf|tex-common)/.*|/usr/share/texmf[^/]*/ls-R"),
     (
         "modules of servers",
-        r"/etc/apache2/(mods|conf|sites)-(enabled|available)/.*|/var/lib/apache2/.*"
+        r"/etc/apache2/(mods|conf|sites)-enabled/.*|/var/lib/apache2/.*"
         r"|/etc/php/[^/]+/[^/]+/conf\.d/.*|/var/lib/php/modules/.*",
     ),
     (
@@ -81,7 +81,7 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
         r"|/etc/X11/[^/]+/([a-z-]*menu[a-z]*(\.hook)?|programs)",
     ),
     ("java archive", r"/usr/lib/jvm/.*/classes[a-z_]*\.jsa"),
-    ("cache", r"/var/cache/.*"),
+    ("cache", r"/var/cache/(?!(apt|debconf)(/|$))[^/]+(/.*)?"),
     ("apparmor", r"/etc/apparmor\.d/(local|cache.*)/.*"),
     ("pam", r"/etc/pam\.d/common-.*|/var/lib/pam/.*"),
     ("usr merge", r"/var/lib/usrmerge/.*|/usr/lib/usrmerge/.*"),

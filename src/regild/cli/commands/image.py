@@ -13,6 +13,10 @@ from regild.cli.store_options import ImageName, StorePlace
 app = typer.Typer(help="Golden images: lines of generations.", rich_markup_mode=None)
 generation_app = typer.Typer(help="Published versions of images.", rich_markup_mode=None)
 
+KeepDays = Annotated[
+    int, typer.Option("--keep-days", min=0, metavar="N", help="Keep younger ones too.")
+]
+
 
 @app.command()
 def add(
@@ -25,9 +29,7 @@ def add(
     keep: Annotated[
         int, typer.Option("--keep", min=0, metavar="N", help="Generations to keep; 0 for all.")
     ] = 10,
-    keep_days: Annotated[
-        int, typer.Option("--keep-days", min=0, metavar="N", help="Keep younger ones too.")
-    ] = 0,
+    keep_days: KeepDays = 0,
     place: StorePlace = None,
     config: Config = None,
     json: Json = False,
@@ -51,9 +53,7 @@ def keep(
     generations: Annotated[
         int, typer.Argument(min=0, metavar="N", help="Generations to keep; 0 for all.")
     ],
-    keep_days: Annotated[
-        int, typer.Option("--keep-days", min=0, metavar="N", help="Keep younger ones too.")
-    ] = 0,
+    keep_days: KeepDays = 0,
     place: StorePlace = None,
     config: Config = None,
     json: Json = False,

@@ -229,24 +229,28 @@ class Rounds:
 
     def _gives_up(self, nameid: int, alone: bool) -> bool:
         """Nothing on offer is what a package needs; whether it can stay as it is."""
-        was = self.at[nameid]
-        self._keep(nameid)
-        if not self._is_broken(nameid):
-            if not alone:
-                self._set(nameid, was)
+        if self._is_enough_kept(nameid, alone):
             return True
         if alone:
             self._remove(nameid)
         return alone
 
+    def _is_enough_kept(self, nameid: int, alone: bool) -> bool:
+        """Take a package back to what is installed, and say whether that holds; where there are
+        alternatives and it does, that was only a trial."""
+        was = self.at[nameid]
+        self._keep(nameid)
+        if self._is_broken(nameid):
+            return False
+        if not alone:
+            self._set(nameid, was)
+        return True
+
     def _yield(self, nameid: int, other: int, turn: Turn, alone: bool) -> bool | None:
         """A package gives way to another: it stays as it is installed if that is enough, else it
         goes; where there are alternatives, one that is new is tried before."""
-        was, turn.is_done = self.at[nameid], True
-        self._keep(nameid)
-        if not self._is_broken(nameid):
-            if not alone:
-                self._set(nameid, was)
+        turn.is_done = True
+        if self._is_enough_kept(nameid, alone):
             return True
         if alone:
             self._remove(nameid)
