@@ -100,7 +100,7 @@ def compile_plan(plan: Plan) -> tuple[GuestCommand, ...]:
     return (
         GuestCommand(("apt-get", "-qq", "update"), "reading the plan's packages"),
         GuestCommand(("apt-get", "-q", *upgrade), "apt-get " + upgrade[0], faults=FAULTS),
-        GuestCommand(("sh", "-c", KEEP), "keeping what kernels told apt"),
+        GuestCommand(("sh", "-c", KEEP), "keeping the list of kernels that stay"),
         GuestCommand(("dpkg", "--audit"), "dpkg --audit", quiet=True),
     )
 
