@@ -75,6 +75,10 @@ def seeds_of_rpm(reader: str) -> Iterator[bytes]:
         yield from blobs[:5]
     for content in shared("rpmdb/libuuid", "Packages", 1 << 26):
         yield from sorted((blob for _, blob in rpm_bdb.read_headers(content, "x")), key=len)[:2]
+    from tests.describe.test_rpm import header
+
+    texts_of = ((1000, 0), (1001, 2), (1002, 4), (1022, 6))
+    yield header(*((tag, 6, at, 1) for tag, at in texts_of), store=b"a\0001\0002\0noarch\0")
     yield bytes.fromhex("00000001 00000008 000003e8 00000006 00000000 00000001") + b"name\0\0\0\0"
 
 
