@@ -141,7 +141,7 @@ def _make_disk(disk: Path, layout: Sequence[Laid]) -> Path:
     logical = [one for one in layout if one.logical]
     half = sum(one.mebibytes for one in logical) // 2 + 8
     sizes = [*plain, *([half, half] if logical else [])]
-    entries, at = [], 2048
+    entries, at = [], 4096  # the first two MiB are a boot loader's
     for size in sizes:
         entries.append((at, size * 2048))
         at += size * 2048

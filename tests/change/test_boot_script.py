@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regild.change.apt import ENVIRONMENT
-from regild.change.boot_script import LINE_BYTES_MAX, SCRIPT, Report, write_script
+from regild.change.boot_script import (
+    CALLS_MAX,
+    FIRST,
+    LINE_BYTES_MAX,
+    SCRIPT,
+    Report,
+    write_script,
+)
 from regild.change.script import PLACE, STATE, GuestCommand
 
 ECHO = GuestCommand(("sh", "-c", "echo said; echo 'it''s' >&2"), "saying")
@@ -22,7 +29,7 @@ NEVER = GuestCommand(("sh", "-c", "echo never"), "what comes later")
 def run_script(folder: Path, *commands: GuestCommand) -> Report:
     """Run the script in a folder; mounts are only written down."""
     for name in ("media", "usr/sbin", "etc/initramfs-tools/conf.d", "etc/dracut.conf.d", "bin"):
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "etc/initramfs-tools/initramfs.conf").write_text('MODULES="dep"\nCOMPRESS=zstd\n')
     (folder / "etc/initramfs-tools/conf.d/other").write_text("# MODULES=dep\nMODULES=most\n")
     for name in ("mount", "umount", "stty"):
@@ -34,6 +41,10 @@ def run_script(folder: Path, *commands: GuestCommand) -> Report:
     text = script.read_text().replace("/dev/ttyS1", f"{folder}/report")
     text = text.replace(STATE, f"{folder}/state").replace(PLACE, f"{folder}/media")
     text = re.sub(r"(?<![\w.])/(usr/sbin/policy|etc/)", rf"{folder}/\1", text)
+    for first in (folder / "media/first").iterdir():
+        own = first.read_text().replace(STATE, f"{folder}/state")
+        own = own.replace("findmnt -nvo SOURCE /", "echo /dev/vda3")
+        first.write_text(re.sub(r"(?<![\w*])/(usr|etc)/", rf"{folder}/\1/", own))
     path = f"{folder}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     subprocess.run(["sh", "-c", text], env={"PATH": path}, check=True)
     report = Report()
@@ -68,6 +79,56 @@ def test_what_was_shown_is_taken_away_again(tmp_path: Path) -> None:
     shown = (tmp_path / "state/initramfs.conf").read_text()
     assert shown == "MODULES=most\nCOMPRESS=zstd\n"
     assert "dep" in (tmp_path / "etc/initramfs-tools/initramfs.conf").read_text()
+
+
+def programs(folder: Path, *places: str) -> None:
+    """Programs of a guest that only say that they ran."""
+    for name in places:
+        real = folder / name
+        real.parent.mkdir(parents=True, exist_ok=True)
+        real.write_text("#!/bin/sh\necho real $*\n")
+        real.chmod(0o755)
+
+
+WAYS = "for way in '-c -k 6.1.0-9' -u '-d -k 5'; do update-initramfs $way; done; update-grub"
+CALLS = GuestCommand(("sh", "-c", WAYS), "calling")
+GRUB = ("usr/sbin/update-initramfs", "usr/sbin/grub-mkconfig", "etc/kernel/postinst.d/dkms")
+
+
+def test_initramfs_and_menu_are_left_for_later_where_the_guest_has_them(tmp_path: Path) -> None:
+    programs(tmp_path, *GRUB, "etc/kernel/postinst.d/zz-update-grub")
+    report = run_script(tmp_path, CALLS)
+    assert report.later == {"initramfs": ["-c -k 6.1.0-9", "-u"]}
+    assert report.said(0).split("\n")[0] == "real -d -k 5"
+    assert report.codes == {0: 0}
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["usr/bin/dracut", "etc/kernel/postinst.d/zz-systemd-boot", "etc/initramfs/post-update.d/mine"],
+)
+def test_what_has_to_see_this_machine_or_the_files_is_done_at_once(
+    more: str, tmp_path: Path
+) -> None:
+    programs(tmp_path, *GRUB, more)
+    report = run_script(tmp_path, CALLS)
+    assert report.later == {}
+    assert report.said(0).splitlines()[:2] == ["real -c -k 6.1.0-9", "real -u"]
+
+
+def test_apt_gives_the_same_path_to_scripts(tmp_path: Path) -> None:
+    (tmp_path / "apt.conf").write_text("A;\n")
+    write_script(tmp_path, (ECHO,), ENVIRONMENT)
+    assert f"APT_CONFIG={PLACE}/booted.conf " in (tmp_path / SCRIPT).read_text()
+    first, second = (tmp_path / "booted.conf").read_text().splitlines()
+    assert first == "A;" and second.startswith(f'DPkg::Path "{FIRST}:/usr/sbin:')
+
+
+def test_calls_without_end_are_not_kept() -> None:
+    report = Report()
+    report.take(b"\x01regild later menu \n" * (CALLS_MAX + 5))
+    report.take(b"\x01regild later initramfs -u $(touch x)\n")
+    assert list(report.later) == ["menu"] and len(report.later["menu"]) == CALLS_MAX
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(1, 40), max_size=8))

@@ -120,13 +120,14 @@ def apply_plan(
         work = disk.path, file.fileno(), repository, timeout_seconds, progress, shown, traces
         stages = _Stages(scratch, *work)
         compiled, tests = compile_commands(plan), compile_tests(plan)
-        commands = () if boot else (*compiled, FINISH, *tests)
         request = _request(plan, parts, repository, owned)
         request |= {"job": str(job), "timeout_seconds": timeout_seconds}
+        commands = (FINISH,) if boot else (*compiled, FINISH, *tests)
         request["commands"] = to_json(commands, indent=0)
         said: list[str] = []
         if boot:
-            said = stages.boot_guest({**place, **request}, (*compiled, *tests), boot)
+            ran = stages.boot_guest({**place, **request}, (*compiled, *tests), boot)
+            said, request["later"] = ran["said"], ran["later"]
             request["acquire"] = {**place, "booted": str(job / "booted")}
         ran = _run(stages, plan, parts, place, request)
         explained = _judge(job, parts, plan)
@@ -200,8 +201,9 @@ class _Stages:
 
     def boot_guest(
         self, request: dict[str, Any], commands: tuple[GuestCommand, ...], boot: Boot
-    ) -> list[str]:
-        """The stage in which the guest runs the commands; their last words.
+    ) -> dict[str, Any]:
+        """The stage in which the guest runs the commands: their last words, and what they left to
+        be made afterwards.
 
         It is not confined, so that it can start the machine as nobody.
         """
@@ -213,9 +215,7 @@ class _Stages:
         }
         limit = self.timeout_seconds + RECORD_SECONDS
         with self._blamed_on_the_disk():
-            ran = self._run("boot", asked, confined=False, timeout=limit, keep=(self.disk,))
-        said: list[str] = ran["said"]
-        return said
+            return self._run("boot", asked, confined=False, timeout=limit, keep=(self.disk,))
 
     @contextlib.contextmanager
     def _blamed_on_the_disk(self) -> Iterator[None]:

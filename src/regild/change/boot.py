@@ -69,7 +69,8 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         )
         overlay.flush()
     media.unlink()
-    return {"said": told.check(finished.code, limit_seconds, _console_tail(job / "console.log"))}
+    said = told.check(finished.code, limit_seconds, _console_tail(job / "console.log"))
+    return {"said": said, "later": told.report.later}
 
 
 class _Told:

@@ -3,7 +3,9 @@
 The script and the packages lie on a read-only drive of their own; the kernel's command line has
 systemd mount it and run the script (`regild.change.start`), so nothing is put into the guest. What
 the script shows to the packages' scripts (policy-rc.d, settings for an initial RAM disk of any
-machine) it binds over the guest's files and takes away again.
+machine) it binds over the guest's files and takes away again. The initial RAM disk and GRUB's menu
+are not made here, where a processor is emulated: programs of their names come first in the path,
+write down that they were called, and the work is done apart (`regild.change.boot_chain`).
 """
 
 from __future__ import annotations
@@ -15,10 +17,18 @@ from pathlib import Path
 from typing import Final
 
 from regild.change.apt import FOLDERS, POLICY
+from regild.change.boot_chain import DRACUT, INITRAMFS, MENU
 from regild.change.script import PLACE, STATE, GuestCommand
 
 SCRIPT: Final = "run.sh"
 LINE_BYTES_MAX: Final = 1 << 20
+CALLS_MAX: Final = 1000
+"""How many calls of what is made later are believed."""
+FIRST: Final = f"{PLACE}/first"
+"""The folder that comes first in the path."""
+MKCONFIG: Final = "/usr/sbin/grub-mkconfig"
+APT_PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
+"""What apt gives to dpkg (apt.conf(5), DPkg::Path)."""
 
 _HEAD = f"""\
 #!/bin/sh
@@ -29,6 +39,11 @@ say() {{ printf '\\n\\001regild %s\\n' "$*"; }}
 finish() {{
     for place in $shown; do umount "$place"; done
     for place in $made; do rm -f "$place"; done
+    for queue in initramfs menu; do
+        [ ! -s {STATE}/$queue ] || while read -r line; do
+            say later $queue "$line"
+        done <{STATE}/$queue
+    done
     sync
     say done
     exit 0
@@ -70,13 +85,53 @@ def write_script(
     folder: Path, commands: Iterable[GuestCommand], environment: Mapping[str, str]
 ) -> None:
     """Put the script and what it shows into the folder that becomes the read-only drive."""
+    settings = _settings({**environment, **_write_first(folder, environment)})
     lines = [
-        f"run {number} env -i {_settings(environment)} {shlex.join(command.argv)}"
+        f"run {number} env -i {settings} {shlex.join(command.argv)}"
         for number, command in enumerate(commands)
     ]
     (folder / SCRIPT).write_text("\n".join([_HEAD, *lines, "finish", ""]))
     (folder / "policy-rc.d").write_text(POLICY)
     (folder / "policy-rc.d").chmod(0o755)
+
+
+def _write_first(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Put what comes first in the path into the folder; the settings that make it so."""
+    place = folder / Path(FIRST).name
+    place.mkdir(exist_ok=True)
+    for real, queue in ((INITRAMFS, "initramfs"), (MENU, "menu")):
+        program = place / Path(real).name
+        program.write_text(_LATER.format(real=real, queue=queue))
+        program.chmod(0o755)
+    changed = {"PATH": f"{FIRST}:{environment['PATH']}"}
+    if (apt := folder / "apt.conf").exists():
+        text = apt.read_text() + f'DPkg::Path "{FIRST}:{APT_PATH}";\n'
+        (folder / "booted.conf").write_text(text)
+        changed["APT_CONFIG"] = f"{PLACE}/booted.conf"
+    return changed
+
+
+_LATER: Final = f"""\
+#!/bin/sh
+# Done once, apart, when all is in place: where GRUB starts the guest, its root lies on a plain
+# partition, and nothing looks for the files at once. Dracut has to see this machine.
+later() {{{{
+    [ ! -x {DRACUT} ] && [ -x {MKCONFIG} ] || return 1
+    case $(findmnt -nvo SOURCE /) in /dev/vda[0-9]*) ;; *) return 1 ;; esac
+    for hook in /etc/initramfs/post-update.d/* /etc/kernel/postinst.d/[j-z]*; do
+        case ${{{{hook##*/}}}} in
+        '*' | '[j-z]*' | unattended-upgrades | zz-update-grub) ;;
+        *) return 1 ;;
+        esac
+    done
+}}}}
+[ -x {{real}} ] || exit 0
+case " $* " in
+*" -d "* | *" --version "* | *" --help "*) exec {{real}} "$@" ;;
+esac
+later || exec {{real}} "$@"
+echo "$*" >>{STATE}/{{queue}}
+"""
 
 
 def _settings(environment: Mapping[str, str]) -> str:
@@ -93,6 +148,8 @@ class Report:
         self.begun: list[int] = []
         self.codes: dict[int, int] = {}
         self.is_done = False
+        self.later: dict[str, list[str]] = {}
+        """Calls of what is made apart afterwards, by what it makes."""
         self._said: dict[int, bytearray] = {}
         self._rest = b""
         self._running: int | None = None
@@ -120,10 +177,15 @@ class Report:
         elif found["end"]:
             self._running = None
             self.codes[int(found["end"])] = int(found["code"])
+        elif found["queue"]:
+            calls = self.later.setdefault(found["queue"].decode(), [])
+            if len(calls) < CALLS_MAX:
+                calls.append(found["call"].decode())
         else:
             self.is_done = True
 
 
 _OWN = re.compile(
-    rb"\x01regild (?:begin (?P<begin>\d{1,3})|end (?P<end>\d{1,3}) (?P<code>\d{1,3})|done)"
+    rb"\x01regild (?:begin (?P<begin>\d{1,3})|end (?P<end>\d{1,3}) (?P<code>\d{1,3})|done"
+    rb"|later (?P<queue>initramfs|menu) (?P<call>[A-Za-z0-9 ._+~/:-]{0,200}))"
 )

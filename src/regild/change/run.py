@@ -61,8 +61,8 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     contents may be `room_bytes` together, and what the programs hold in memory `most_bytes`. With
     `extract` in the request the tree is first taken out here, into memory: thousands of small
     files cost a disk's filesystem more than dpkg does.
-    With `acquire` in it the guest was booted before; what it changed is taken over, and `commands`
-    are empty.
+    With `acquire` in it the guest was booted before; what it changed is taken over, and `later`
+    are the calls, by what they make, of what only `commands` make.
 
     Raises: GuestCommandFailed, GuestCommandHung, GuestFull, RecordRefused, TooLarge, DiskFull,
     HostError.
@@ -80,6 +80,8 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     mount_overlay(job)
     room = RoomWatch(job / "upper", job / "memory", request["room_bytes"])
     guest = guest_over(job, job, request, room)
+    for queue, calls in request.get("later", {}).items():
+        (guest.state / queue).write_text("".join(f"{call}\n" for call in calls))
     try:
         said = [guest.run(command, progress) for command in commands]
     except GuestCommandFailed:
