@@ -1,5 +1,5 @@
 """An appliance updated with its new kernel by the booted guest and without booting it: the same
-packages, the same files but for logs, times and caches, and both come up with the new kernel."""
+packages, the same files but for logs, times and caches, and it comes up with the new kernel."""
 
 from __future__ import annotations
 
@@ -34,16 +34,14 @@ NEWEST = 'test "$(uname -r)" = "$(ls /lib/modules | sort -V | tail -n 1)"'
 
 
 def updated(image: Path, folder: Path, carrier: str) -> Path:
-    """Update by a carrier; the result has come up with its new kernel before it appears."""
+    """Update by a carrier, proven and not tested: that would boot it once more."""
     output = folder / f"{carrier}.ova"
     line = [sys.executable, "-m", "regild", "update", image, "-o", output, "--json"]
     line += ["--carrier", carrier, "--scratch", folder / "jobs", "--timeout", "3000"]
-    line += ["--test-boot", "--expect", f"command:{NEWEST}", "--test-timeout", "1500"]
     done = subprocess.run([str(word) for word in line], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     receipt = json.loads(done.stdout)["receipt"]
     assert receipt["carrier"] == carrier
-    assert f"it was booted and met command:{NEWEST}" in receipt["checks"]
     assert any(row["name"].startswith("linux-image-6") for row in receipt["packages"])
     assert "boot menu, kernels, modules, initial RAM disks and root agree" in receipt["checks"]
     return output
@@ -56,6 +54,7 @@ def test_record_and_boot_give_the_same(kernel_ova: Path, tmp_path: Path) -> None
     one, two = files_of(record), files_of(boot)
     differing = sorted(path for path in one.keys() | two.keys() if one.get(path) != two.get(path))
     assert [path for path in differing if not UNEQUAL.fullmatch(path)] == []
+    regild("boot-test", boot, "--expect", f"command:{NEWEST}", "--test-timeout", "1500")
 
 
 def test_a_boot_that_is_killed_leaves_nothing_and_is_done_again(
