@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from regild.change.apt import FOLDERS, POLICY
+from regild.change.apt import DPKG_PATH, FOLDERS, POLICY
 from regild.change.boot_chain import DRACUT, INITRAMFS, MENU
 from regild.change.script import PLACE, STATE, GuestCommand
 
@@ -27,8 +27,6 @@ CALLS_MAX: Final = 1000
 FIRST: Final = f"{PLACE}/first"
 """The folder that comes first in the path."""
 MKCONFIG: Final = "/usr/sbin/grub-mkconfig"
-APT_PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
-"""What apt gives to dpkg (apt.conf(5), DPkg::Path)."""
 
 _HEAD = f"""\
 #!/bin/sh
@@ -105,7 +103,7 @@ def _write_first(folder: Path, environment: Mapping[str, str]) -> dict[str, str]
         program.chmod(0o755)
     changed = {"PATH": f"{FIRST}:{environment['PATH']}"}
     if (apt := folder / "apt.conf").exists():
-        text = apt.read_text() + f'DPkg::Path "{FIRST}:{APT_PATH}";\n'
+        text = apt.read_text() + f'DPkg::Path "{FIRST}:{DPKG_PATH}";\n'
         (folder / "booted.conf").write_text(text)
         changed["APT_CONFIG"] = f"{PLACE}/booted.conf"
     return changed
