@@ -6,10 +6,12 @@ import random
 import shutil
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.host.apart import alive_with, descendants
 from tests.journey.machine import Traces, at_work, digest, killed_after, regild, settled
 
 SEED = 20261122
@@ -52,6 +54,53 @@ def test_a_job_that_was_killed_after_its_change_goes_on_without_its_scripts(
     assert b"Unpacking" in before
     assert regild("jobs", "list", "--scratch", killing.jobs)["jobs"] == []
     assert digest(killing.source) == killing.before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_test_boot_that_is_killed_leaves_nothing(
+    small_ova: Path, tmp_path: Path, machines_gone: Callable[[], bool]
+) -> None:
+    before, jobs = digest(small_ova), tmp_path / "jobs"
+    arguments = ("boot-test", small_ova, "--expect", "console:login:", "--scratch", jobs)
+    assert killed_after(300, *arguments, "--test-timeout", 300, when=is_running) == -9
+    assert settled(tmp_path) == Traces((), (), ())
+    assert machines_gone()
+    regild(*arguments, "--test-timeout", 2, code=9)
+    assert machines_gone()
+    assert list(jobs.rglob("tested-*")) == []
+    assert digest(small_ova) == before
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+def test_an_update_that_is_killed_in_its_test_boot_goes_on_to_be_published(
+    worker_ova: Path, tmp_path: Path, machines_gone: Callable[[], bool]
+) -> None:
+    killing = Killing(worker_ova, tmp_path, "--test-boot", "--expect", "console:HEALTH ok",
+                      "--test-timeout", "1500")  # fmt: skip
+
+    def is_coming_up() -> bool:
+        consoles = killing.jobs.glob("*/guest/boot-test.console.log")
+        return any(b"Linux version" in path.read_bytes() for path in consoles)
+
+    assert killed_after(1800, *killing.arguments, when=is_coming_up) == -9
+    killing.look()
+    assert killing.seen == {"changed": 1}
+    assert machines_gone()
+    (job,) = regild("jobs", "list", "--scratch", killing.jobs)["jobs"]  # type: ignore[misc]  # JSON
+    assert (job["state"], job["phase"]) == ("can go on", "changed")
+    answer = regild("jobs", "resume", job["name"], "--scratch", killing.jobs)
+    assert answer["receipt"]["boot_test"]["reached"]  # type: ignore[index]  # JSON
+    assert killing.target.is_file()
+    assert digest(killing.source) == killing.before
+    assert list(killing.jobs.iterdir()) == []
+    assert machines_gone()
+
+
+def is_running() -> bool:
+    """Whether a machine that this test started is there."""
+    return bool(set(alive_with("qemu-system")) & descendants())
 
 
 class Killing:
