@@ -120,20 +120,21 @@ def test_a_directory_that_holds_itself_is_no_endless_tree(tmp_path):
         assert guest.tree.read(deep, 10) == b"ID=x\n"
 
 
-def test_a_name_with_a_slash_is_refused(tmp_path):
+@pytest.mark.parametrize("name", ["passwd/x", "passwd-y"])
+def test_a_name_with_a_slash_or_one_that_is_there_twice_is_refused(tmp_path, name):
     folder = tmp_path / "tree"
     (folder / "etc").mkdir(parents=True)
-    (folder / "etc/os-release").write_text("")
-    (folder / "etc/passwd-x").write_text("")
+    for own in ("os-release", "passwd-x", "passwd-y"):
+        (folder / "etc" / own).write_text("")
     path = tmp_path / "disk"
     options = ("-O", "^metadata_csum,^dir_index")
     tool("mke2fs", "-q", "-F", "-t", "ext4", *options, "-d", folder, path, "8M")
     content = path.read_bytes()
     assert content.count(b"passwd-x") == 1
-    path.write_bytes(content.replace(b"passwd-x", b"passwd/x"))
+    path.write_bytes(content.replace(b"passwd-x", name.encode()))
     with open_disk(path) as disk, pytest.raises(Exception) as caught, open_guest(disk):
         pass
-    assert "passwd/x" in str(caught.value)
+    assert name in str(caught.value)
 
 
 @pytest.mark.parametrize("feature", [0x1, 0x8, 0x1000, 0x80000000])

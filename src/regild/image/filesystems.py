@@ -319,6 +319,10 @@ class Filesystem:
                     )
                 if not item.name or "/" in item.name or item.name in (".", ".."):
                     raise Malformed(where=self.volume.name, why=f"a file is named {item.name!r}")
+                # A kernel takes either; on a CD the pieces of one file share a name.
+                if item.name in entries and self.volume.filesystem != "iso9660":
+                    why = f"a directory holds the name {item.name!r} twice"
+                    raise Malformed(where=self.volume.name, why=why)
                 entries[item.name] = item
         return entries
 
