@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from regild.change.apt import ENVIRONMENT
 from regild.change.boot_script import (
     CALLS_MAX,
+    CMDLINE,
+    EARLY,
     FIRST,
     LINE_BYTES_MAX,
     SCRIPT,
@@ -25,12 +27,15 @@ ECHO = GuestCommand(("sh", "-c", "echo said; echo 'it''s' >&2"), "saying")
 FAIL = GuestCommand(("sh", "-c", "exit 7"), "failing")
 NEVER = GuestCommand(("sh", "-c", "echo never"), "what comes later")
 
+LINE = 'ro systemd.mask=a.service systemd.mask=b.service systemd.run="/bin/sh x"\n'
+
 
 def run_script(folder: Path, *commands: GuestCommand) -> Report:
     """Run the script in a folder; mounts are only written down."""
     for name in ("media", "usr/sbin", "etc/initramfs-tools/conf.d", "etc/dracut.conf.d", "bin"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "etc/initramfs-tools/initramfs.conf").write_text('MODULES="dep"\nCOMPRESS=zstd\n')
+    (folder / "cmdline").write_text(LINE)
     (folder / "etc/initramfs-tools/conf.d/other").write_text("# MODULES=dep\nMODULES=most\n")
     for name in ("mount", "umount", "stty"):
         tool = folder / "bin" / name
@@ -40,6 +45,7 @@ def run_script(folder: Path, *commands: GuestCommand) -> Report:
     script = folder / "media" / SCRIPT
     text = script.read_text().replace("/dev/ttyS1", f"{folder}/report")
     text = text.replace(STATE, f"{folder}/state").replace(PLACE, f"{folder}/media")
+    text = text.replace(CMDLINE, f"{folder}/cmdline").replace(EARLY, f"{folder}/early")
     text = re.sub(r"(?<![\w.])/(usr/sbin/policy|etc/)", rf"{folder}/\1", text)
     for first in (folder / "media/first").iterdir():
         own = first.read_text().replace(STATE, f"{folder}/state")
@@ -79,6 +85,17 @@ def test_what_was_shown_is_taken_away_again(tmp_path: Path) -> None:
     shown = (tmp_path / "state/initramfs.conf").read_text()
     assert shown == "MODULES=most\nCOMPRESS=zstd\n"
     assert "dep" in (tmp_path / "etc/initramfs-tools/initramfs.conf").read_text()
+
+
+def test_a_unit_that_was_left_out_of_the_boot_can_be_switched_on(tmp_path: Path) -> None:
+    early = tmp_path / "early"
+    early.mkdir()
+    (early / "a.service").symlink_to("/dev/null")
+    (early / "own.service").write_text("[Unit]")
+    run_script(tmp_path, ECHO)
+    assert [path.name for path in early.iterdir()] == ["own.service"]
+    assert (tmp_path / "state/cmdline").read_text() == 'ro systemd.run="/bin/sh x"\n'
+    assert f"state/cmdline {tmp_path}/cmdline" in (tmp_path / "calls").read_text()
 
 
 def programs(folder: Path, *places: str) -> None:

@@ -3,9 +3,11 @@
 The script and the packages lie on a read-only drive of their own; the kernel's command line has
 systemd mount it and run the script (`regild.change.start`), so nothing is put into the guest. What
 the script shows to the packages' scripts (policy-rc.d, settings for an initial RAM disk of any
-machine) it binds over the guest's files and takes away again. The initial RAM disk and GRUB's menu
-are not made here, where a processor is emulated: programs of their names come first in the path,
-write down that they were called, and the work is done apart (`regild.change.boot_chain`).
+machine) it binds over the guest's files and takes away again; so it does with the kernel's command
+line, once its masks have done their work (systemd-debug-generator(8)).
+The initial RAM disk and GRUB's menu are not made here, where a processor is emulated: programs of
+their names come first in the path, write down that they were called, and the work is done apart
+(`regild.change.boot_chain`).
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ CALLS_MAX: Final = 1000
 """How many calls of what is made later are believed."""
 FIRST: Final = f"{PLACE}/first"
 """The folder that comes first in the path."""
+CMDLINE: Final = "/proc/cmdline"
+EARLY: Final = "/run/systemd/generator.early"
+"""Where systemd keeps what the kernel's command line masks; written anew at every reload."""
 MKCONFIG: Final = "/usr/sbin/grub-mkconfig"
 
 _HEAD = f"""\
@@ -72,6 +77,12 @@ if [ -d /etc/dracut.conf.d ]; then
     echo 'hostonly=no' >{STATE}/dracut.conf
     show {STATE}/dracut.conf /etc/dracut.conf.d/zz-regild.conf
 fi
+# What was left out of this boot is masked, and a masked unit cannot be switched on by its package.
+sed 's/ systemd\\.mask=[^ ]*//g' {CMDLINE} >{STATE}/cmdline
+show {STATE}/cmdline {CMDLINE}
+for unit in {EARLY}/*; do
+    [ "$(readlink "$unit")" != /dev/null ] || rm "$unit"
+done
 # The drive that GRUB was once told to be written to may have another name here.
 for drive in $(debconf-show grub-pc 2>/dev/null | sed -n 's/.*install_devices: //p' | tr -d ','); do
     [ -e "$drive" ] || {{ mkdir -p "$(dirname "$drive")"; ln -s /dev/vda "$drive"; }}
