@@ -3,15 +3,20 @@ started with it."""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from demo.build import cache_folder
 from demo.disk import BIOS_BOOT, Part, _write_bios_boot
 from demo.recipe import MIB
+from tests.change import laid
 from tests.change.laid import Laid, laid_out
 from tests.change.releases import release_appliance
 from tests.journey.machine import regild
@@ -54,11 +59,9 @@ STARTED = ("xfs", "btrfs")
 def test_debian_12_gets_a_new_kernel_on_other_filesystems(
     layout: str, demo_ova: Path, tmp_path: Path
 ) -> None:
-    loader = Loader()
-    guest = laid_out(demo_ova, tmp_path, LAYOUTS[layout], loader.make)
-    loader.put(guest.disk.path)
     output = tmp_path / "new.raw"
-    answer = regild("update", guest.disk.path, "-o", output, "--timeout", "3000")
+    image = laid_appliance(demo_ova, layout)
+    answer = regild("update", image, "-o", output, "--timeout", "3000")
     kernel = new_kernel(answer)
     by = {one["mount"]: one["by"] for one in answer["receipt"]["writers"]}  # type: ignore[index]
     assert by["/"] == ("libext2fs" if layout == "lvm" else "user-mode-linux")
@@ -66,6 +69,25 @@ def test_debian_12_gets_a_new_kernel_on_other_filesystems(
     if layout in STARTED:  # nobody is put into these filesystems: what they say is listened to
         expect = ("--expect", f"console:Linux version {kernel}", "--expect", "console: login:")
         regild("boot-test", output, *expect, "--test-timeout", "1500")
+
+
+def laid_appliance(appliance: Path, layout: str) -> Path:
+    """An appliance laid out anew, with a loader that starts it; made once, kept beside it."""
+    made_by = (Path(__file__), Path(laid.__file__))
+    text = appliance.name.encode() + b"".join(path.read_bytes() for path in made_by)
+    folder = cache_folder()
+    image = folder / f"laid-{layout}-{hashlib.sha256(text).hexdigest()[:16]}.raw"
+    with (folder / f"laid-{layout}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not image.exists():
+            for older in folder.glob(f"laid-{layout}-*.raw"):
+                older.unlink()
+            with tempfile.TemporaryDirectory(prefix=".building-", dir=folder) as scratch:
+                loader = Loader()
+                guest = laid_out(appliance, Path(scratch), LAYOUTS[layout], loader.make)
+                loader.put(guest.disk.path)
+                guest.disk.path.rename(image)
+    return image
 
 
 class Loader:
