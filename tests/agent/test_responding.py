@@ -53,7 +53,7 @@ def test_the_fix_reaches_every_channel_in_one_command(regild: Regild, site: Site
     assert points(regild, site) == [1, 1, 1]
     assert (dry["severity"], dry["packages"]) == ("critical", ["source:tool < 1.1"])
     said = [(one["row"]["generation"], one["state"]) for one in dry["exposed"]]
-    would = "1 changes would take it away"
+    would = "1 change would take it away"
     assert said == [("db@1", would), ("web@1", would)]
     assert dry["exposed"][0]["row"]["packages"] == ["tool 1.0"]
 

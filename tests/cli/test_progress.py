@@ -16,7 +16,7 @@ from regild.cli.progress import (
     open_progress,
     seconds_text,
 )
-from regild.model.progress import begin_count
+from regild.model.progress import Shared, Silent, begin_count, end_step
 
 WORK = """
 import time
@@ -198,3 +198,27 @@ def test_no_more_is_shown_than_can_be_looked_at() -> None:
     painted = out.getvalue().rpartition("\r")[2]
     assert painted.count("\n") == ROWS_MAX + 1
     assert "and 24 more" in painted
+
+
+def test_a_step_that_was_whole_takes_no_longer_for_being_told_late() -> None:
+    clock, out = Clock(), io.StringIO()
+    lines = Lines(out, clock)
+    lines.step("Writing the disk", 3_000_000)
+    clock.now += 2
+    lines.advance(3_000_000)
+    clock.now += 180
+    lines.step("the next thing")
+    assert "Writing the disk: done, 3 MB in 2.0 s (1.5 MB/s)\n" in out.getvalue()
+
+
+def test_a_step_is_over_before_what_comes_next_is_waited_for() -> None:
+    clock, out = Clock(), io.StringIO()
+    lines = Lines(out, clock)
+    lines.step("Fetching")
+    clock.now += 4
+    end_step(Shared(lines))
+    clock.now += 180
+    assert out.getvalue() == "Fetching\nFetching: done in 4.0 s\n"
+    lines.end()
+    assert out.getvalue().count("done") == 1
+    end_step(Silent())

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regild.errors import Malformed
-from regild.model.json import from_json, to_json
+from regild.model.json import from_json, from_json_once, to_json
 from regild.model.record import Attribute, Entry, Inode
 
 names = st.binary(max_size=40).map(lambda name: name.decode(errors="surrogateescape"))
@@ -34,3 +34,23 @@ def test_text_is_the_same_json_whatever_stands_beside_it(text: str) -> None:
 def test_what_is_no_such_value_is_malformed(text: str) -> None:
     with pytest.raises(Malformed):
         from_json(Entry, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 1}',
+        '{"a": 1, "\\u0061": 2}',
+        '[[{"b": {"c": null, "x": 0, "c": 1}}]]',
+        "[" * 100_000,
+        '{"a": ',
+    ],
+)
+def test_a_name_that_stands_twice_is_no_evidence(text: str) -> None:
+    with pytest.raises(Malformed):
+        from_json_once(object, text, "it")
+
+
+def test_the_same_name_in_different_objects_is_fine() -> None:
+    told = '{"a": {"a": 1}, "b": [{"a": 2}, {"a": 3}]}'
+    assert from_json_once(object, told) == json.loads(told)

@@ -100,6 +100,10 @@ def test_signing_changes_neither_the_statement_nor_its_digest() -> None:
     assert read.statement.predicate == made()
 
 
+TWICE = write_statement(made(), [DISK]).replace(b'"mode":', b'"mode":"none","mode":')
+"""A statement of which one reader sees another mode than the next."""
+
+
 @pytest.mark.parametrize(
     ("content", "error"),
     [
@@ -108,6 +112,14 @@ def test_signing_changes_neither_the_statement_nor_its_digest() -> None:
         (write_statement(made(), []), Malformed),
         (write_statement(made(), [DISK]).replace(b"urn:regild:receipt:1", b"x"), UnsupportedFormat),
         (sign_bytes(b"{}", "application/x", holder("Signer").key), UnsupportedFormat),
+        (TWICE, Malformed),
+        (sign_statement(TWICE, holder("Signer").key), Malformed),
+        (
+            sign_statement(write_statement(made(), [DISK]), holder("Signer").key).replace(
+                b'"signatures":', b'"signatures":[],"signatures":'
+            ),
+            Malformed,
+        ),
     ],
 )
 def test_what_is_no_receipt_is_refused(content: bytes, error: type[Exception]) -> None:

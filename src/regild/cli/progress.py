@@ -68,12 +68,16 @@ class Step:
         self.done = 0
         self._clock = clock
         self._begun = clock()
+        self._whole_at: float | None = None
+        """When all of it was done: what is told later took no longer."""
         self._recent: deque[tuple[float, int]] = deque([(self._begun, 0)])
 
     def advance(self, amount: int) -> None:
         """Some more is done."""
         self.done += amount
         now = self._clock()
+        if self.total and self.done >= self.total and self._whole_at is None:
+            self._whole_at = now
         if now - self._recent[-1][0] >= RATE_SECONDS / 20:
             self._recent.append((now, self.done))
         while len(self._recent) > 2 and now - self._recent[0][0] > RATE_SECONDS:
@@ -82,7 +86,8 @@ class Step:
     @property
     def seconds(self) -> float:
         """How long this step has taken so far."""
-        return self._clock() - self._begun
+        until = self._clock() if self._whole_at is None else self._whole_at
+        return until - self._begun
 
     @property
     def rate(self) -> float:

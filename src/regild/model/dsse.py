@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from regild.errors import Malformed, SignatureRefused, TooLarge, UsageError
 from regild.model.content import Value
 from regild.model.digest import canonical
-from regild.model.json import from_json
+from regild.model.json import from_json_once
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.hashes import HashAlgorithm
@@ -66,7 +66,7 @@ def read_signed(content: bytes, where: str) -> SignedBytes:
     """
     if len(content) > SIGNED_BYTES_MAX:
         raise TooLarge(where=where, why=f"it takes more than {SIGNED_BYTES_MAX >> 20} MiB")
-    form = from_json(_Form, content, where)
+    form = from_json_once(_Form, content, where)
     if not 0 < len(form.signatures) <= SIGNATURES_MAX:
         raise Malformed(where=where, why=f"it carries {len(form.signatures)} signatures")
     signatures = tuple((line.keyid, _decoded(line.sig, where)) for line in form.signatures)

@@ -44,6 +44,30 @@ def from_json(kind: type[T], text: str | bytes, where: str = "JSON") -> T:
         raise Malformed(where=where, why=str(error)) from error
 
 
+def from_json_once(kind: type[T], text: str | bytes, where: str = "JSON") -> T:
+    """Read what is evidence: as `from_json`, but a name stands once in each object.
+
+    Of two members of one name most readers take the last, some the first (RFC 8259, 4): what one
+    reader checks, another would not see.
+
+    Raises: Malformed.
+    """
+
+    def once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(members)
+        if len(found) != len(members):
+            names = [name for name, _ in members]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise Malformed(where=where, why=f"{twice[:80]!r} stands more than once in an object")
+        return found
+
+    try:
+        json.loads(text, object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(where=where, why=str(error)) from error
+    return from_json(kind, text, where)
+
+
 def schema_of(kind: Any) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a value's type."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(kind)}

@@ -22,6 +22,14 @@ class Progress(Protocol):
 
 
 @runtime_checkable
+class Ending(Protocol):
+    """Progress that can be told that a step is over, where no other follows at once."""
+
+    def end(self) -> None:
+        """The current step is over."""
+
+
+@runtime_checkable
 class Board(Protocol):
     """Progress that can also count things, and show several that are under way at once."""
 
@@ -38,6 +46,12 @@ def begin_count(progress: Progress, name: str, total: int) -> None:
         progress.count(name, total)
     else:
         progress.step(name, total)
+
+
+def end_step(progress: Progress) -> None:
+    """Say that a step is over before what comes next is waited for, or its time would grow."""
+    if isinstance(progress, Ending):
+        progress.end()
 
 
 def show_rows(progress: Progress, rows: Sequence[str]) -> None:
@@ -79,3 +93,8 @@ class Shared:
         """Something worth a line of its own."""
         with self._lock:
             self._progress.note(text)
+
+    def end(self) -> None:
+        """The current step is over."""
+        with self._lock:
+            end_step(self._progress)

@@ -15,7 +15,7 @@ from regild.model.content import Content, Unknown
 from regild.model.digest import Digest, canonical, sha256_of
 from regild.model.dsse import SignedBytes, read_signed, sign_bytes
 from regild.model.health import BootTest
-from regild.model.json import from_json
+from regild.model.json import from_json_once
 from regild.model.plan import Errand, Plan, Step
 from regild.model.receipt import (
     Receipt,
@@ -96,7 +96,7 @@ def read_receipt(content: bytes, where: str) -> ReadReceipt:
     if signed is not None and signed.kind != PAYLOAD:
         raise UnsupportedFormat(where=where, why=f"it is a signed {signed.kind[:80]}")
     payload = signed.payload if signed is not None else content
-    statement = from_json(Statement, payload, where)
+    statement = from_json_once(Statement, payload, where)
     if statement.kind != STATEMENT or statement.predicate_type != PREDICATE:
         why = f"it is a {statement.predicate_type[:80]!r}, not a receipt"
         raise UnsupportedFormat(where=where, why=why)

@@ -29,6 +29,7 @@ from regild.errors import Busy, LeaseLost, RegildError
 from regild.model.agent_answers import AgentAnswer, AgentJobsAnswer
 from regild.model.job import Job
 from regild.model.policy import AgentPolicy
+from regild.model.progress import end_step
 from regild.store.groups import list_groups
 from regild.store.jobs import list_jobs, read_job, retry_job
 from regild.store.leader import Leadership, leader_of, leading
@@ -90,6 +91,7 @@ class Agent:
 
     def pause(self, seconds: float) -> None:
         """Wait for the next turn; not longer than until a job ends."""
+        end_step(self.floor.progress)
         if self.at_work:
             self.engine.wait(seconds)
         else:

@@ -161,7 +161,8 @@ def _look(store: Store, planner: Planner, case: _Case, name: str) -> None:
     if stays:
         case.exposed[name] = f"no fix: {stays[0].why or 'none is known'}"
     elif steps:
-        case.exposed[name] = f"{len(plan.steps)} changes would take it away"
+        count = len(plan.steps)
+        case.exposed[name] = f"{count} change{'s' * (count > 1)} would take it away"
     if steps:
         case.plans[name] = plan
 

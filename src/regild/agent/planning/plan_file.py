@@ -23,7 +23,7 @@ from regild.model.answers import PlanAnswer
 from regild.model.content import Content
 from regild.model.digest import canonical
 from regild.model.dsse import PEM_BYTES_MAX, check_signed, read_signed, sign_bytes
-from regild.model.json import from_json, to_json
+from regild.model.json import from_json_once, to_json
 from regild.model.plan import Plan
 from regild.plan.expected import expected_packages
 from regild.plan.permit import check_plan, check_room
@@ -69,7 +69,7 @@ def read_plan(path: Path, trusted: bytes | None) -> Plan:
     if not _is_signed(content, where):
         if trusted is not None:
             raise SignatureRefused(where=where, why="nobody signed it", state="absent")
-        plan = from_json(Plan, content, where)
+        plan = from_json_once(Plan, content, where)
     else:
         signed = read_signed(content, where)
         if trusted is None:
@@ -77,7 +77,7 @@ def read_plan(path: Path, trusted: bytes | None) -> Plan:
         check_signed(signed, trusted, where)
         if signed.kind != KIND:
             raise InputError(where=where, why=f"what is signed is no plan but {signed.kind[:80]}")
-        plan = from_json(Plan, signed.payload, where)
+        plan = from_json_once(Plan, signed.payload, where)
     if identity_of(plan) != plan.id:
         raise Malformed(where=where, why="its id is not that of its steps")
     return plan

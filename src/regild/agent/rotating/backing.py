@@ -23,7 +23,7 @@ from regild.image.convert import write_raw
 from regild.image.disk import Disk as VirtualDisk
 from regild.model.digest import hex_of
 from regild.model.generation import Generation, Reference
-from regild.model.progress import Progress
+from regild.model.progress import Progress, end_step
 from regild.store.generations import find_generation
 
 READ_ONLY = 0o444
@@ -67,6 +67,7 @@ def _write(store: Store, generation: Generation, path: Path, progress: Progress)
                 progress.step(f"Writing the backing disk {path.name}", disk.size)
                 with open_new(path) as file:
                     write_raw(disk, file, progress)
+                end_step(progress)
         path.chmod(READ_ONLY)
 
 
