@@ -252,3 +252,40 @@ def test_a_group_whose_platform_is_away_is_removed_only_without_its_instances(
     assert regild("group", "remove", "web", "--leave").code == 0
     assert (tmp_path / "instances" / "web-2.disk").is_symlink()
     assert regild("group", "remove", "web").code == 4
+
+
+def test_instances_of_an_earlier_version_stay_in_sight(
+    regild: Regild, publish: Callable[[str], None], tmp_path: Path, kept: Path
+) -> None:
+    publish("one")
+    path = write(tmp_path)
+    path.write_text(path.read_text().partition("[options]")[0])
+    inside, beside = kept / "groups", kept.with_name("store.groups")
+    regild("group", "apply", path)
+    assert regild("group", "rotate", "web", "--state", inside).code == 0  # as it was once
+    before = sorted(inside.rglob("*.disk"))
+    assert len(before) == 2
+
+    said = regild("group", "rotate", "web", "--json")
+    assert (said.code, said.json["done"]) == (0, [])
+    assert sorted(inside.rglob("*.disk")) == before
+    assert not list(beside.rglob("*.disk"))
+
+    (beside / "backing").mkdir(parents=True, exist_ok=True)
+    (beside / "backing" / "web-1.raw").touch()
+    said = regild("group", "rotate", "web")
+    assert said.code == 2
+    assert f"{inside}, as by an earlier version, and in {beside}: say with --state" in said.err
+    assert regild("group", "rotate", "web", "--state", inside).code == 0
+
+
+def test_a_new_stores_instances_are_beside_it(
+    regild: Regild, publish: Callable[[str], None], tmp_path: Path, kept: Path
+) -> None:
+    publish("one")
+    path = write(tmp_path)
+    path.write_text(path.read_text().partition("[options]")[0])
+    regild("group", "apply", path)
+    assert regild("group", "rotate", "web").code == 0
+    assert len(list(kept.with_name("store.groups").rglob("*.disk"))) == 2
+    assert not (kept / "groups").exists()

@@ -53,7 +53,7 @@ def apply_group(change: Writing, path: Path, place: Path) -> Group:
     group = read_group(text, str(path), read)
     find_channel(change, group.image, group.channel)
     _check_opens(SettingsText(text, str(path), _refused), group, change.now)
-    _closed(open_driver(group, place))
+    _closed(open_driver(group, place / group.name))
     for name, told in calendars.items():
         kind: WindowKind = "freeze" if told == group.freezes else "window"
         save_window(change, _calendar_name(group.name, name), kind, told)

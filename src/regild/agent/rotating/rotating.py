@@ -45,7 +45,7 @@ from regild.model.group_answers import (
     InstancesAnswer,
     TurnAnswer,
 )
-from regild.model.progress import Progress
+from regild.model.progress import Progress, end_step
 from regild.model.rotation import Action, Drain, Group, Instance, Stage, Stop
 from regild.rotate.advance import resume as tried_again
 from regild.rotate.calendar import TEXT_LIMIT, read_calendar
@@ -98,6 +98,29 @@ class Floor:
     def disk_of(self, image: str, number: int) -> Disk:
         """A generation's backing disk."""
         return backing.backing_of(self.store, self.folder / BACKING, image, number, self.progress)
+
+
+def folder_of(place: Path) -> Path:
+    """The folder for a store's instances when nobody says: beside the store.
+
+    Earlier versions had it inside of the store, at a path that overlays and domains name and that
+    can therefore not be moved under them: where there is one with something in it, it stays.
+
+    Raises: UsageError where both are in use, so that nobody loses sight of instances.
+    """
+    place = place.absolute()
+    beside, inside = place.with_name(f"{place.name}.groups"), place / "groups"
+    if not _holds_files(inside):
+        return beside
+    if _holds_files(beside):
+        what = f"instances are kept in {inside}, as by an earlier version, and in {beside}"
+        raise UsageError(what=f"{what}: say with --state which is meant")
+    return inside
+
+
+def _holds_files(folder: Path) -> bool:
+    with translated(folder):
+        return any(path.is_symlink() or not path.is_dir() for path in folder.rglob("*"))
 
 
 # --- groups
@@ -184,6 +207,7 @@ def rotate(floor: Floor, name: str, *, force: bool = False, wait_seconds: float 
             floor.progress.note(_story(name, action))
         if is_settled(turn) or time.monotonic() >= until:
             break
+        end_step(floor.progress)
         time.sleep(PAUSE_SECONDS)
     tidy(floor)
     for failure in turn.failures:

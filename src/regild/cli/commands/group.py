@@ -41,11 +41,10 @@ def open_floor(
 ) -> Iterator[Floor]:
     """The store with what groups need of this machine."""
     from regild.agent.keeping.storing import default_place, open_store
-    from regild.agent.rotating.rotating import Floor
+    from regild.agent.rotating.rotating import Floor, folder_of
     from regild.cli.progress import open_progress
 
-    kept = place or default_place()
-    folder = state or kept.with_name(f"{kept.name}.groups")
+    folder = state or folder_of(place or default_place())
     with open_store(place, config) as store, open_progress(live=not debug) as progress:
         yield Floor(store, folder.absolute(), progress)
 
