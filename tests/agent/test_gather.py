@@ -10,7 +10,7 @@ import pytest
 from regild.agent.reading.gather import gathered
 from regild.agent.reading.inspect import open_system
 from regild.agent.reading.intake import open_image
-from regild.cli.main import run
+from regild.cli.front import run
 from regild.image.formats import open_disk
 from regild.model.progress import Silent
 from regild.ovf.archive import open_appliance

@@ -257,7 +257,7 @@ def test_generations_are_pushed_where_the_policy_wants_them(regild: Regild, site
 def daemon(site: Site) -> subprocess.Popen[str]:
     line = [one for one in site.run if one != "--once"]
     code = (
-        "import sys; from regild.agent.keeping import engine; from regild.cli.main import run; "
+        "import sys; from regild.agent.keeping import engine; from regild.cli.front import run; "
         f"engine.WORKS['update'] = {RENEWED!r}; sys.exit(run(sys.argv[1:]))"
     )
     return subprocess.Popen(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from regild.cli.main import app
+from regild.cli.front import app
 
 UNITS = Path(__file__).parents[2] / "docs" / "deploy"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from regild.cli.main import run
+from regild.cli.front import run
 from tests.cli import golden
 
 

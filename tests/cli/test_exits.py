@@ -14,7 +14,7 @@ import pytest
 
 from regild import errors
 from regild.cli.exits import Wishes, conclude, failure_of, read_wishes
-from regild.cli.main import run
+from regild.cli.front import run
 from regild.cli.outcome import UNREAD, Outcome
 from regild.errors import DigestMismatch, RegildError
 
@@ -209,3 +209,33 @@ def test_a_wrong_command_line_is_answered_in_json_too(capsys: pytest.CaptureFixt
 
 def test_facts_of_an_error_are_json() -> None:
     json.dumps(failure_of(DigestMismatch(where="a", why="b")))
+
+
+@pytest.mark.parametrize("loading", ["typer", "regild.cli.front", "regild.cli.commands.describe"])
+def test_ctrl_c_while_regild_is_still_loading_leaves_no_traceback(loading: str) -> None:
+    meddled = (
+        "import os, signal, sys\n"
+        "class Meddler:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == {loading!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Meddler())\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", meddled + MAIN, "describe", "none.ova"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (-signal.SIGINT, 130)
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_that_the_caller_has_ignored_stays_ignored() -> None:
+    ignored = "import os, signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    asked = "import atexit\natexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", ignored + asked + MAIN, "--version"], capture_output=True, check=True
+    )
+    assert done.stdout.startswith(b"regild ")

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from regild import __version__
+from regild.cli.front import run
 from regild.cli.lazy import ROWS, load
-from regild.cli.main import run
 
 HELP = "from regild.cli.main import main; main()"
 COMMANDS = [name for name, row in ROWS.items() if not hasattr(load(row), "commands")]

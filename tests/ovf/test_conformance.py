@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from regild.agent.reading.conformance import try_kit
-from regild.cli.main import run
+from regild.cli.front import run
 from regild.errors import Malformed
 from regild.model.progress import Silent
 from tests.cli.schemas import valid

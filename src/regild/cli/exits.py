@@ -206,13 +206,17 @@ def _forget_stdout_if_broken() -> None:
 @contextlib.contextmanager
 def _signals_raised() -> Iterator[None]:
     """Let SIGTERM and SIGHUP unwind like Ctrl-C does, so that nothing is left behind."""
+    at_keyboard = signal.getsignal(signal.SIGINT)
 
     def end(number: int, frame: FrameType | None) -> None:
         raise Ended(number)
 
     numbers = (signal.SIGTERM, signal.SIGHUP)
+    before: list[tuple[signal.Signals, Any]] = []
     try:
         before = [(number, signal.signal(number, end)) for number in numbers]
+        if at_keyboard is signal.SIG_DFL:
+            before.append((signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler)))
     except ValueError:  # not in the main thread: a test's runner
         before = []
     try:

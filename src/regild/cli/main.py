@@ -1,58 +1,22 @@
-"""The front door: `regild COMMAND`, each command in a file of its own under `commands/`.
+"""The start of the process: what is loaded before a command can say that it was interrupted.
 
-Only their names are known here (`directory.py`), so that every command starts at once: its file is
-loaded when it is asked for, and what it needs is imported when it runs.
+The front door itself is `front.py`; loading it takes a few tenths of a second.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
-from typing import Annotated
-
-import typer
-
-from regild import __version__
-from regild.cli.exits import conclude, read_wishes
-from regild.cli.lazy import LazyGroup
-from regild.cli.outcome import ASKED
-
-app = typer.Typer(
-    name="regild",
-    cls=LazyGroup,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"regild {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def regild(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
-        ),
-    ] = False,
-) -> None:
-    """Keep golden virtual-machine images up to date while they are offline."""
-
-
-def run(argv: Sequence[str]) -> int:
-    """Run one command line and give its exit code; an empty one is a question for help."""
-    args = list(argv) or ["--help"]
-    ASKED.set(tuple(args))
-    return conclude(
-        lambda: app(args=args, prog_name="regild", standalone_mode=False), read_wishes(args)
-    )
 
 
 def main() -> None:
-    """Run regild on the process's own command line."""
+    """Run regild on the process's own command line.
+
+    Until the command runs, and after it, Ctrl-C ends the process as it ends any other, without
+    a trace of where it was; where the caller has it ignored (nohup), it stays ignored.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from regild.cli.front import run
+
     sys.exit(run(sys.argv[1:]))

@@ -50,7 +50,7 @@ def resume(name: Name, scratch: Scratch = None, json: Json = False, debug: Debug
     Package scripts run again only where they had not come to their end.
     """
     from regild.agent.changing.jobs import find_job
-    from regild.cli.main import app
+    from regild.cli.front import app
 
     journal = find_job(name, scratch)
     os.chdir(journal.folder)
