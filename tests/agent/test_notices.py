@@ -18,7 +18,8 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from regild.agent.keeping import engine
-from regild.agent.minding.notices import headers_of
+from regild.agent.minding.notices import OCCASIONS, SENTENCES, headers_of, mail_of
+from regild.model.policy import Notices
 from tests.agent.sites import NEW, RENEWED, Site
 from tests.agent.test_reconcile import add, once
 from tests.cli.conftest import Said, regild
@@ -170,6 +171,8 @@ def test_mail_reaches_people(
     assert letter["Subject"] == "regild: revoked: web@2"
     assert letter["Message-ID"].endswith("@site.example>")
     assert letter["Bcc"] is None
+    begins = letter.get_payload().replace("\r\n", "\n")
+    assert begins.startswith("web@2: the generation must not run any more\n\n")
     assert r"why: CVE-2026-1111\nBcc: x@y.example\x1b[2J" in letter.get_payload()
     assert [one["kind"] for one in hook.events] == ["generation.revoke"]
 
@@ -181,3 +184,22 @@ def test_without_a_secret_nothing_is_signed_and_a_short_one_is_refused(
     (site.folder / "hook.key").write_text("short")
     regild("revoke", "web@2", "--why", "old", *site.store)
     assert "too short for a secret" in once(regild, site, 2)["failures"][0]["why"]
+
+
+@pytest.mark.parametrize(
+    ("subject", "how"),
+    [
+        ("web@2 -> production", "regild approve web@2 production"),
+        ("shop: wave 2 of web@7", "regild group approve shop"),
+    ],
+)
+def test_a_mail_about_a_question_says_how_to_answer_it(subject: str, how: str) -> None:
+    told = {"event": 7, "at": "2026-03-01T10:00:00+00:00", "actor": "agent", "facts": {"id": 1}}
+    told |= {"occasion": "pending", "kind": "approval.ask", "subject": subject}
+    letter = mail_of(Notices(mail=("anna@site.example",), sender="r@site.example"), told)
+    text = letter.get_content()
+    assert text.startswith(f"{subject}: it waits for somebody to say yes\nTo say yes: {how}\n\n")
+
+
+def test_every_occasion_has_a_sentence() -> None:
+    assert SENTENCES.keys() == OCCASIONS.keys()

@@ -88,7 +88,7 @@ def test_everything_that_is_said_is_kept(tmp_path: Path) -> None:
     [
         ('every = "30m"', 'every = "often"', 5, "is a time such as"),
         ('every = "30m"', "every = 1", 5, "is at least 10s"),
-        ("tick = 20", "tock = 20", 6, "unknown field `tock`"),
+        ("tick = 20", "tock = 20", 6, "tock: there is no such setting"),
         ('bake = "2h"', 'bake = "-1h"', 11, "is a time such as"),
         ('["production"]\nwin', '["prod"]\nwin', 12, "prod is none of its channels"),
         ('["dev", "production"]', '["dev", "dev"]', 10, "names one twice"),

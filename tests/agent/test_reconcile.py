@@ -126,7 +126,9 @@ def test_people_are_asked_and_answer(regild: Regild, site: Site) -> None:
     site.write('[agent.images.web]\napproval = ["production"]\n')
     answer = once(regild, site)
     assert points(regild, site) == [2, 2, 1]
-    assert [one["text"] for one in answer["waits"]] == ["web@2 -> production: waits for approval"]
+    how = "regild approve web@2 production"
+    waits = f"web@2 -> production: waits for approval: {how}"
+    assert [one["text"] for one in answer["waits"]] == [waits]
     said = regild("approve", "web@2", "production", "--why", "seen", *site.store, "--json")
     assert valid("approve", said.json)["approval"]["verdict"] == "approved"
     assert regild("approve", "web@2", "production", *site.store).code == 4

@@ -58,9 +58,9 @@ def test_every_setting_arrives() -> None:
 
 
 WRONG = [
-    ("size = 12", "size = 'many'", 6, "int"),
+    ("size = 12", "size = 'many'", 6, "size: is a whole number, not a text"),
     ("size = 12", "size = -1", 6, "from 0 to"),
-    ("size = 12", "", 1, "size"),
+    ("size = 12", "", 1, "size: has to be said"),
     ('name = "web"', 'name = "../web"', 2, "small letters"),
     ("canary = 2", "canary = -1", 12, "negative"),
     ('mode = "proactive"', 'mode = "at once"', 9, "at once"),
@@ -71,8 +71,10 @@ WRONG = [
     ("max_failed = 1", "max_failed = 1\nmin_ready = 13", 16, "more than the group has"),
     ('target = "8080/healthy"', "", 18, "http is to look at"),
     ("[options]", "[driver_options]", 31, "is not a table"),
-    ("canary = 2", "canaries = 2", 12, "unknown field"),
+    ("canary = 2", "canaries = 2", 12, "canaries: there is no such setting"),
     ("canary = 2", "canary = ", 12, "Invalid value"),
+    ('waves = ["25%", "100%"]', "waves = 4", 13, "waves: is a list, not a whole number"),
+    ("memory = 512\n", "memory = [", 33, "Invalid value (at line 33, the last one)"),
 ]
 
 

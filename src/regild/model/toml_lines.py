@@ -25,6 +25,7 @@ def read_toml(content: bytes | str, where: str) -> dict[str, Any]:
     Raises: Malformed for what is no TOML, with the line as far as that is known, and for what
     leads deeper than anybody means.
     """
+    text = ""
     try:
         text = content.decode() if isinstance(content, bytes) else content
         _refuse_long_names(text, where)
@@ -32,7 +33,9 @@ def read_toml(content: bytes | str, where: str) -> dict[str, Any]:
     except RecursionError as error:
         raise Malformed(where=where, why="it is nested too deep") from error
     except ValueError as error:  # of TOML, UTF-8, and a number of too many digits
-        raise Malformed(where=where, why=str(error)) from error
+        last = f"at line {len(text.splitlines()) or 1}, the last one"
+        why = str(error).replace("at end of document", last)
+        raise Malformed(where=where, why=why) from error
 
 
 def _refuse_long_names(text: str, where: str) -> None:

@@ -154,7 +154,8 @@ def _asked(
         return None
     if verdict == "refused":
         return _Answer(halted=f"{where}: it was refused")
-    return _Answer(asks=where, waits=f"{where}: waits for approval")
+    how = f"regild approve {where.replace(' -> ', ' ')}"
+    return _Answer(asks=where, waits=f"{where}: waits for approval: {how}")
 
 
 def _closed(where: str, calendar: Calendar, now: datetime) -> _Answer | None:

@@ -13,6 +13,16 @@ from regild.model.rotation import Amount
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
+"""What msgspec's words for kinds of values are to whoever writes settings."""
+
 T = TypeVar("T")
 
 
@@ -34,7 +44,7 @@ class SettingsText:
             # msgspec says "... field `size`" of a name, and "... - at `$.size`" of a value.
             found = re.search(r"field `([a-z_]+)`|`\$\.([a-z_]+)", str(error))
             setting = next(filter(None, found.groups())) if found else ""
-            self.refuse(name, setting, str(error).partition(" - at")[0])
+            self.refuse(name, setting, _plainly(str(error).partition(" - at")[0]))
 
     def amount(self, table: str, name: str, value: int | str, most: int) -> Amount:
         """A number or a share such as `25%`.
@@ -77,3 +87,15 @@ class SettingsText:
             elif current == table and name and re.match(rf"\s*\"?{re.escape(name)}\"?\s*=", line):
                 return number
         return heading
+
+
+def _plainly(said: str) -> str:
+    """What msgspec says of a value, in words of the file and not of a programming language."""
+    if said.startswith("Object contains unknown field"):
+        return "there is no such setting"
+    if said.startswith("Object missing required field"):
+        return "has to be said"
+    if found := re.fullmatch(r"Expected `(.*)`, got `(.*)`", said):
+        wanted = " or ".join(KINDS.get(one, one) for one in found[1].split(" | "))
+        return f"is {wanted}, not {KINDS.get(found[2], found[2])}"
+    return said

@@ -42,6 +42,18 @@ OCCASIONS: dict[str, Occasion] = {
     "generation.revoke": "revoked",
 }
 """What each kind of event is to those who are told."""
+SENTENCES = {
+    "approval.ask": "it waits for somebody to say yes",
+    "generation.add": "a new generation is there",
+    "channel.promote": "the channel points at another generation",
+    "rotate.settle": "the group runs its generation everywhere",
+    "rotate.halt": "the rotation is halted where it stands",
+    "rotate.roll-back": "the rotation is halted; everything goes back",
+    "promotion.halt": "it is not promoted any further",
+    "job.failed": "work has failed",
+    "generation.revoke": "the generation must not run any more",
+}
+"""What each of them is to whoever reads a mail."""
 KIND = "notify"
 MARK = "notify/last"
 """The job whose facts hold the number of the event that was looked at last."""
@@ -149,10 +161,20 @@ def mail_of(notices: Notices, told: Mapping[str, Any]) -> EmailMessage:
     message["Date"] = datetime.fromisoformat(told["at"])
     message["Message-ID"] = f"<regild-{told['event']}@{notices.sender.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
-    lines = [f"{told['kind']} of {told['subject']}", f"at {told['at']}, by {told['actor']}", ""]
+    lines = [f"{told['subject']}: {SENTENCES.get(told['kind'], told['kind'])}"]
+    lines += [f"To say yes: {answer_to(told['subject'])}"] * (told["kind"] == "approval.ask")
+    lines += ["", f"{told['kind']} at {told['at']}, by {told['actor']}"]
     lines += [f"{name}: {value}" for name, value in told["facts"].items() if value not in ("", [])]
     message.set_content("\n".join(map(_printable, lines)) + "\n")
     return message
+
+
+def answer_to(question: str) -> str:
+    """The command that says yes to a question: of a channel, or of a group's wave."""
+    generation, arrow, channel = question.partition(" -> ")
+    if arrow:
+        return f"regild approve {generation} {channel}"
+    return f"regild group approve {question.partition(':')[0]}"
 
 
 def _printable(text: Any) -> str:
