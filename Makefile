@@ -8,7 +8,7 @@ demo:           ## build an outdated appliance, bring it up to date, show what c
 
 demo-rotation:  ## real guests of libvirt, rotated in waves; a bad image halted and rolled back; needs root
 	@scripts/setup demo slow
-	@.venv/bin/python -m demo.rotation
+	@setpriv --pdeathsig TERM -- .venv/bin/python -m demo.rotation
 
 test:           ## everything fast, a few minutes on two cores
 	@scripts/setup test

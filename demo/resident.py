@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from demo.whole import tied
 from demo.witness import Stopped
 
 END_SECONDS = 120
@@ -39,7 +40,7 @@ class Resident:
 def resident(line: Sequence[str], folder: Path) -> Iterator[Resident]:
     """Run a command for as long as the block takes, and show what it says while it says it."""
     process = subprocess.Popen(
-        line,
+        tied(line),
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -26,6 +26,7 @@ from typing import Any
 from demo.build import find_appliance
 from demo.daemon import readable_folder, remove_domains, running_daemon
 from demo.resident import Resident, resident
+from demo.whole import ending_tidily, tied
 from demo.witness import GROUPS, PREFIX, Stopped, Witness, domains, full, watching
 from regild.errors import RegildError
 
@@ -84,7 +85,7 @@ def main() -> int:
     """Tell the story; exit status 0 when every claim held."""
     begun = time.monotonic()
     try:
-        with running_daemon(), readable_folder(PREFIX) as folder:
+        with ending_tidily(), running_daemon(), readable_folder(PREFIX) as folder:
             rows = _told_in(folder)
     except RegildError as error:
         print(f"demo: {error}\n  hint: {error.advice}", file=sys.stderr)
@@ -323,7 +324,7 @@ class _Story:
 
     def ask(self, *argv: str, codes: Sequence[int] = (0,)) -> str:
         """What regild answers."""
-        line = [self.program, *argv]
+        line = tied([self.program, *argv])
         ended = subprocess.run(line, cwd=self.folder, stdout=subprocess.PIPE, text=True)
         if ended.returncode not in codes:
             raise Stopped(f"regild {argv[0]} ended with {ended.returncode}: {ended.stdout[-800:]}")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.build import find_appliance
+from demo.whole import tied
 from regild.errors import RegildError
 from regild.host.files import digest_file
 from regild.model.digest import Digest, hex_of
@@ -135,7 +136,7 @@ def _run(argv: Sequence[str], env: dict[str, str] | None = None, quiet: bool = F
     """Run in the demo's folder; unless `quiet`, progress goes straight to the terminal."""
     begun = time.monotonic()
     process = subprocess.Popen(
-        argv,
+        tied(argv),
         cwd=FOLDER,
         stdout=subprocess.PIPE,
         env={**os.environ, **(env or {})},
