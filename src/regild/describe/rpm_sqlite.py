@@ -66,6 +66,11 @@ def open_database(
                 if connection.execute(_PLAIN, (table,)).fetchone() != (1,):
                     raise Malformed(where=where, why=f"it has no plain table {table}")
             yield connection
+        except MemoryError as error:
+            # Damaged sizes make SQLite ask for more than it gives itself.
+            raise Malformed(
+                where=where, why="SQLite asks for too much memory to read it"
+            ) from error
         except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
             raise Malformed(where=where, why=f"SQLite says: {str(error)[:200]}") from error
         finally:
