@@ -8,6 +8,7 @@ from __future__ import annotations
 import lzma
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,6 +33,8 @@ PACKED_LIMIT = 64 << 20
 REJECTED = "apt rejects it"
 """An image whose packages do not fit together even now: both have to refuse it. It proves little,
 is counted apart, and another one takes its place."""
+TRIES = 6
+"""Of an address; a mirror that hiccups is no answer."""
 OTHERS = 1000
 """The first seed of the images that take the place of rejected ones."""
 
@@ -49,18 +52,32 @@ def fetched(code: str, folder: Path) -> Release:
             ("debian-security", f"{code}-security"),
         ):
             top = f"{base.removesuffix('debian/')}{area}/dists/{suite}"
-            answer = client.get(f"{top}/InRelease")
+            answer = _got(client, f"{top}/InRelease")
             if answer.status_code != 200:
                 pytest.skip(f"the mirror has no {suite}")
             stated = answer.text.partition("\n\n")[2]
             release = re.split(r"^(?:MD5Sum|SHA1|SHA256|-----BEGIN)", stated, flags=re.MULTILINE)[0]
             for arch in ("amd64", "i386"):
-                packed = client.get(f"{top}/main/binary-{arch}/Packages.xz")
+                packed = _got(client, f"{top}/main/binary-{arch}/Packages.xz")
                 assert packed.status_code == 200 and len(packed.content) < PACKED_LIMIT
                 path = folder / f"{suite}_{arch}"
                 path.write_bytes(content := lzma.decompress(packed.content))
                 parts.append(Part(path, area, suite, arch, release, sha256_of(content)))
     return Release(parts)
+
+
+def _got(client: httpx.Client, address: str) -> httpx.Response:
+    """What an address gives, asked again while its server or the way to it fails."""
+    for wait in range(TRIES):
+        try:
+            answer = client.get(address)
+            if answer.status_code < 500:
+                return answer
+        except httpx.TransportError:
+            if wait == TRIES - 1:
+                raise
+        time.sleep(2**wait)
+    return answer
 
 
 @pytest.fixture(scope="module")

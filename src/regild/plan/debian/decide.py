@@ -75,8 +75,17 @@ class Decision:
             one for one in self.aim.wishes if one.candidate and one.candidate.id not in self._banned
         ]
         marks = Marks(self.guest, self.relations, wishes, self.aim.locked, self._counts)
-        ids = Rounds(self.guest, self.relations, marks).mended()
-        return ids if self._holds(ids) else None
+        ways = (Rounds(self.guest, self.relations, marks, way) for way in (False, True))
+        found = [ids for ids in (way.mended() for way in ways) if self._holds(ids)]
+        # In which order apt visits packages of one weight is not known: what leaves less behind
+        # is taken where that decides.
+        return max(found, key=self._worth, default=None)
+
+    def _worth(self, ids: frozenset[int]) -> tuple[int, int]:
+        """How many installed packages stay, and how many are brought to their candidate."""
+        packages = self.guest.packages.values()
+        raised = sum(one.candidate is not None and one.candidate.id in ids for one in packages)
+        return raised + sum(one.now.id in ids for one in packages), raised
 
     def _holds(self, ids: frozenset[int]) -> bool:
         """Whether nothing is missing or in the way, and what must stay is there."""

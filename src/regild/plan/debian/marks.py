@@ -8,6 +8,7 @@ fit together; `plan.debian.rounds` mends that.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -44,6 +45,13 @@ class Marks(Walk):
                 self.take(relations.version(self.goal[one.now.solvable.nameid]))
         for one in turns:
             self._return(one)
+
+    def again(self) -> Marks:
+        """The same wishes, to be mended in another way."""
+        found = copy.copy(self)
+        found.ids, found.aside, found.goal = set(self.ids), set(self.aside), dict(self.goal)
+        found.fresh = list(self.fresh)
+        return found
 
     def _return(self, one: Installed) -> bool:
         """Bring an installed package back where it was sent away; whether it is there."""

@@ -39,12 +39,16 @@ class Turn:
 class Rounds:
     """Mends what was wished for until it holds, or until nothing moves any more."""
 
-    def __init__(self, guest: Guest, relations: Relations, marks: Marks) -> None:
+    def __init__(
+        self, guest: Guest, relations: Relations, marks: Marks, backwards: bool = False
+    ) -> None:
         self.guest, self.relations, self.locked = guest, relations, marks.locked
-        self.marks = marks
+        self.marks = marks.again()
         self.now = {nameid: one.now.id for nameid, one in guest.packages.items()}
         self.old = frozenset(self.now.values())
-        self.ids = marks.ids
+        self.ids = self.marks.ids
+        self.backwards = backwards
+        """Whether packages of one weight are visited from the end of apt's table of names."""
         self.at = dict.fromkeys(self.now, GONE)
         self.at |= {relations.version(one).nameid: one for one in self.ids}
         """Which version each package would have."""
@@ -84,7 +88,8 @@ class Rounds:
 
     def _turn(self, nameid: int) -> tuple[int, int, str]:
         name = self._name(nameid)
-        return -self.weight.get(nameid, 0), place_of(name), name
+        place = -place_of(name) if self.backwards else place_of(name)
+        return -self.weight.get(nameid, 0), place, name
 
     def _name(self, nameid: int) -> str:
         return str(self.relations.pool.id2str(nameid))

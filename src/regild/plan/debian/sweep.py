@@ -60,9 +60,10 @@ def _is_root(
 
 
 def _kernel_patterns(guest: Guest, here: Iterable[Any]) -> Iterator[re.Pattern[str]]:
-    """Patterns for what belongs to the kernels that stay (APT::VersionedKernelPackages)."""
+    """Patterns for what belongs to the kernels that stay (APT::VersionedKernelPackages); a guest
+    without that setting, which apt's own package brings, protects none, and apt neither."""
     versions = {match[1] for one in here if (match := KERNEL_IMAGE.fullmatch(one.name))}
-    stems = guest.options.get("APT::VersionedKernelPackages", ["linux-.*"])
+    stems = guest.options.get("APT::VersionedKernelPackages", [])
     for version in sorted(versions, key=debian_key)[-KERNELS_KEPT:]:
         bare = version.rpartition("-")[0] or version
         for stem in stems:
