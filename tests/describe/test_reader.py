@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from regild.describe.reader import READERS, describe_guest, require_planning
+from regild.describe.planned import require_planning
+from regild.describe.reader import READERS, describe_guest
 from regild.errors import NoPackageDatabase, NothingRead, Truncated
 from regild.model.content import Content, Unknown
 from regild.model.digest import sha256_of

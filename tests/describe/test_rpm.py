@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from regild.describe import rpm_bdb, rpm_ndb
-from regild.describe.reader import describe_guest, require_planning
+from regild.describe.planned import require_planning
+from regild.describe.reader import describe_guest
 from regild.errors import InputError, Malformed, NoPackageDatabase, NothingRead
 from regild.model.content import Content
 from regild.model.rpm_header import read_header

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from regild.describe import hive_apart as apart
 from regild.describe.hives import Wanted, read_hive
-from regild.describe.reader import describe_guest, require_planning
+from regild.describe.planned import require_planning
+from regild.describe.reader import describe_guest
 from regild.describe.windows import SOFTWARE, SYSTEM
 from regild.errors import Malformed, NoPackageDatabase
 from regild.model.content import Application, Unknown

@@ -110,6 +110,10 @@ def ask(image: Image, folder: Path, autoremove: bool) -> set[str]:
     )  # fmt: skip
     said = finished.stdout.decode()
     if finished.code:
+        # What this machine has to say (no space, no /dev/null) is no answer, and is not to be kept.
+        assert re.search(
+            "nmet dependencies|generated breaks|correct problems", said + finished.stderr.decode()
+        ), finished.stderr.decode()
         return {
             "unsolvable",
             *re.findall(r"^E: .*|^ \S+ : .*", said + finished.stderr.decode(), re.M),

@@ -363,8 +363,9 @@ def test_what_nobody_needs_goes_when_asked_and_two_kernels_stay(world: World) ->
     fields = {"a": {"Depends": "used", "Suggests": "wished"}}
     installed = [Deb(name, fields=fields.get(name, {})) for name in names]
     installed.append(Deb("grub2-common"))
+    kept = TextFile("/etc/apt/apt.conf", 'APT::VersionedKernelPackages:: "linux-.*";\n')
     plan = world.plan(
-        installed, [Deb("a", "2", fields=fields["a"])], auto=names[1:],
+        installed, [Deb("a", "2", fields=fields["a"])], auto=names[1:], settings=(kept,),
         wishes=Wishes("full", autoremove=True),
     )  # fmt: skip
     assert told(plan) == ["a 2", f"-{kernels[0]}", f"-{kernels[1]}", "-loose"]

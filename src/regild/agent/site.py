@@ -30,11 +30,11 @@ import tomllib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
-from regild.errors import UsageError
+from regild.errors import SettingRefused, UsageError
 from regild.feeds import policy
 from regild.feeds.policy import SitePolicy
 from regild.feeds.settings import read_policy
@@ -115,6 +115,9 @@ class Site(msgspec.Struct, frozen=True):
         return (Path(told) if told.startswith("/") else home_folder() / ".cache") / "regild"
 
 
+T = TypeVar("T", bound=msgspec.Struct)
+
+
 def site_file(path: Path | None) -> Path | None:
     """The site's file: the one that was named, or ./regild.toml; None where there is none.
 
@@ -145,11 +148,11 @@ def read_site(path: Path | None = None) -> Site:
         told = tomllib.loads(read_limited(file, MAX_BYTES).decode())
         table = told.get("plan", {})
         trust = msgspec.convert(table.pop("trust", None), str | None)
-        plan = msgspec.convert(table, Wishes)
-        allowed = msgspec.convert(told.get("policy", {}), Policy)
-        testing = msgspec.convert(told.get("test", {}), BootTesting)
+        plan = _table(file, "plan", table, Wishes)
+        allowed = _table(file, "policy", told.get("policy", {}), Policy)
+        testing = _table(file, "test", told.get("test", {}), BootTesting)
         cache = msgspec.convert(told.get("cache"), str | None)
-        recipes = msgspec.convert(told.get("recipes", {}), _RecipesTable)
+        recipes = _table(file, "recipes", told.get("recipes", {}), _RecipesTable)
     # Of TOML, UTF-8 and msgspec; and where [plan] is no table at all.
     except (ValueError, RecursionError, AttributeError) as error:
         raise UsageError(what=f"{file}: {error}") from error
@@ -160,6 +163,21 @@ def read_site(path: Path | None = None) -> Site:
         )
     kept, trusted = (file.parent / one if one else None for one in (cache, trust))
     return Site(plan, read_policy(file), kept, allowed, testing, trusted, _recipes(recipes, file))
+
+
+def _table(file: Path, name: str, table: object, kind: type[T]) -> T:
+    """One table of the file.
+
+    Raises: SettingRefused, naming the setting, or those that there are.
+    """
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        why, _, place = str(error).partition(" - at `$")
+        setting = f"[{name}] {place.rstrip('`').lstrip('.')}".strip()
+        if "unknown field" in why:
+            why += f"; there are {', '.join(kind.__struct_fields__)}"
+        raise SettingRefused(what=f"{file}: {setting}: {why[0].lower()}{why[1:]}") from error
 
 
 def _recipes(table: _RecipesTable, file: Path) -> RecipeSettings:

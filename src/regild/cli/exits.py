@@ -164,8 +164,13 @@ def _print_json(value: Any) -> None:
     """Print a value as JSON; msgspec's own writer would refuse file names that are not UTF-8."""
     import msgspec
 
-    plainest = msgspec.to_builtins(value, enc_hook=str)
-    print(plain_json(json.dumps(plainest, indent=2, ensure_ascii=False)), flush=True)
+    text = json.dumps(msgspec.to_builtins(value, enc_hook=str), ensure_ascii=False)
+    try:
+        shown = msgspec.json.format(text, indent=2)
+    except UnicodeEncodeError:
+        # A file's name that is not UTF-8: only Python's own writer takes it, slowly.
+        shown = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    print(plain_json(shown), flush=True)
 
 
 def _columns() -> int:

@@ -33,7 +33,7 @@ from regild.describe.rpm_settings import read_rpm_settings
 from regild.describe.rpm_sources import read_rpm_sources
 from regild.describe.stores import read_stores
 from regild.describe.windows import read_windows
-from regild.errors import NoPackageDatabase, NothingRead
+from regild.errors import NothingRead
 from regild.model.content import Content, Unknown
 from regild.model.recipe import Recipe
 
@@ -98,24 +98,6 @@ def describe_guest(
             found, applications=applications, unknowns=found.unknowns + unknowns
         )
     return _content(found, guest, evidence)
-
-
-PLANNED = ("deb", "rpm", "apk")
-"""The families of packages that can be planned for."""
-
-
-def require_planning(content: Content, families: tuple[str, ...] = PLANNED) -> None:
-    """Pass where there is a package database of one of the families, wholly read, to plan from.
-
-    Raises: NoPackageDatabase, naming what could not be read.
-    """
-    if content.planning.type in families:
-        return
-    listed = " and ".join(sorted({one.type for one in content.packages}))
-    kept = "planned for and not changed yet" if content.planning.type in PLANNED else "only listed"
-    why = f"its packages are of {listed}, which are {kept}" if listed else "it has no dpkg"
-    whys = [f"{one.where}: {one.why}" for one in content.unknowns] or [why]
-    raise NoPackageDatabase(where="the guest", why="; ".join(whys[:3]))
 
 
 def _content(found: Findings, guest: Guest, evidence: Evidence) -> Content:

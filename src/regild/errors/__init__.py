@@ -3,6 +3,7 @@
     RegildError                        70  the root; never raised itself
     ├── Unforeseen                     70  an exception that no room expected
     ├── UsageError                      2  the command line or regild.toml asks for the impossible
+    │   └── SettingRefused              2  a setting of regild.toml that is none, or cannot be so
     ├── NothingRead                     3  nothing in the guest could be read
     ├── InputError                      4  what we were given is wrong
     ├── UnsupportedError                5  right, but beyond us
@@ -66,6 +67,7 @@ from regild.errors.machine import (
 from regild.errors.root import (
     NothingRead,
     RegildError,
+    SettingRefused,
     Unforeseen,
     UsageError,
 )
@@ -159,6 +161,7 @@ __all__ = [
     "Revoked",
     "RolledBack",
     "RotateError",
+    "SettingRefused",
     "SignatureRefused",
     "SourceRefused",
     "StillRunning",

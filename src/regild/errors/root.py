@@ -57,6 +57,13 @@ class UsageError(RegildError):
 
 
 @dataclass(eq=False)
+class SettingRefused(UsageError):
+    """A setting of the site's regild.toml is none, or has a value that it cannot have."""
+
+    hint = "put that line of the file right, or leave it out"
+
+
+@dataclass(eq=False)
 class NothingRead(RegildError):
     """Nothing that tells about software could be read from the image."""
 

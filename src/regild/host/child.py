@@ -1,7 +1,7 @@
 """A process of regild's own that answers questions one after another: whatever becomes of it, the
 asker goes on.
 
-Questions and answers are bytes, each after its length (8 bytes, big-endian). A child that dies,
+Questions and answers are bytes, each after its length (`host.answering`). A child that dies,
 is silent for too long or says more than it may is one typed error.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import struct
 import subprocess
 import sys
 import tempfile
@@ -19,11 +18,11 @@ from collections.abc import Iterator
 from typing import IO
 
 from regild.errors import CommandFailed, HostError
+from regild.host.answering import LENGTH
 from regild.host.run import ENVIRONMENT, end_group, ending_with_us
 from regild.host.stage import LOG_TAIL_BYTES
 
 ANSWER_BYTES_MAX = 256 << 20
-LENGTH = struct.Struct(">Q")
 PIECE_BYTES = 1 << 20
 
 
@@ -97,18 +96,3 @@ def open_child(module: str, title: str) -> Iterator[Child]:
                 if pipe is not None:
                     with contextlib.suppress(BrokenPipeError):
                         pipe.close()
-
-
-def read_question(pipe: IO[bytes]) -> bytes | None:
-    """In the child: the next question; None when there will be no more."""
-    head = pipe.read(LENGTH.size)
-    if len(head) < LENGTH.size:
-        return None
-    (length,) = LENGTH.unpack(head)
-    return pipe.read(length)
-
-
-def write_answer(pipe: IO[bytes], answer: bytes) -> None:
-    """In the child: answer the question."""
-    pipe.write(LENGTH.pack(len(answer)) + answer)
-    pipe.flush()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from urllib import request as environment
 
 from regild.errors import UsageError
 from regild.host.address import Access, Host
 from regild.host.login import Login, find_login
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 
@@ -20,6 +20,8 @@ def proxy_of(host: Host, access: Access) -> str:
     nothing."""
     if access.proxy:
         return "" if access.proxy == "none" else access.proxy
+    from urllib import request as environment
+
     if environment.proxy_bypass(host.name):
         return ""
     proxies = environment.getproxies()
@@ -70,6 +72,8 @@ def _proxy(address: str, logins: Sequence[Login]) -> httpx.Proxy | None:
 
 def _context(access: Access) -> ssl.SSLContext:
     """What a server must show to be believed, and what we show of ourselves."""
+    import ssl
+
     try:
         context = ssl.create_default_context(cafile=access.ca or None)
         if access.certificate:

@@ -9,25 +9,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
 from regild.errors import HostError
 from regild.host.child import Child, open_child
 from regild.host.stage import rebuild_error
-from regild.plan.solver import Request, Transaction
+from regild.plan.solver import TITLE, Answer, Request, Transaction
 
-TITLE = "the solver"
 TIMEOUT_SECONDS = 300
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """What the process says: a transaction, or the name and facts of an error."""
-
-    transaction: Transaction | None = None
-    error: str = ""
-    facts: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Libsolv:

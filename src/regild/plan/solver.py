@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from regild.model.content import Planning, Value
 from regild.model.plan import Action, Mode
 from regild.model.release import IndexFile
+
+TITLE = "the solver"
 
 
 class Request(Value, frozen=True):
@@ -50,6 +52,14 @@ class Transaction(Value, frozen=True):
     """Names of installed packages with an upgrade that could not be taken."""
     reasons: dict[str, str] = msgspec.field(default_factory=dict)
     """By name, why a package is kept back or removed, where the solver can tell."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the solver's process says: a transaction, or the name and facts of an error."""
+
+    transaction: Transaction | None = None
+    error: str = ""
+    facts: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Solver(Protocol):

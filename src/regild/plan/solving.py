@@ -9,15 +9,13 @@ import importlib
 import os
 import resource
 import sys
-import traceback
 from typing import Any
 
 import msgspec
 
 from regild.errors import RegildError, TooLarge, Unforeseen, UnsupportedError
-from regild.host.child import read_question, write_answer
-from regild.plan.libsolv import TITLE, Answer
-from regild.plan.solver import Request, Transaction
+from regild.host.answering import read_question, write_answer
+from regild.plan.solver import TITLE, Answer, Request, Transaction
 
 MEMORY_BYTES_MAX = 4 << 30
 """Address space; all of Debian for three architectures takes a tenth of it."""
@@ -78,6 +76,8 @@ def _answered(shelves: Shelves, question: bytes) -> Answer:
     except MemoryError:
         failed = TooLarge(where=TITLE, why="it needs more memory")
     except Exception as error:
+        import traceback
+
         traceback.print_exc()
         failed = Unforeseen(what=f"{type(error).__name__} in {TITLE}: {error}")
     return Answer(error=type(failed).__name__, facts=failed.facts())

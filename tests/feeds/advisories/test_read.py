@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from regild.errors import Malformed, MissingFile, NotOffered, RedirectRefused
-from regild.feeds.advisories import read as reading
+from regild.feeds.advisories import kinds
 from regild.feeds.advisories.read import Known, read_advisories
 from regild.feeds.policy import SitePolicy, with_options
 from regild.model.progress import Silent
@@ -48,7 +48,7 @@ def test_a_feed_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     path = feed(tmp_path, "a.json", text(samples.osv()))
     with read(tmp_path / "cache", path) as known:
         first = known.feeds
-    monkeypatch.setattr(reading, "read_file", None)
+    monkeypatch.setattr(kinds, "read_file", None)
     with read(tmp_path / "cache", path) as known:
         assert known.feeds == first and known.find("tool")
 

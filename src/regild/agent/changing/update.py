@@ -39,7 +39,7 @@ from regild.change.rpm_owners import owned_of
 from regild.change.start import read_start
 from regild.describe.boot import read_boot
 from regild.describe.compare import compare as compare_contents
-from regild.describe.reader import require_planning
+from regild.describe.planned import require_planning
 from regild.describe.rpm import read_installed
 from regild.errors import InstallPending, ProveError, UnsupportedError
 from regild.host.namespace import find_id_map

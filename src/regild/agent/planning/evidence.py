@@ -10,8 +10,6 @@ from msgspec.structs import replace
 
 from regild.feeds.advisories.read import Known, read_advisories
 from regild.feeds.advisories.words import read_severity
-from regild.feeds.archives import fetch_archives
-from regild.feeds.changelog import find_changelog, read_cves
 from regild.feeds.feed import Offers
 from regild.feeds.policy import SitePolicy
 from regild.model.advisory import gravest
@@ -86,6 +84,9 @@ def with_mentions(
 
     Of each source's packages the smallest are looked into first, until one holds a changelog.
     """
+    from regild.feeds.archives import fetch_archives
+    from regild.feeds.changelog import find_changelog, read_cves
+
     before = {(one.name, one.arch): one.source_version or one.version for one in content.packages}
     waiting: dict[str, list[Step]] = {}
     for step in plan.steps:

@@ -18,7 +18,7 @@ from regild.agent.planning.evidence import open_known, with_evidence, with_notic
 from regild.agent.planning.kitchen import Kitchen
 from regild.agent.reading.recipes import Recipes, site_recipes
 from regild.agent.site import Site, policy_of
-from regild.describe.reader import require_planning
+from regild.describe.planned import require_planning
 from regild.feeds.advisories.read import Known
 from regild.feeds.feed import Offers, refresh
 from regild.feeds.policy import SitePolicy

@@ -9,17 +9,14 @@ from pathlib import Path
 from msgspec.structs import asdict, replace
 
 from regild.agent.planning.kitchen import Kitchen
-from regild.agent.planning.plan_file import check_errands, check_given, without_errands
 from regild.agent.planning.planner import Planner, open_planner, with_maintenance
 from regild.agent.reading.claim import read_claims
 from regild.agent.reading.inspect import Inspected, open_system
 from regild.agent.reading.intake import open_image
-from regild.agent.reading.recipes import Recipes, recipes_for
+from regild.agent.reading.recipes import Recipes, gather, named_in, recipes_for
 from regild.agent.reading.verify import DOUBTED
 from regild.agent.site import Site
-from regild.agent.writing.inscribe import created_of
 from regild.errors import IntegrityError, PlanMoved, UnsupportedError
-from regild.feeds.archives import fetch_archives
 from regild.feeds.feed import Offers, read_entries
 from regild.feeds.policy import SitePolicy
 from regild.host.remote import address_of
@@ -61,6 +58,8 @@ class Planned:
         archives = [step.archive for step in self.plan.package_steps if step.archive]
         if self.available is None or not archives:
             return {}
+        from regild.feeds.archives import fetch_archives
+
         progress.step("Fetching packages", sum(one.bytes for one in archives))
         files = fetch_archives(archives, self.policy, self.site.cache, progress)
         now = datetime.now(UTC)
@@ -100,6 +99,8 @@ def plan_with(
             found = inspected.descriptor
             plan = planner.plan(inspected.content, "disk", _maker(found), recipes)
             answer = _answer(plan, inspected.content, path, inspected.state)
+            from regild.agent.writing.inscribe import created_of
+
             created = (found.created if found else "") or created_of(path)
             return replace(answer, system=inspected.system.id, created=created)
 
@@ -118,7 +119,7 @@ def _plan_claim(planner: Planner, path: Path) -> PlanAnswer:
     (claim,) = claims
     if claim.state.state in DOUBTED:
         raise IntegrityError(where=str(path), why=f"{claim.state.state}: {claim.state.why}")
-    recipes = recipes_for(claim.image, planner.site)
+    recipes = gather(planner.site, claim.image.path, named_in(claim.descriptor))
     plan = planner.plan(claim.content, "descriptor", _maker(claim.descriptor), recipes)
     answer = _answer(plan, claim.content, path, claim.state)
     created = claim.descriptor.created if claim.descriptor else ""
@@ -155,6 +156,8 @@ def plan_system(
             return Planned(made.plan, made.available, site, planner.feeds, kitchen)
         if given.base != content.state:  # said before any network is asked
             raise PlanMoved(where="the image", why=f"it is {content.state}, not {given.base}")
+        from regild.agent.planning.plan_file import check_errands, check_given, without_errands
+
         available = planner.available(content)
         policy = with_maintenance(site.policy, maker)
         check_given(given, content, available, policy)

@@ -13,7 +13,6 @@ from regild.agent.reading.belief import DiskEvidence, Evidence, believe
 from regild.agent.reading.intake import Image, StoredDisk, System, open_stored
 from regild.agent.reading.signature import BROKEN, signature_of
 from regild.agent.reading.stated import descriptor_of, digest_like
-from regild.describe.reader import describe_guest
 from regild.errors import (
     InputError,
     MissingFile,
@@ -75,6 +74,8 @@ def open_system(
         disks = tuple(OpenDisk(one, stack.enter_context(open_stored(one))) for one in system.disks)
         boot, guest = _found_guest(image, disks, stack)
         further = tuple(one for disk in disks if disk is not boot for one in _unread(disk))
+        from regild.describe.reader import describe_guest
+
         content = describe_guest(guest, languages, recipes)
         if further:
             unknowns = (*content.unknowns, *further)

@@ -19,6 +19,7 @@ from regild.errors import InputError, MissingFile, RecipeRefused, TooLarge
 from regild.host.files import read_limited
 from regild.host.remote import address_of
 from regild.model.answers import RecipeAnswer, RecipeFile
+from regild.model.appliance import Descriptor
 from regild.model.plan import Skipped
 from regild.model.recipe import Origin, Recipe, RecipeFault
 from regild.model.recipe_file import (
@@ -174,4 +175,9 @@ def _beside(path: Path, named: Iterable[str]) -> Iterator[Path]:
 def _named_by(image: Image, system: System) -> Iterator[str]:
     """The recipes by which a system's descriptor says that applications were found."""
     descriptor, _ = descriptor_of(image, system)
+    yield from named_in(descriptor)
+
+
+def named_in(descriptor: Descriptor | None) -> Iterator[str]:
+    """The recipes by which a descriptor says that applications were found."""
     yield from (one.recipe for one in (descriptor.content.applications if descriptor else ()))

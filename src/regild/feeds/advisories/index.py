@@ -11,17 +11,19 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from regild.errors import Malformed, TooLarge
-from regild.feeds.advisories.kinds import Told
 from regild.feeds.cache import Cache
 from regild.host.files import translated
 from regild.model.advisory import Advisory, Affected, Match
 from regild.model.digest import Digest
+
+if TYPE_CHECKING:
+    from regild.feeds.advisories.kinds import Told
 
 SUFFIX = ".advisories-1"
 """The number is that of the tables below: another one is made anew."""

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from regild.errors import MissingFile, NotOffered, TooLarge
 from regild.feeds.advisories.index import AdvisoryIndex, find_index, write_index
-from regild.feeds.advisories.kinds import UNPACKED_LIMIT, Told, read_file
 from regild.feeds.cache import Cache
 from regild.feeds.policy import SitePolicy, decide, reach_of, with_options
 from regild.host.fetch import Fetcher
@@ -25,6 +25,9 @@ from regild.model.advisory import AdvisoryFeed, Match
 from regild.model.content import Value
 from regild.model.digest import Digest, canonical, hex_of, sha256_of
 from regild.model.progress import Progress
+
+if TYPE_CHECKING:
+    from regild.feeds.advisories.kinds import Told
 
 FOLDER = "advisories"
 FILES_LIMIT = 500_000
@@ -155,7 +158,7 @@ class _Desk:
         with tempfile.NamedTemporaryFile(dir=self._cache.folder) as file:
             digest = self._fetch(place, file)
             path = find_index(self._cache, digest) or write_index(
-                self._cache, digest, read_file(Path(file.name), place), place
+                self._cache, digest, _read_all([Path(file.name)], place), place
             )
         kept = Kept(place, digest, f"{self._now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
         with translated(note.parent):
@@ -164,6 +167,8 @@ class _Desk:
         return path, kept
 
     def _fetch(self, place: str, file: tempfile._TemporaryFileWrapper[bytes]) -> Digest:
+        from regild.feeds.advisories.kinds import UNPACKED_LIMIT
+
         for address in decide(place, self._policy):
             arrived = self._fetcher.fetch(
                 address.url,
@@ -230,6 +235,10 @@ def _digest_of(place: Path) -> tuple[Digest, list[Path]]:
     return sha256_of(canonical(rows)), files
 
 
-def _read_all(files: list[Path]) -> Iterator[Told]:
+def _read_all(files: list[Path], where: str = "") -> Iterator[Told]:
+    """All advisories of some files; errors name `where`, or else the file."""
+    # The formats' readers are needed only for what was never read before.
+    from regild.feeds.advisories.kinds import read_file
+
     for path in files:
-        yield from read_file(path, str(path))
+        yield from read_file(path, where or str(path))

@@ -23,7 +23,7 @@ from regild.plan.debian.pins import (
     read_pins,
 )
 from regild.plan.debian.settings import read_settings
-from regild.plan.debian.shelf import Others, Shelf, Title, Version
+from regild.plan.debian.shelf import Shelf, Title, Version
 from regild.plan.solver import Request
 
 BELOW_INSTALLED = 50
@@ -64,9 +64,23 @@ class Guest:
     options: dict[str, list[str]] = field(default_factory=dict)
     priorities: tuple[int, ...] = ()
     unwanted: set[int] = field(default_factory=set)
-    """Versions on offer that are nobody's candidate."""
+    """Versions on offer that are nobody's candidate, of the titles that are the image's own affair
+    (`own`) and of those with no more than one version."""
+    own: set[int] = field(default_factory=set)
+    """The titles that are installed, pinned or forbidden."""
     repo: Any = None
     """What is installed, where that stands in the pool for this image alone."""
+
+    def is_out(self, identity: int, nameid: int) -> bool:
+        """Whether a version on offer, of some title, is nobody's candidate."""
+        if nameid in self.own or nameid not in self.shelf.contested:
+            return identity in self.unwanted
+        return identity in _out_of_others(self, nameid)
+
+    def all_out(self) -> set[int]:
+        """Every version on offer that is nobody's candidate."""
+        others = self.shelf.contested - self.own
+        return self.unwanted.union(*(_out_of_others(self, nameid) for nameid in others))
 
     def is_installed(self, one: Any) -> bool:
         """Whether a version is that of an installed package."""
@@ -90,7 +104,7 @@ class Guest:
         """Take the image out of the pool again."""
         if self.repo is not None:
             self.shelf.pool.set_disabled_list([])
-            self.shelf.pool.installed = None
+            self.shelf.install(None)
             self.repo.free(True)
         self.repo = None
 
@@ -102,9 +116,18 @@ def seat(shelf: Shelf, request: Request) -> Guest:
     """
     planning = request.planning
     guest = Guest(shelf, options=read_settings(planning.settings))
-    pool = shelf.pool
-    guest.repo = pool.add_repo(STATUS)
-    pool.installed = guest.repo
+    guest.repo = shelf.pool.add_repo(STATUS)
+    shelf.install(guest.repo)
+    try:
+        _sit(guest, request)
+    except BaseException:
+        guest.close()
+        raise
+    return guest
+
+
+def _sit(guest: Guest, request: Request) -> None:
+    shelf, planning = guest.shelf, request.planning
     stanzas = [
         one for one in read_stanzas(io.BytesIO(planning.status.encode()), STATUS) if is_there(one)
     ]
@@ -114,8 +137,7 @@ def seat(shelf: Shelf, request: Request) -> Guest:
             solvable.name, Version(solvable, facts, (), solvable.id), is_held(fields)
         )
     find_candidates(guest, request)
-    shelf.leave_out(guest.unwanted | shelf.seen_ids)
-    return guest
+    shelf.leave_out(guest.all_out() | shelf.seen_ids)
 
 
 def is_held(fields: Fields) -> bool:
@@ -146,11 +168,7 @@ def find_candidates(guest: Guest, request: Request) -> None:
     indexes = (*shelf.indexes, NOW)
     guest.priorities = index_priorities(indexes, pins, guest.word("APT::Default-Release", ""))
     pinned = _pinned(guest, pins)
-    own = {*guest.packages, *pinned, *map(shelf.pool.str2id, request.forbidden)}
-    others = _left_out_of_others(guest)
-    guest.unwanted.update(others.all)
-    for nameid in own:
-        guest.unwanted.difference_update(others.by_name.get(nameid, ()))
+    guest.own = own = {*guest.packages, *pinned, *map(shelf.pool.str2id, request.forbidden)}
     for nameid in own:
         _settle(guest, nameid, pinned.get(nameid, []), indexes, request)
     names = own | shelf.contested
@@ -159,22 +177,20 @@ def find_candidates(guest: Guest, request: Request) -> None:
             guest.unwanted.update(one.id for one in repo.solvables if one.nameid not in names)
 
 
-def _left_out_of_others(guest: Guest) -> Others:
-    """The versions that are nobody's candidate of packages that an image does not have: they are
+def _out_of_others(guest: Guest, nameid: int) -> frozenset[int]:
+    """The versions that are nobody's candidate of a package that an image does not have: they are
     the same for every image with the same priorities."""
     shelf, priorities = guest.shelf, guest.priorities
-    found = shelf.others.get(priorities)
-    if found is None:
-        by_name = {}
-        for nameid in shelf.contested:
-            title = shelf.title(nameid)
-            chosen = candidate(_offered(title), priorities)
-            by_name[nameid] = _left_out(title, chosen.version if chosen else "")
-        whole = frozenset(one for ids in by_name.values() for one in ids)
+    if priorities not in shelf.others:
         if len(shelf.others) >= OTHERS_LIMIT:
             shelf.others.clear()
-        found = shelf.others[priorities] = Others(by_name, whole)
-    return found
+        shelf.others[priorities] = {}
+    known = shelf.others[priorities]
+    if nameid not in known:
+        title = shelf.title(nameid)
+        chosen = candidate(_offered(title), priorities)
+        known[nameid] = frozenset(_left_out(title, chosen.version if chosen else ""))
+    return known[nameid]
 
 
 def _offered(title: Title) -> list[Offered]:

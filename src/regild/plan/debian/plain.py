@@ -78,7 +78,7 @@ class SeenRelations(Relations):
         """Whether a version is installed, or on offer and not out."""
         if identity >= self._end:
             return identity in self._now
-        return identity not in self.guest.unwanted
+        return not self.guest.is_out(identity, self.seen.solvable(identity).nameid)
 
     def facts(self, solvable: Any) -> Facts:
         """What is said of a version."""

@@ -65,6 +65,7 @@ class Seen:
     def forget(self) -> None:
         """Take all of it out of the pool."""
         self._repo.free(True)
+        self.shelf.install(None)
         self.shelf.seen_ids.clear()
 
     def _read(self, text: str) -> Stanza | None:

@@ -64,13 +64,6 @@ class Title(NamedTuple):
     """The ids of what is offered again, in the same version."""
 
 
-class Others(NamedTuple):
-    """The ids of what is on offer and nobody's candidate."""
-
-    by_name: dict[int, tuple[int, ...]]
-    all: frozenset[int]
-
-
 class Shelf:
     """The repositories of some indexes in one pool, with what has been looked up in them."""
 
@@ -91,8 +84,9 @@ class Shelf:
         self.end = len(self.pool.solvables)
         """Solvables from this number on are those of images."""
         self.contested = self._contested()
-        self.others: dict[tuple[int, ...], Others] = {}
-        """By the priorities of the indexes, what is out of packages that an image has not."""
+        self.others: dict[tuple[int, ...], dict[int, frozenset[int]]] = {}
+        """By the priorities of the indexes, and by title, what is out of packages that an image has
+        not; looked up when it is asked for."""
         self.seen: Any = None
         """What was installed in images so far (`plan.debian.seen`)."""
         self.seen_ids: set[int] = set()
@@ -144,6 +138,12 @@ class Shelf:
             self.pool.set_disabled_list([])
             self.pool.createwhatprovides()
             self._clean = True
+
+    def install(self, repo: Any) -> None:
+        """Take a repository for what is installed, or None; libsolv then forgets what provides
+        what, and asking it would end the process."""
+        self.pool.installed = repo
+        self._clean = False
 
     def leave_out(self, ids: Iterable[int]) -> None:
         """Have libsolv find what is on offer but for some versions."""
