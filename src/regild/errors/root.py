@@ -60,7 +60,7 @@ class UsageError(RegildError):
 class SettingRefused(UsageError):
     """A setting of the site's regild.toml is none, or has a value that it cannot have."""
 
-    hint = "put that line of the file right, or leave it out"
+    hint = "put that line of the file right; docs/guide shows what stands in it"
 
 
 @dataclass(eq=False)
