@@ -155,4 +155,4 @@ def test_the_site_says_what_is_expected(regild: Regild, ova: Path, tmp_path: Pat
     site.write_text('[test]\nexpect = ["tcp:0"]\n')
     refused(regild, 2, "UsageError", "boot-test", ova, "--config", site)
     site.write_text("[test]\nboots = true\n")
-    refused(regild, 2, "UsageError", "boot-test", ova, "--config", site)
+    refused(regild, 2, "SettingRefused", "boot-test", ova, "--config", site)
