@@ -65,6 +65,50 @@ def test_the_fix_reaches_every_channel_in_one_command(regild: Regild, site: Site
     assert again["exposed"] == again["done"] == []
 
 
+def left(answer: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(one["where"], one["what"]) for one in answer["left"]]
+
+
+def test_it_is_not_over_before_the_groups_have_turned(regild: Regild, site: Site) -> None:
+    """Promoted is not replaced: the last line, the answer and the exit code say what still runs."""
+    known = ("--advisories", str(site.folder / "osv"))
+    for image in ("web", "db"):
+        file = site.file_of_group(image, "production")
+        assert regild("group", "apply", file, *site.store, *site.state).code == 0
+        turn = regild("group", "rotate", f"{image}-production", *site.store, *site.state)
+        assert turn.code == 0, turn.err
+    answer = respond(regild, site, 11, samples.FIXED, *known)
+    assert left(answer) == [
+        ("group db-production", "2 instances of db@1"),
+        ("group web-production", "2 instances of web@1"),
+    ]
+    assert "regild group rotate db-production" in answer["left"][0]["ends"]
+    lines = regild("respond", samples.FIXED, *known, *site.run[3:])
+    assert lines.code == 11
+    end = f"{samples.FIXED}: not over: 2 groups still have it"
+    assert lines.out.rstrip().splitlines()[-1] == end
+
+    waited = respond(regild, site, 0, samples.FIXED, "--wait", "60", *known)
+    assert (len(waited["exposed"]), waited["left"]) == (2, [])
+    words = {one["what"] for one in waited["done"]}
+    assert words >= {"start", "stop"}
+    lines = regild("respond", samples.FIXED, *known, *site.run[3:]).out
+    end = f"{samples.FIXED}: no channel points at it and no instance runs it"
+    assert lines.rstrip().splitlines()[-1] == end
+
+
+def test_a_channel_that_waits_for_somebody_is_left(regild: Regild, site: Site) -> None:
+    known = ("--advisories", str(site.folder / "osv"))
+    site.write('[agent.images.web]\napproval = ["production"]\n')
+    answer = respond(regild, site, 11, samples.FIXED, *known)
+    ends = {one["where"]: one["ends"] for one in answer["left"]}
+    asked = "the agent: waits for approval: regild approve web@2 production"
+    assert ends["channel production of web"] == asked
+    by_hand = "somebody: regild promote db@2 canary (no [agent] policy names db)"
+    assert ends["channel canary of db"] == by_hand
+    assert "channel dev of db" not in ends
+
+
 def test_what_has_no_fix_is_said(regild: Regild, site: Site) -> None:
     unfixed = samples.osv(id="DEBIAN-" + samples.OPEN, cve=samples.OPEN, fixed=None)
     (site.folder / "osv/two.json").write_bytes(samples.text(unfixed))

@@ -12,6 +12,7 @@ from regild.model.agent_answers import (
     ApprovalAnswer,
     FailureAnswer,
     RespondAnswer,
+    RespondLeft,
     Told,
 )
 
@@ -76,7 +77,32 @@ def respond_text(answer: RespondAnswer, width: int) -> str:
     if answer.unknowns:
         lines += ["", f"!!! UNKNOWN: of {len(answer.unknowns)} it cannot be said"]
         lines += table(["WHERE", "WHY"], [(one.where, one.why) for one in answer.unknowns], width)
+    if not answer.dry:
+        lines += ["", *_left_lines(answer, width)]
     return "\n".join(lines)
+
+
+def _left_lines(answer: RespondAnswer, width: int) -> list[str]:
+    """The end of a response: who is still exposed, and who ends that."""
+    if answer.left:
+        rows = [(one.where, one.what, one.ends) for one in answer.left]
+        found = table(["STILL EXPOSED", "HAS", "ENDED BY"], rows, width)
+        return [*found, "", plain(f"{answer.cve}: not over: {_counted(answer.left)}")]
+    unfixed = sum(not one.fixed_in for one in answer.exposed)
+    if unfixed or answer.unknowns or answer.failures:
+        return [plain(f"{answer.cve}: not over: see above")]
+    if answer.exposed:
+        return [plain(f"{answer.cve}: no channel points at it and no instance runs it any more")]
+    return [plain(f"{answer.cve}: no channel points at it and no instance runs it")]
+
+
+def _counted(left: Sequence[RespondLeft]) -> str:
+    """How many channels and groups are left, in words."""
+    groups = sum(one.where.startswith("group ") for one in left)
+    channels = len(left) - groups
+    said = [f"{channels} channel{'s' * (channels != 1)}"] if channels else []
+    said += [f"{groups} group{'s' * (groups != 1)}"] if groups else []
+    return f"{' and '.join(said)} still {'has' if len(left) == 1 else 'have'} it"
 
 
 def approval_text(answer: ApprovalAnswer) -> str:

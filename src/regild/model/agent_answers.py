@@ -62,6 +62,17 @@ class RespondRow(Value, frozen=True):
     fixed_in: str = ""
 
 
+class RespondLeft(Value, frozen=True):
+    """A channel or group that has an exposed generation still."""
+
+    where: str
+    """`channel production of web`, `group web`."""
+    what: str
+    """`points at web@7`, `4 instances of web@7`."""
+    ends: str
+    """Who ends that, and when: the agent, or somebody by a command that is named."""
+
+
 class RespondAnswer(Value, frozen=True):
     """`regild respond`: who is exposed to a weakness, and what was done."""
 
@@ -72,6 +83,9 @@ class RespondAnswer(Value, frozen=True):
     dry: bool = False
     """Nothing was done."""
     exposed: tuple[RespondRow, ...] = ()
+    """Who was, when the answer was begun."""
+    left: tuple[RespondLeft, ...] = ()
+    """Who is still exposed at its end."""
     unknowns: tuple[Unknown, ...] = ()
     done: tuple[Told, ...] = ()
     waits: tuple[Told, ...] = ()

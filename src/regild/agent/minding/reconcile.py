@@ -72,6 +72,17 @@ class Agent:
             find_due(self.floor.store, self.site, self.policy, self.story, self.floor.progress)
             self.read = now
         self._work()
+        self.move_on(leadership)
+        targets_due(self.floor.store, self.policy, self.story)
+        notices_due(self.floor.store, self.policy.notices)
+        self._work()
+        return self.story.count - before
+
+    def move_on(self, leadership: Leadership) -> None:
+        """Move channels by policy and take turns with groups, as long as something moves.
+
+        Raises: LeaseLost, Unanswered.
+        """
         for _ in range(PASSES):
             self.story.waits.clear()
             so_far = self.story.count
@@ -79,10 +90,6 @@ class Agent:
             self._rotate(leadership)
             if self.story.count == so_far:
                 break
-        targets_due(self.floor.store, self.policy, self.story)
-        notices_due(self.floor.store, self.policy.notices)
-        self._work()
-        return self.story.count - before
 
     def changes_within(self, seconds: float) -> bool:
         """Whether something that is waited for comes by itself in so long."""
@@ -146,6 +153,7 @@ class Agent:
 
     def _turn_of(self, name: str) -> None:
         subject = f"group {name}"
+        self.story.failures.pop(subject, None)
         try:
             turn = take_turn(self.floor.means(), name)
         except Busy as error:
@@ -183,6 +191,20 @@ def run_once(agent: Agent, wait_seconds: float = 0.0) -> AgentAnswer:
             if not agent.at_work and not (left and goes_on):
                 return agent.story.answer()
             agent.pause(min(PAUSE_SECONDS, left) if left else PAUSE_SECONDS)
+
+
+def follow(agent: Agent, is_done: Callable[[], bool], wait_seconds: float) -> None:
+    """Move channels and groups on until something is so, or the time is up; while another agent
+    leads, it does that.
+
+    Raises: LeaseLost, Unanswered.
+    """
+    until = time.monotonic() + wait_seconds
+    while (left := until - time.monotonic()) > 0 and not is_done():
+        with _leading(agent) as leadership:
+            if leadership is not None:
+                agent.move_on(leadership)
+        agent.pause(min(PAUSE_SECONDS, left))
 
 
 def run(agent: Agent) -> None:

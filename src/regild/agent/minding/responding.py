@@ -3,7 +3,7 @@
 Exposed is what advisories say of a generation's content, and what the changelogs of the packages in
 its plan mention. What is in use is asked about: what a channel points at, an instance runs, or is
 newest. The newest generation of each exposed image is brought up to date and proven, as the agent
-does it, and goes on by the agent's policy.
+does it, and goes on by the agent's policy. What is exposed after that is named with who ends it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from regild.agent.keeping.engine import Engine, finish
 from regild.agent.keeping.storing import Store
 from regild.agent.minding.due import Candidate, submit_update
 from regild.agent.minding.promoting import promote_all
+from regild.agent.minding.reconcile import Agent, follow
+from regild.agent.minding.remaining import what_is_left
 from regild.agent.minding.story import Story
 from regild.agent.planning.planner import Planner, open_planner
 from regild.agent.policy_file import policy_for
@@ -24,7 +26,7 @@ from regild.agent.reading.recipes import Recipes, site_recipes
 from regild.agent.site import Site, with_options
 from regild.errors import RegildError, UsageError
 from regild.model.advisory import Match, gravest
-from regild.model.agent_answers import RespondAnswer, RespondRow
+from regild.model.agent_answers import RespondAnswer, RespondLeft, RespondRow
 from regild.model.appliance import Maintenance
 from regild.model.content import Content, Unknown
 from regild.model.generation import Generation
@@ -60,31 +62,32 @@ class _Case:
 
 
 def respond(
-    store: Store,
-    site: Site,
-    policy: AgentPolicy,
-    engine: Engine,
-    cve: str,
-    story: Story,
-    progress: Progress,
-    *,
-    dry: bool = False,
+    agent: Agent, cve: str, *, dry: bool = False, wait_seconds: float = 0.0
 ) -> RespondAnswer:
     """Find who is exposed to a weakness, and bring them past it as far as the policy lets.
 
-    `cve` is a CVE id, or that of an advisory. With `dry` nothing is done.
+    `cve` is a CVE id, or that of an advisory. With `dry` nothing is done. Groups take their turns
+    only as long as it is waited for; what is exposed after that is named.
 
     Raises: UsageError for what is no id; the errors of `feeds`; Unanswered.
     """
+    store, policy, story = agent.floor.store, agent.policy, agent.story
     if not ID.fullmatch(cve):
         raise UsageError(what=f"{cve!r} is no id of a weakness, such as CVE-2026-35189")
     case = _Case(cve)
-    _survey(store, site, policy, case, story, progress)
-    made: dict[str, str] = {}
-    if not dry:
-        made = _renew(store, policy, engine, case, story)
-        promote_all(store, policy, story)
-    return _answer(case, made, story, dry)
+    _survey(store, agent.site, policy, case, story, agent.floor.progress)
+    if dry:
+        return _answer(case, _rows(case, {}, story), (), story, dry)
+    made = _renew(store, policy, agent.engine, case, story)
+    promote_all(store, policy, story)
+    rows = _rows(case, made, story)
+    fixed = {one.row.generation: one.fixed_in for one in rows}
+
+    def left() -> tuple[RespondLeft, ...]:
+        return what_is_left(store, policy, story, fixed)
+
+    follow(agent, lambda: not left(), wait_seconds)
+    return _answer(case, rows, left(), story, dry)
 
 
 def _survey(
@@ -190,8 +193,9 @@ def _renew(
     return made
 
 
-def _answer(case: _Case, made: dict[str, str], story: Story, dry: bool) -> RespondAnswer:
-    rows = [
+def _rows(case: _Case, made: dict[str, str], story: Story) -> tuple[RespondRow, ...]:
+    """What becomes of each generation that is exposed."""
+    return tuple(
         RespondRow(
             QueryRow(
                 generation=name,
@@ -204,7 +208,16 @@ def _answer(case: _Case, made: dict[str, str], story: Story, dry: bool) -> Respo
             *_becomes(case, name, made, story),
         )
         for name in sorted(case.exposed)
-    ]
+    )
+
+
+def _answer(
+    case: _Case,
+    rows: tuple[RespondRow, ...],
+    left: tuple[RespondLeft, ...],
+    story: Story,
+    dry: bool,
+) -> RespondAnswer:
     told = story.answer()
     questions = [
         f"{'source' if one.affected.by == 'source' else 'package'}:{one.affected.name}"
@@ -215,7 +228,8 @@ def _answer(case: _Case, made: dict[str, str], story: Story, dry: bool) -> Respo
         cve=case.cve,
         severity=gravest(tuple(one.advisory.severity for one in case.matches)),
         packages=tuple(dict.fromkeys(questions)),
-        exposed=tuple(rows),
+        exposed=rows,
+        left=left,
         unknowns=tuple(case.unknowns),
         done=told.done,
         waits=told.waits,

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 def respond(
     cve: Annotated[str, typer.Argument(metavar="CVE", help="A CVE id, or that of an advisory.")],
     dry: Annotated[bool, typer.Option("--dry-run", help="Only say who is exposed.")] = False,
+    wait_seconds: Annotated[
+        float,
+        typer.Option(
+            "--wait", min=0, metavar="SECONDS", help="Turn groups too, until none has it, so long."
+        ),
+    ] = 0,
     advisories: Advisories = None,
     scratch: Scratch = None,
     place: StorePlace = None,
@@ -31,35 +37,27 @@ def respond(
     """Say who is exposed to a weakness, update and prove their images, and promote by policy.
 
     Asked is what channels point at, instances run, or is newest. The policy is [agent] of
-    regild.toml; without one, results stay in their images' first channels.
+    regild.toml; without one, results stay in their images' first channels. What still has the
+    weakness at the end, and who ends that, is said last, and with exit code 11.
     """
     from regild.agent.minding import responding
     from regild.cli.agent_text import respond_text
 
     told = place, config, cache, state, scratch, debug
     with open_agent(*told, advisories=advisories, needed=False) as agent:
-        answer = responding.respond(
-            agent.floor.store,
-            agent.site,
-            agent.policy,
-            agent.engine,
-            cve,
-            agent.story,
-            agent.floor.progress,
-            dry=dry,
-        )
+        answer = responding.respond(agent, cve, dry=dry, wait_seconds=wait_seconds)
     code = _code(answer)
     return Outcome(answer=answer, text=lambda width: respond_text(answer, width), code=code)
 
 
 def _code(answer: RespondAnswer) -> int:
-    """A failure's own; 3 where it cannot be said of all, 10 what --dry-run would do, 11 what stays
-    exposed."""
+    """A failure's own; 3 where it cannot be said of all, 10 what --dry-run would do, 11 what is
+    still exposed."""
     if answer.failures:
         return answer.failures[0].exit_code
     if answer.unknowns:
         return UNREAD
-    left = [one for one in answer.exposed if not one.fixed_in]
-    if not left:
+    unfixed = [one for one in answer.exposed if not one.fixed_in]
+    if not unfixed and not answer.left:
         return DONE
     return CHANGES if answer.dry else LEFT_OUT
