@@ -144,7 +144,10 @@ def test_a_signed_plan_is_verified(regild: Regild, guest: Path, tmp_path: Path) 
     refused(regild, 7, "PlanMoved", *update(tmp_path, guest, plan, "--trust", public))
     bare = tmp_path / "bare.json"
     regild("plan", guest, *offline(tmp_path), "--accept-older", "--out", bare)
-    refused(regild, 6, "SignatureRefused", *update(tmp_path, guest, bare, "--trust", public))
+    argv = update(tmp_path, guest, bare, "--trust", public)
+    refused(regild, 6, "SignatureRefused", *argv)
+    said = regild(*argv).err
+    assert "nobody signed it" in said and "have it signed" in said and "changed it" not in said
 
 
 def test_a_site_may_ask_for_signed_plans(regild: Regild, guest: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,4 +54,21 @@ def test_what_is_observed_is_what_was_expected(small_ova: Path, tmp_path: Path, 
     done = regild("update", small_ova, "-o", out, "--mode", mode)
     assert str(plan["id"]) in json.dumps(done)
     assert described(out) == rows(plan["expected"]) != described(small_ova)
+    assert regild("plan", out, "--mode", mode)["steps"] == []
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("mode", ["security", "full"])
+def test_the_demo_appliance_becomes_what_its_plan_expects(
+    demo_ova: Path, tmp_path: Path, mode: str, record_property: Callable[[str, object], None]
+) -> None:
+    """All that the demo's own repositories have for it: a new kernel and dozens of packages."""
+    out = tmp_path / "out.ova"
+    plan = regild("plan", demo_ova, "--mode", mode, code=10)
+    done = regild("update", demo_ova, "-o", out, "--mode", mode)
+    observed = described(out)
+    record_property("packages changed", len(plan["steps"]))
+    record_property("packages observed as expected", len(observed & rows(plan["expected"])))
+    assert str(plan["id"]) in json.dumps(done)
+    assert observed == rows(plan["expected"]) != described(demo_ova)
     assert regild("plan", out, "--mode", mode)["steps"] == []

@@ -196,10 +196,16 @@ class Aging:
             if pool.whatprovides(pool.str2id(name))
         ]
 
+        asked: dict[tuple[Any, ...], list[int] | None] = {}
+
         def solved(jobs: list[Any]) -> list[int] | None:
-            solver = pool.Solver()
-            solver.set_flag(solver.SOLVER_FLAG_IGNORE_RECOMMENDED, int(not with_recommended))
-            return None if solver.solve(jobs) else solver.raw_decisions(1)
+            """What a solution installs; halving asks about one set several times."""
+            key = tuple(one.what for one in jobs)
+            if key not in asked:
+                solver = pool.Solver()
+                solver.set_flag(solver.SOLVER_FLAG_IGNORE_RECOMMENDED, int(not with_recommended))
+                asked[key] = None if solver.solve(jobs) else solver.raw_decisions(1)
+            return asked[key]
 
         def granted(before: list[Any], more: list[Any]) -> list[Any]:
             """Those that can be had, an earlier one before a later one."""

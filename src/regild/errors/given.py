@@ -215,6 +215,13 @@ class SignatureRefused(IntegrityError):
     state: str = ""
     sentence = "the signature of {where} is {state}: {why}"
 
+    @property
+    def advice(self) -> str:
+        """Where nothing was ever signed, nobody need have changed anything."""
+        if self.state in ("absent", "unsigned"):
+            return "have it signed by somebody who is trusted, or do not ask for a signature"
+        return super().advice
+
 
 class WrongRelease(IntegrityError):
     """A signed statement speaks of something else than what was asked for."""
