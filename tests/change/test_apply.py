@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from regild.errors import GuestCommandFailed, GuestCommandHung, GuestFull, RecordRefused
+from regild.errors import (
+    GuestCommandFailed,
+    GuestCommandHung,
+    GuestFull,
+    LinkSplit,
+    RecordRefused,
+)
 from regild.host.scratch import Scratch
 from tests.change.guests import Guest, Result, build_deb, guest_of
 
@@ -119,7 +125,7 @@ def test_a_hard_link_that_a_script_splits_is_refused(
 ) -> None:
     # perlbug and perlthanks are one file; the script writes through one of its names.
     deb = build_deb(tmp_path, "zip", "99", postinst="echo '# x' >> /usr/bin/perl5.36.0\n: /usr/bin")
-    with pytest.raises(RecordRefused, match="came apart"):
+    with pytest.raises(LinkSplit, match="came apart"):
         guest.apply(job, deb)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from regild.change.boot import _Told
 from regild.change.script import GuestCommand
-from regild.errors import ChangeError, GuestCommandFailed, GuestCommandHung
+from regild.errors import ChangeError, GuestCommandFailed, GuestCommandHung, LinkSplit
 from regild.host.run import TIMED_OUT
 from regild.model.progress import Silent
 from tests.change.guests import Guest, Result, build_deb, guest_of
@@ -121,6 +121,28 @@ def test_a_guest_that_does_not_follow_is_told_in_one_sentence(
         outcome(guest, tmp_path / "job", script, booted=True, seconds=seconds)
     assert "\n" not in str(caught.value)
     assert (tmp_path / "job/job/guest/console.log").stat().st_size > 1000
+    assert machines_gone()
+
+
+SPLITTING = """
+    echo '# more' >> /usr/bin/perl5.36.0
+    # /usr/bin/perl is named here, so the gate knows whose the change is
+"""
+"""perl and perl5.36.0 are one file: whoever writes through one of the names means both."""
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1500)
+def test_what_comes_apart_outside_of_the_image_is_done_by_the_booted_guest(
+    guest: Guest, tmp_path: Path, machines_gone: Callable[[], bool]
+) -> None:
+    with pytest.raises(LinkSplit) as refused:
+        outcome(guest, tmp_path / "record", SPLITTING, booted=False)
+    assert "--carrier boot" in refused.value.hint
+    boot = outcome(guest, tmp_path / "boot", SPLITTING, booted=True)
+    both = boot["/usr/bin/perl"], boot["/usr/bin/perl5.36.0"]
+    assert both[0] == both[1]
+    assert both[0][5].endswith(b"# more\n")  # type: ignore[index]  # its content
     assert machines_gone()
 
 

@@ -16,7 +16,7 @@ from regild.change.family import family_named
 from regild.change.owners import Owners
 from regild.change.seal import cleared_by, is_cleared
 from regild.change.tree import Part, part_of
-from regild.errors import GuestFull, RecordRefused
+from regild.errors import GuestFull, LinkSplit, RecordRefused
 from regild.model.plan import Errand, Seal
 from regild.model.record import Entry, Explained, Record
 
@@ -201,7 +201,7 @@ def check_links(record: Record, owners: Owners) -> None:
     dpkg replaces names one by one, so a package's own path may leave its group; a script that
     wrote through a name has changed one copy where it meant the file (overlayfs copies up).
 
-    Raises: RecordRefused.
+    Raises: LinkSplit.
     """
     changed: Counter[int] = Counter()
     rows: defaultdict[int, list[Entry]] = defaultdict(list)
@@ -215,7 +215,7 @@ def check_links(record: Record, owners: Owners) -> None:
         for entry in entries:
             if entry.becomes.kind != "absent" and not owners.owner_of(entry.path):
                 why = "one name of a file with several was written to and came apart from the rest"
-                raise RecordRefused(where=entry.path, why=why)
+                raise LinkSplit(where=entry.path, why=why)
 
 
 def check_places(record: Record, parts: tuple[Part, ...]) -> None:

@@ -139,6 +139,10 @@ class GuestCommandFailed(ChangeError):
     """A command of the guest ended with an error."""
 
     sentence = "the guest's {where} failed: {why}"
+    hint = (
+        "nothing was written; the log has all that it said; a script that takes the running "
+        "machine gets it with --carrier boot"
+    )
 
 
 class GuestCommandHung(ChangeError):
@@ -152,6 +156,13 @@ class RecordRefused(ChangeError):
     """The record of changes holds something that must not be written to the image."""
 
     sentence = "the change of {where} is refused: {why}"
+
+
+class LinkSplit(RecordRefused):
+    """A script wrote through one name of a file with several, which came apart outside of the
+    image."""
+
+    hint = "nothing was written; with --carrier boot the guest itself runs it, on the disk it means"
 
 
 class GuestFull(ChangeError):
