@@ -1,8 +1,9 @@
 """Measures regild on the demo's appliance beside the same work done by hand, and keeps the figures.
 
-    python -m bench.run [once] [descriptor|inventory|plan|repack|update|customize|boot|workers]...
+    python -m bench.run [once] [PART]...
 
-Without a name all are measured; with `once` a whole update is not repeated. Each run adds a dated
+Parts: descriptor, inventory, plan, repack, update, customize, boot, workers, generations. Without
+one all are measured; with `once` a whole update is not repeated. Each run adds a dated
 section to bench/RESULTS.md. By hand means bench/by_hand, which needs root for what it mounts; as an
 ordinary user those rows are left out and regild's stay. Downloads are done before anything is
 measured, for both sides.
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.descriptor import descriptor
+from bench.generations import generations
 from bench.inventory import inventory
 from bench.measure import ROOT, Cost, busy, measure, ratio, repeat, say
 from bench.planning import planning
@@ -218,6 +220,7 @@ PARTS: dict[str, Callable[[Workshop], list[str]]] = {
     "update": update,
     **{verb: functools.partial(emulated, verb) for verb in EMULATED},
     "workers": workers,
+    "generations": generations,
 }
 
 

@@ -1,6 +1,7 @@
 """Groups and instances by the commands that a person types, over a real store and real disks."""
 
 import json
+import os
 import stat
 import subprocess
 from collections.abc import Callable
@@ -63,6 +64,25 @@ def running(tmp_path: Path) -> list[bytes]:
     """The first bytes of each instance's disk, by following its link."""
     links = sorted((tmp_path / "instances").glob("*.disk"))
     return [link.read_bytes()[:8].rstrip(b"\0") for link in links]
+
+
+def test_a_hypervisors_own_user_gets_through_whatever_the_umask(
+    regild: Regild, publish: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody says a folder, instances lie beside the store."""
+    monkeypatch.setenv("REGILD_STORE", str(tmp_path / "new/store"))
+    before = os.umask(0o077)
+    try:
+        regild("image", "add", "web")
+        publish("one")
+        for line in (("apply", write(tmp_path)), ("rotate", "web", "--wait", 60)):
+            assert regild("group", *line).code == 0
+    finally:
+        os.umask(before)
+    new = tmp_path / "new"
+    way = [new, new / "store.groups", new / "store.groups/backing", new / "store.groups/web"]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in way] == [0o711] * 4
+    assert not (new / "store").stat().st_mode & 0o007, "what is golden is nobody's business"
 
 
 def test_a_group_is_filled_rotated_and_shown(

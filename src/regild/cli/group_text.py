@@ -61,7 +61,9 @@ def group_text(answer: GroupAnswer, width: int) -> str:
 def turn_text(answer: TurnAnswer, width: int) -> str:
     """What a turn did, and what is waited for."""
     waits = [plain(f"Waits: {wait}") for wait in answer.waits]
-    done = [f"{len(answer.done)} actions were carried out"] if answer.done else ["nothing to do"]
+    count = len(answer.done)
+    said = "1 action was carried out" if count == 1 else f"{count} actions were carried out"
+    done = [said if count else "nothing to do"]
     return "\n".join([*done, *waits, "", group_text(answer.group, width)])
 
 
@@ -92,7 +94,8 @@ def removed_text(answer: RemovedAnswer) -> str:
 def freezes_text(answer: FreezesAnswer, width: int) -> str:
     """The site's freezes."""
     rows = [
-        (one.name, one.made.isoformat() if one.made else "", one.actor) for one in answer.freezes
+        (one.name, f"{one.made:%Y-%m-%d %H:%M}Z" if one.made else "", one.actor)
+        for one in answer.freezes
     ]
     return "\n".join(table(["FREEZE", "KEPT", "BY"], rows, width) or ["no freeze"])
 

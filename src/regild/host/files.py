@@ -235,6 +235,23 @@ def digest_file(
     return Digest(f"{algorithm}:{digest.hexdigest()}")
 
 
+PASSED = 0o711
+
+
+def make_passable(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, whatever the umask: who knows a name in
+    one gets through, such as a hypervisor's user, and nobody is shown what is in it.
+
+    Raises: OSError.
+    """
+    if folder.is_dir():
+        return
+    make_passable(folder.parent)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=PASSED)
+        folder.chmod(PASSED)
+
+
 def sync_folder(path: Path) -> None:
     """Make the names in a folder durable (fsync of the folder)."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

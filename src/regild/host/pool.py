@@ -31,7 +31,7 @@ from regild.errors import (
 from regild.host.bookmark import Bookmark
 from regild.host.files import CHUNK_BYTES, translated
 from regild.host.libvirt_library import libvirt_library
-from regild.host.shelf import QUIET_SECONDS, check_file_name
+from regild.host.shelf import QUIET_SECONDS, Advance, check_file_name, unheard
 
 SEND_BYTES = 64 << 20
 """What one stream carries: what is lost when the line breaks."""
@@ -70,18 +70,22 @@ class PoolShelf:
         with self._told(f"{self.where}: {name}"):
             self._send(volume, content, 0)
 
-    def put_file(self, name: str, path: Path) -> None:
+    def put_file(self, name: str, path: Path, advance: Advance = unheard) -> int:
         """Send a file into a volume; one that broke off goes on where the daemon had taken it."""
         with translated(path), path.open("rb") as file:
             size = path.stat().st_size
             volume, at, mark = self._begun(name, file, size)
             file.seek(at)
+            advance(at)
+            sent = size - at
             with self._told(f"{self.where}: {name}"):
                 while piece := file.read(SEND_BYTES):
                     self._send(volume, piece, at)
                     at += len(piece)
                     mark.keep(str(at))
+                    advance(len(piece))
         mark.forget()
+        return sent
 
     def read(self, name: str, begin: int, length: int) -> bytes:
         """A range of a volume, fewer bytes where it ends before."""

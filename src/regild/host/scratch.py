@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ LOG_BYTES_MAX = 64 << 20
 RESERVE_BYTES = 256 << 20
 """What a guest must leave free on this machine."""
 LOCK = "job.lock"
+WORK = "work"
 JOURNAL = "job.json"
 """What a job notes of how far it has come (`regild.agent.changing.journal`)."""
 HELD = (LOCK, JOURNAL, "guest", "repository")
@@ -268,3 +270,24 @@ def _remove_guest(scratch: Scratch) -> None:
         why = f"what a guest left there cannot be removed: {error.strerror}"
         raise HostError(where=f"jobs in {scratch.path}", why=why) from error
     log.unlink()
+
+
+@contextlib.contextmanager
+def passing_folder(base: Path, prefix: str) -> Iterator[Path]:
+    """A folder for one run, removed at its end; what runs left that were killed goes before.
+
+    Raises: NotPermitted, DiskFull.
+    """
+    with translated(base):
+        base.mkdir(parents=True, exist_ok=True)
+        for path in base.glob(f"{prefix}*"):
+            if path.is_dir() and not path.is_symlink() and (path / LOCK).exists():
+                with contextlib.suppress(Busy), alone_in(path):
+                    shutil.rmtree(path)
+        path = Path(tempfile.mkdtemp(prefix=prefix, dir=base))
+    with alone_in(path):
+        (path / WORK).mkdir()
+        try:
+            yield path / WORK
+        finally:
+            shutil.rmtree(path)

@@ -15,17 +15,23 @@ from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
 from regild.errors import MissingFile, NotPermitted, ToolMissing, Truncated, UsageError
+from regild.host import multipart
 from regild.host.files import CHUNK_BYTES, open_new, opened_inside, sync_folder, translated
 from regild.host.objects import ask_store
 from regild.host.remote import RemoteFile, open_remote, read_place
 
 T = TypeVar("T")
+Advance = Callable[[int], None]
 
 NAME_LIMIT = 1024
 """What S3 takes of a key."""
 QUIET_SECONDS = 10
 """A file in a folder that was not changed for so long is taken to be whole."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
+
+
+def unheard(count: int) -> None:
+    """Nobody asks how far it has come."""
 
 
 class Shelf(Protocol):
@@ -40,8 +46,11 @@ class Shelf(Protocol):
         Raises: NotPermitted, DiskFull, Unreachable.
         """
 
-    def put_file(self, name: str, path: Path) -> None:
-        """Put a file of this machine on the shelf, of whatever length.
+    def put_file(self, name: str, path: Path, advance: Advance = unheard) -> int:
+        """Put a file of this machine on the shelf, of whatever length; how many bytes had to be
+        sent, less than all where an earlier run broke off and the place kept what it had.
+
+        `advance` is told of the bytes that are there.
 
         Raises: as `put`; MissingFile.
         """
@@ -123,7 +132,7 @@ class FolderShelf:
         with open_new(path) as file:
             file.write(content)
 
-    def put_file(self, name: str, path: Path) -> None:
+    def put_file(self, name: str, path: Path, advance: Advance = unheard) -> int:
         """Copy a file into the folder."""
         target = self._path(name)
         with translated(target):
@@ -131,6 +140,8 @@ class FolderShelf:
         with translated(path), path.open("rb") as source, open_new(target) as file:
             while piece := source.read(CHUNK_BYTES):
                 file.write(piece)
+                advance(len(piece))
+            return source.tell()
 
     def read(self, name: str, begin: int, length: int) -> bytes:
         """A range of a file."""
@@ -220,9 +231,16 @@ class BucketShelf:
         """Put an object; S3 shows it only when all of it has come."""
         self._ask(lambda: self._system.pipe_file(self._path(name), content))
 
-    def put_file(self, name: str, path: Path) -> None:
+    def put_file(self, name: str, path: Path, advance: Advance = unheard) -> int:
         """Send a file in parts; S3 shows the object only when all of them have come."""
-        self._ask(lambda: self._system.put_file(str(path), self._path(name)))
+        with translated(path):
+            size = path.stat().st_size
+            if size > multipart.PART_BYTES:
+                place = self._path(name)
+                return multipart.put_in_parts(self._system, self._ask, place, path, advance)
+            self.put(name, path.read_bytes())
+        advance(size)
+        return size
 
     def read(self, name: str, begin: int, length: int) -> bytes:
         """A range of an object."""
@@ -283,12 +301,13 @@ class WebShelf:
         """
         raise NotPermitted(where=f"writing to {self.where}", why="a web server is only read from")
 
-    def put_file(self, name: str, path: Path) -> None:
+    def put_file(self, name: str, path: Path, advance: Advance = unheard) -> int:
         """Nothing is written through the web.
 
         Raises: NotPermitted.
         """
         self.put(name, b"")
+        return 0
 
     def read(self, name: str, begin: int, length: int) -> bytes:
         """A range of a file."""

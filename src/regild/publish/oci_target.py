@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -74,24 +75,35 @@ class Registry:
         location, at = self._upload(path.name, digest, size)
         progress.advance(at)
         begun = at
-        while at < size:
-            length = min(CHUNK_BYTES, size - at)
-            answer = self._api.upload(
-                *("PATCH", location, (202,), path),
-                begin=at,
-                length=length,
-                headers={
-                    "Content-Type": "application/octet-stream",
-                    "Content-Range": f"{at}-{at + length - 1}",
-                },
-                advance=progress.advance,
-            )
-            location, at = _next(answer.headers, self._api.address), at + length
-            self._bookmark(digest).keep(location)
+        # Registries of the distribution family give an upload up that broke off inside of a chunk
+        # ("resumed at wrong offset"), so one that is begun is sent to its end also after Ctrl-C.
+        with ThreadPoolExecutor(1) as crew:
+            while at < size:
+                length = min(CHUNK_BYTES, size - at)
+                chunk = crew.submit(self._chunk, path, digest, location, at, length, progress)
+                location, at = chunk.result(), at + length
         sign = "&" if "?" in location else "?"
         self._api.ask("PUT", f"{location}{sign}digest={digest}", (201,), content=b"")
         self._bookmark(digest).forget()
         return size - begun
+
+    def _chunk(
+        self, path: Path, digest: Digest, location: str, at: int, length: int, progress: Progress
+    ) -> str:
+        """Send a part of a file and remember it; where the upload goes on."""
+        answer = self._api.upload(
+            *("PATCH", location, (202,), path),
+            begin=at,
+            length=length,
+            headers={
+                "Content-Type": "application/octet-stream",
+                "Content-Range": f"{at}-{at + length - 1}",
+            },
+            advance=progress.advance,
+        )
+        following = _next(answer.headers, self._api.address)
+        self._bookmark(digest).keep(following)
+        return following
 
     def _bookmark(self, digest: Digest) -> Bookmark:
         return Bookmark(f"{self.where} {digest}")

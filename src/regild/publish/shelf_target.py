@@ -46,12 +46,10 @@ class ShelfTarget:
             if self._digest(name, one.bytes) == one.digest:
                 progress.advance(one.bytes)
                 continue
-            self._shelf.put_file(name, parcel.paths[one.name])
-            sent += one.bytes
+            sent += self._shelf.put_file(name, parcel.paths[one.name], progress.advance)
             if (came := self._digest(name, one.bytes)) != one.digest:
                 why = f"what arrived has the digest {came}, and {one.digest} was sent"
                 raise DigestMismatch(where=f"{self._shelf.where}/{name}", why=why)
-            progress.advance(one.bytes)
         for kind, (_, content) in sorted(parcel.referrers.items()):
             self._shelf.put(f"{prefix}/{kind}.about.json", content)
         self._shelf.put(f"{prefix}/{LABEL}", to_json(label).encode())

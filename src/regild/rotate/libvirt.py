@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from regild.errors import CommandFailed, DriverFailed, RegildError
+from regild.host.files import make_passable
 from regild.host.kvm import is_kvm_usable
 from regild.host.libvirt_library import libvirt_library
 from regild.host.probe import accepts_connection, answers_http
@@ -195,7 +196,20 @@ class LibvirtDriver:
                 domain = self._connection.defineXML(xml)
         with self._told(order.name):
             if not domain.isActive():
-                domain.create()
+                self._create(domain)
+
+    def _create(self, domain: Any) -> None:
+        """Start a domain; where libvirt's own user may not go to its disk, say what keeps him."""
+        try:
+            domain.create()
+        except self._api.libvirtError as error:
+            folder = self._folder.absolute()
+            way = (*reversed(folder.parents), folder)
+            shut = " ".join(str(one) for one in way if not one.stat().st_mode & 0o001)
+            if "Permission denied" not in str(error) or not shut:
+                raise
+            why = f"{error}; libvirt's own user may have to get through: chmod o+x {shut}"
+            raise DriverFailed(where=domain.name(), why=why) from error
 
     def drain(self, name: str) -> None:
         """Note in a domain's metadata that it gets no new work, and tell the site's command.
@@ -283,7 +297,7 @@ class LibvirtDriver:
 
     def _made(self, folder: Path) -> Path:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_passable(folder)
         except OSError as error:
             raise DriverFailed(where=str(folder), why=str(error)) from error
         return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from regild.agent.keeping.storing import Store
 from regild.agent.reading.intake import open_image, open_stored
 from regild.describe.bom import write_cyclonedx
 from regild.errors import UnsupportedError
-from regild.host.scratch import default_folder
+from regild.host.scratch import default_folder, passing_folder
 from regild.image.convert import write_raw
 from regild.image.qcow2_write import write_qcow2
 from regild.model.content import Content
@@ -187,8 +186,7 @@ def _disk(path: Path, folder: Path, form: str) -> Path:
 
 @contextmanager
 def _scratch(scratch: Path | None) -> Iterator[Path]:
-    """A folder of this run's own, removed afterwards."""
-    base = scratch or default_folder().parent / "pushes"
-    base.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="push-", dir=base) as folder:
-        yield Path(folder)
+    """A folder of this run's own, removed afterwards, or by the next run where this one is
+    killed."""
+    with passing_folder(scratch or default_folder().parent / "pushes", "push-") as folder:
+        yield folder

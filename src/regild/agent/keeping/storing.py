@@ -22,7 +22,7 @@ import msgspec
 
 from regild.agent.site import MAX_BYTES, site_file
 from regild.errors import NotPermitted, UsageError
-from regild.host.files import home_folder, read_limited
+from regild.host.files import home_folder, make_passable, read_limited
 from regild.host.shelf import Shelf, open_shelf
 from regild.store import Catalogue, open_catalogue
 
@@ -101,7 +101,9 @@ def actor_of() -> str:
 
 def _make(folder: Path) -> None:
     try:
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        # Instances' disks lie beside it, and libvirt's own user goes there.
+        make_passable(folder.parent)
+        folder.mkdir(mode=0o750, exist_ok=True)
     except FileExistsError as error:
         raise UsageError(what=f"{folder} is no folder for a store") from error
     except PermissionError as error:

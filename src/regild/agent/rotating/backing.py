@@ -18,7 +18,7 @@ from regild.agent.keeping.storing import Store
 from regild.agent.reading.intake import Image, open_image, open_stored
 from regild.agent.rotating.rotation import Disk
 from regild.errors import UnsupportedError
-from regild.host.files import open_new, translated
+from regild.host.files import make_passable, open_new, translated
 from regild.image.convert import write_raw
 from regild.image.disk import Disk as VirtualDisk
 from regild.model.digest import hex_of
@@ -58,7 +58,7 @@ def prune(folder: Path, needed: Collection[str]) -> list[str]:
 
 def _write(store: Store, generation: Generation, path: Path, progress: Progress) -> None:
     with translated(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_passable(path.parent)
         with tempfile.TemporaryDirectory(prefix=".backing-", dir=path.parent) as folder:
             main = generation.files[0].name if generation.form != "folder" else "appliance"
             reference = Reference(generation.image, str(generation.number))

@@ -35,7 +35,7 @@ from regild.agent.rotating.rotation import (
     take_turn,
 )
 from regild.errors import Busy, NotListed, UsageError
-from regild.host.files import read_limited, translated
+from regild.host.files import make_passable, read_limited, translated
 from regild.host.process import name_of_process
 from regild.model.group_answers import (
     FreezesAnswer,
@@ -80,13 +80,9 @@ class Floor:
 
     @contextlib.contextmanager
     def driver_of(self, group: Group) -> Iterator[Driver]:
-        """A group's driver, for as long as a turn takes.
-
-        The folder lets through who knows a name in it, such as a hypervisor's user, and shows
-        nobody what is in it.
-        """
+        """A group's driver, for as long as a turn takes."""
         with translated(self.folder):
-            self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+            make_passable(self.folder / group.name)
         driver = open_driver(group, self.folder / group.name)
         try:
             yield driver
