@@ -30,6 +30,8 @@ def mounted(image: Path, folder: Path, *options: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        # Another process's name space, made in between, may hold the mount longer than we do.
+        subprocess.run(["sync", "-f", str(folder)], check=True)
         subprocess.run(["umount", str(folder)], check=True)
 
 

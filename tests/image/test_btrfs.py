@@ -1,6 +1,7 @@
 """Guests on subvolumes of btrfs, filled by the kernel."""
 
 import shutil
+import uuid
 
 import pytest
 
@@ -17,13 +18,13 @@ UUID={uuid} / btrfs subvol={root},compress=zstd 0 0
 UUID={uuid} /home btrfs subvol=/@home 0 0
 UUID={uuid} /srv btrfs subvol=@none 0 0
 """
-UUID = "00000000-0000-0000-0000-0000000000aa"
 
 
 def guest_on(tmp_path, roots, default=None, says=None):
     """A btrfs whose subvolumes `roots` each hold a guest, and one more that holds /home."""
     image = blank(tmp_path / "disk", 128 << 20)
-    tool("mkfs.btrfs", "-q", "-U", UUID, image)
+    own = uuid.uuid4()  # of each its own: the kernel takes two of one name for one
+    tool("mkfs.btrfs", "-q", "-U", own, image)
     with mounted(image, tmp_path / "m", "compress-force=zstd") as folder:
         tool("btrfs", "subvolume", "create", folder / "@home")
         (folder / "@home/me").write_text("x")
@@ -32,7 +33,7 @@ def guest_on(tmp_path, roots, default=None, says=None):
             for name, content in FILES.items():
                 (folder / root / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / root / name).write_text(content)
-            fstab = FSTAB.format(uuid=UUID, root=says or root)
+            fstab = FSTAB.format(uuid=own, root=says or root)
             (folder / root / "etc/fstab").write_text(fstab)
         if default:
             fill(folder / default / "tree")
@@ -62,3 +63,17 @@ def test_two_subvolumes_that_both_call_themselves_the_root_are_ambiguous(tmp_pat
     image = guest_on(tmp_path, ["@", "@old"])
     with open_disk(image) as disk, pytest.raises(Ambiguous), open_guest(disk):
         pass
+
+
+def test_a_subvolume_var_beside_the_root_makes_no_root_of_the_top(tmp_path):
+    image = guest_on(tmp_path, ["root"])
+    with mounted(image, tmp_path / "m") as folder:
+        tool("btrfs", "subvolume", "create", folder / "var")
+        shutil.move(folder / "root/var/lib", folder / "var/lib")
+        table = folder / "root/etc/fstab"
+        line = table.read_text().splitlines()[1].replace("@home", "var").replace("/home", "/var")
+        table.write_text(f"{table.read_text()}{line}\n")
+    with open_disk(image) as disk, open_guest(disk) as guest:
+        assert [mount.path for mount in guest.mounts] == ["/", "/home", "/var"]
+        assert guest.tree.read("/etc/os-release", 1000) == FILES["etc/os-release"].encode()
+        assert guest.tree.read("/var/lib/dpkg/status", 1000) == STATUS.encode()

@@ -1,3 +1,4 @@
+import os
 import random
 import uuid
 
@@ -10,6 +11,7 @@ from regild.errors import (
     MissingFile,
     NothingRead,
     TooLarge,
+    Truncated,
     UnsupportedFilesystem,
 )
 from regild.image.formats import open_disk
@@ -162,6 +164,31 @@ def test_a_disk_without_a_guest_is_an_error_that_tells_what_was_seen(tmp_path, p
     assert why in str(caught)
 
 
+@pytest.mark.parametrize(
+    "name", ["etc/redhat-release", "var/lib/rpm/Packages", "var/lib/dpkg/status"]
+)
+def test_a_guest_from_before_os_release_is_one(tmp_path, name):
+    path = disk_of(tmp_path, [Part(files={name: "CentOS release 6.10 (Final)"})])
+    with open_disk(path) as disk, open_guest(disk) as guest:
+        assert guest.tree.find(f"/{name}")
+
+
+def test_a_disk_that_ends_before_its_partition_is_cut_off(tmp_path):
+    path = disk_of(tmp_path, [Part(files={"etc/os-release": "ID=debian"})])
+    os.truncate(path, path.stat().st_size // 2)
+    caught = why_not(path)
+    assert isinstance(caught, Truncated)
+    assert "over the disk's end" in str(caught)
+
+
+def test_what_a_journal_may_still_hold_is_said_where_no_guest_is_seen(tmp_path):
+    path = volume(tmp_path / "disk", Part(files={"home/me": "x"}))
+    set_dirty(path, 0)
+    caught = why_not(path)
+    assert isinstance(caught, NothingRead)
+    assert "not shut down cleanly" in str(caught)
+
+
 def test_an_empty_or_noisy_file_is_an_error(tmp_path):
     assert isinstance(why_not(blank(tmp_path / "blank", 1 << 20)), NothingRead)
     (tmp_path / "noise").write_bytes(random.Random(1).randbytes(100_000))
@@ -285,7 +312,7 @@ def test_a_disk_cut_off_anywhere_is_never_read_as_a_whole_one(tmp_path):
         try:
             with open_disk(path) as disk, open_guest(disk) as guest:
                 assert guest.unknowns
-        except (NothingRead, Malformed, UnsupportedFilesystem) as error:
+        except (NothingRead, Malformed, Truncated, UnsupportedFilesystem) as error:
             assert str(error)
 
 

@@ -33,12 +33,15 @@ MACOS_MARK = "/System/Library/CoreServices/SystemVersion.plist"
 ROOT_MARKS = (
     "/etc/os-release",
     "/usr/lib/os-release",
-    "/var/lib/dpkg",
+    "/etc/redhat-release",
     "/Windows/System32/config/SOFTWARE",
     MACOS_MARK,
 )
-"""One of these makes a volume the guest's root: os-release(5), dpkg's database, the registry of
-Windows, macOS's version."""
+"""One of these makes a volume the guest's root: os-release(5), what Red Hat's kin had before it,
+the registry of Windows, macOS's version."""
+DATABASE_MARKS = ("/var/lib/dpkg", "/var/lib/rpm")
+"""One of these does where nothing says what the guest is. A subvolume `var` beside the one that is
+the root has them too, at the same path from the top."""
 
 MACOS_DATA = "/System/Volumes/Data"
 """Where macOS since 10.15 mounts the volume that holds all that changes."""
@@ -108,10 +111,7 @@ def _root(
     found = []
     for filesystem in opened.values():
         try:
-            if _is_root(MountedTree(filesystem)):
-                found.append(filesystem)
-            else:
-                found.extend(_root_subvolumes(filesystem))
+            found += _roots(filesystem, ROOT_MARKS) or _roots(filesystem, DATABASE_MARKS)
         except RegildError as error:
             layers.refusals[filesystem.volume.number] = error
             unknowns.append(Unknown(filesystem.volume.name, str(error)))
@@ -120,12 +120,15 @@ def _root(
     if found:
         names = " and ".join(filesystem.volume.name for filesystem in found)
         raise Ambiguous(where=where, why=f"{names} each hold an operating system")
-    raise _no_guest(layers, unknowns, where)
+    raise _no_guest(layers, opened, unknowns, where)
 
 
-def _root_subvolumes(filesystem: Filesystem) -> list[Filesystem]:
-    """The subvolumes that look like a root; where several do, those that say it of themselves."""
-    found = [(name, one) for name, one in filesystem.subvolumes() if _is_root(MountedTree(one))]
+def _roots(filesystem: Filesystem, marks: tuple[str, ...]) -> list[Filesystem]:
+    """What of a filesystem has one of these marks: all of it, or subvolumes; where several do,
+    those that say of themselves that they are the root."""
+    if _has(MountedTree(filesystem), marks):
+        return [filesystem]
+    found = [pair for pair in filesystem.subvolumes() if _has(MountedTree(pair[1]), marks)]
     own = [one for name, one in found if len(found) == 1 or _calls_itself_root(one, name)]
     return own or [one for _name, one in found]
 
@@ -136,8 +139,8 @@ def _calls_itself_root(subvolume: Filesystem, name: str) -> bool:
     return [one.strip("/") for one in roots if one] == [name]
 
 
-def _is_root(tree: MountedTree) -> bool:
-    return any(tree.find(mark) is not None for mark in ROOT_MARKS)
+def _has(tree: MountedTree, marks: tuple[str, ...]) -> bool:
+    return any(tree.find(mark) is not None for mark in marks)
 
 
 def _macos_data(tree: MountedTree, root: Filesystem, opened: dict[int, Filesystem]) -> list[Mount]:
@@ -153,14 +156,17 @@ def _macos_data(tree: MountedTree, root: Filesystem, opened: dict[int, Filesyste
     return []
 
 
-def _no_guest(layers: Layers, unknowns: list[Unknown], where: str) -> RegildError:
+def _no_guest(
+    layers: Layers, opened: dict[int, Filesystem], unknowns: list[Unknown], where: str
+) -> RegildError:
     """The error that says what was seen in place of a guest."""
     volumes = layers.volumes
     seen = "; ".join(f"{unknown.where}: {unknown.why}" for unknown in unknowns)
     strange = [v for v in volumes if v.kind in ("encrypted", "lvm", "unknown")]
     if any(isinstance(error, WrongKey) for error in layers.refusals.values()):
         return WrongKey(where=where, why=seen)
-    if any(isinstance(error, Truncated) for error in layers.refusals.values()):
+    cut = any(v.offset + v.bytes > layers.disk.size for v in strange)
+    if cut or any(isinstance(error, Truncated) for error in layers.refusals.values()):
         return Truncated(where=where, why=seen)
     if strange and all(volume.kind == "encrypted" for volume in strange):
         return Encrypted(where=where, why=seen)
@@ -170,4 +176,18 @@ def _no_guest(layers: Layers, unknowns: list[Unknown], where: str) -> RegildErro
         return NothingRead(where=where, why=seen)
     if all(volume.kind in ("empty", "swap", "bios-boot") for volume in volumes):
         return NothingRead(where=where, why="it is empty")
-    return NothingRead(where=where, why="no filesystem on it holds an operating system")
+    why = "no filesystem on it holds an operating system"
+    return NothingRead(where=where, why="; ".join((why, *_unclean(layers, opened))))
+
+
+def _unclean(layers: Layers, opened: dict[int, Filesystem]) -> list[str]:
+    """What is still to be replayed, for a guest may only have got as far as a journal."""
+    found: list[str] = []
+    for filesystem in opened.values():
+        volume = filesystem.volume
+        try:
+            whys = whys_unclean(layers.disk, volume, filesystem)
+        except InputError as error:
+            whys = (error.why,)
+        found += [f"{volume.name}: {why}" for why in whys]
+    return found

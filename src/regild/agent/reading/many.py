@@ -23,7 +23,7 @@ from regild.host.files import translated
 from regild.host.remote import address_of, approve, approved_hosts
 from regild.image.keys import NO_KEYS, Keys
 from regild.model.answers import DescribeAnswer
-from regild.model.progress import Progress, Silent
+from regild.model.progress import Progress, Silent, begin_count
 from regild.ovf.archive import find_form
 
 IMAGES_LIMIT = 10_000
@@ -90,7 +90,7 @@ def each(work: Work[T], images: tuple[Path, ...], progress: Progress) -> Iterato
         return
     # Not forked: the thread that draws progress would be copied in the middle of its work.
     method = multiprocessing.get_context("spawn")
-    progress.step(f"Reading {len(images)} images", len(images))
+    begin_count(progress, f"Reading {len(images)} images", len(images))
     begin = (work, approved_hosts())
     with ProcessPoolExecutor(workers, method, initializer=begin_here, initargs=begin) as pool:
         futures = [pool.submit(answer_here, image) for image in images]
