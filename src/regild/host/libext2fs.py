@@ -144,10 +144,6 @@ class Library:
         """Bytes of a block."""
         return int(self.head.blocksize)
 
-    def read_superblock(self) -> bytes:
-        """The 1024 bytes of the superblock as the library holds it."""
-        return ctypes.string_at(self.head.super, 1024)
-
     def close(self) -> None:
         """Write what is pending and let the filesystem go."""
         if self._fs:

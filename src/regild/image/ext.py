@@ -33,6 +33,7 @@ PATH_BYTES_MAX = 3072
 DEPTH_MAX = 200
 FILE_BYTES_MAX = 1 << 44
 """16 TiB: what ext4 can hold in a file with blocks of 4 KiB."""
+_PIECE_BYTES = 1 << 20
 
 REFUSED_INCOMPATIBLE = {
     0x0004: "its journal must be replayed first; it was not shut down cleanly",
@@ -186,15 +187,15 @@ class ExtVolume:
             rows = found.read_numbers(inode.block, size)
         return [Run(row[0] * size, row[1] * size, row[2] * size) for row in rows]
 
-    def read_content(self, inode: Inode, piece_bytes: int = 1 << 20) -> Iterator[tuple[int, bytes]]:
+    def read_content(self, inode: Inode) -> Iterator[tuple[int, bytes]]:
         """A file's content as (offset, bytes), holes left out, nothing beyond its size."""
         if inode.flags & INLINE:
             yield 0, self._inline(inode)
             return
         for run in self.read_runs(inode):
             length = min(run.length, inode.size - run.logical)
-            for start in range(0, max(length, 0), piece_bytes):
-                count = min(piece_bytes, length - start)
+            for start in range(0, max(length, 0), _PIECE_BYTES):
+                count = min(_PIECE_BYTES, length - start)
                 yield run.logical + start, self.device.read(run.physical + start, count)
 
     def read_target(self, inode: Inode) -> str:

@@ -100,7 +100,7 @@ def read_header(disk: Disk, begin: int, size: int, where: str) -> Header:
         raise Malformed(where=where, why="its LUKS header is cut off")
     version = int.from_bytes(head[6:8], "big")
     if version == 1:
-        header = _read_first(head, size, where)
+        header = _read_first(head, size)
     elif version == 2:
         header = _header_of(_metadata(disk, begin, size, where), size, where)
     else:
@@ -308,7 +308,7 @@ def _count(text: str, where: str) -> int:
     return int(text)
 
 
-def _read_first(head: bytes, size: int, where: str) -> Header:
+def _read_first(head: bytes, size: int) -> Header:
     """A LUKS1 header, whose keyslots stand behind it in the same sector."""
     (_magic, _version, *names, payload, key_bytes, digest, salt, rounds, _uuid) = _PHDR.unpack_from(
         head

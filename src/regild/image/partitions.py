@@ -67,7 +67,7 @@ def read_partitions(disk: Disk, where: str = "the disk") -> tuple[Partition, ...
         return None
     if not _plausible(entries, disk.size):
         return None
-    return _apart(tuple(_mbr(disk, boot, entries, where)), where)
+    return _apart(tuple(_mbr(disk, boot, where)), where)
 
 
 def read_partitions_of_4096(disk: Disk, where: str = "the disk") -> tuple[Partition, ...]:
@@ -81,7 +81,7 @@ def read_partitions_of_4096(disk: Disk, where: str = "the disk") -> tuple[Partit
     if not entries or protected or not _plausible(entries, disk.size, 4096):
         return ()
     try:
-        return _apart(tuple(_mbr(disk, boot, entries, where, 4096)), where)
+        return _apart(tuple(_mbr(disk, boot, where, 4096)), where)
     except (Malformed, TooLarge, Truncated):
         return ()
 
@@ -170,13 +170,7 @@ def _plausible(entries: list[tuple[int, int, int, int]], size: int, sector: int 
     )
 
 
-def _mbr(
-    disk: Disk,
-    boot: bytes,
-    entries: list[tuple[int, int, int, int]],
-    where: str,
-    sector: int = 512,
-) -> Iterator[Partition]:
+def _mbr(disk: Disk, boot: bytes, where: str, sector: int = 512) -> Iterator[Partition]:
     # A table of 4096-byte sectors cannot be told from one of 512; the standard's 512 is taken
     # first, as Linux does for a disk image.
     signature = struct.unpack_from("<I", boot, 440)[0]

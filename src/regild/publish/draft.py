@@ -156,14 +156,12 @@ def draft_of(
     disks: Mapping[str, NewDisk],
     descriptors: Mapping[str, Descriptor],
     bom: Bom | None = None,
-    *,
-    envelope_name: str = "",
 ) -> Draft:
     """The successor of an appliance: some disks are new, everything else is taken over.
 
     `disks` is by diskId, `descriptors` by the system's id; `stem` names the bill of materials. The
-    .ovf keeps its name unless `envelope_name` is given. A certificate is left out, because it signs
-    the old manifest (W6), and so are members that References do not speak of (W5).
+    .ovf keeps its name. A certificate is left out, because it signs the old manifest (W6), and so
+    are members that References do not speak of (W5).
 
     Raises: MissingFile, and as `strip_descriptor`, `patch_sizes`, `add_file`.
     """
@@ -193,7 +191,7 @@ def draft_of(
             # Of a disk in chunks no one file has the digest that a binding could name.
             only_name[file.id] = parts[0].name
     draft = Draft(
-        envelope_name=envelope_name or where,
+        envelope_name=where,
         base=base,
         files=files,
         descriptors=descriptors,

@@ -72,7 +72,7 @@ class Registry:
         if self.has_blob(digest):
             progress.advance(size)
             return 0
-        location, at = self._upload(path.name, digest, size)
+        location, at = self._upload(digest, size)
         progress.advance(at)
         begun = at
         # Registries of the distribution family give an upload up that broke off inside of a chunk
@@ -199,7 +199,7 @@ class Registry:
         if described not in listed:
             self.put_manifest({**index, "mediaType": INDEX, "manifests": [*listed, described]}, tag)
 
-    def _upload(self, name: str, digest: Digest, size: int) -> tuple[str, int]:
+    def _upload(self, digest: Digest, size: int) -> tuple[str, int]:
         """Where an upload goes on, and from which byte: one that broke off, or a new one."""
         resume = self._bookmark(digest)
         if (kept := resume.find()) and urlsplit(kept).netloc == urlsplit(self._api.address).netloc:

@@ -8,7 +8,6 @@ condemned in the catalogue before its file is removed, and from then on nobody s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -130,10 +129,10 @@ def _condemn(change: Writing) -> None:
     change.connection.execute(delete(leases).where(stale))
 
 
-def bytes_of(view: Reading, states: Iterable[str] = ("live",)) -> tuple[int, int]:
-    """How many packs the store has, and their bytes."""
+def bytes_of(view: Reading) -> tuple[int, int]:
+    """How many live packs the store has, and their bytes."""
     wanted = select(func.count(), func.coalesce(func.sum(packs.c.bytes), 0)).where(
-        packs.c.state.in_(list(states))
+        packs.c.state == "live"
     )
     count, size = view.connection.execute(wanted).one()
     return int(count), int(size)

@@ -53,18 +53,6 @@ def descendants_of(view: Reading, generation_id: int) -> tuple[int, ...]:
     return tuple(row.id for row in rows)
 
 
-def ancestors_of(view: Reading, generation_id: int) -> tuple[int, ...]:
-    """The chain of parents of a generation, nearest first."""
-    found: list[int] = []
-    here: int | None = generation_id
-    while here is not None:
-        wanted = select(generations.c.parent_id).where(generations.c.id == here)
-        here = view.connection.execute(wanted).scalar()
-        if here is not None:
-            found.append(here)
-    return tuple(found)
-
-
 def _descendants(roots: object) -> CTE:
     """Pairs (root, id): each root and all that descends from it."""
     start = roots.subquery()  # type: ignore[attr-defined] # a Select of one column

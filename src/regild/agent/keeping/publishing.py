@@ -61,7 +61,7 @@ def publish(
             resolve(view, parent)
     with open_image(path) as opened:
         require_manifest(opened, progress)
-        offers, content = offers_of(opened, progress), content_of(opened, progress)
+        offers, content = offers_of(opened), content_of(opened, progress)
     receipt = find_receipt(path)
 
     def settle(change: Writing, stored: tuple[StoredFile, ...]) -> Generation:
@@ -75,7 +75,7 @@ def publish(
     return deposit(store.catalogue, store.shelf, offers, store.actor, progress, settle)
 
 
-def offers_of(image: Image, progress: Progress) -> list[Offer]:
+def offers_of(image: Image) -> list[Offer]:
     """The files of an image, each with the seams that its disks have.
 
     Raises: UnsupportedFormat for a disk that leads to other files.

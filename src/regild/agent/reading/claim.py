@@ -42,13 +42,12 @@ class Claim:
         return self.descriptor.content
 
 
-def read_claims(path: Path, trusted: bytes | None = None) -> tuple[Claim, ...]:
+def read_claims(path: Path) -> tuple[Claim, ...]:
     """The claim of every virtual system of a package whose disks may be absent.
 
     A bare disk has no package: name the .ovf beside it.
 
-    Raises: NotAnArchive for a bare disk; as `open_appliance`; UsageError when `trusted` holds no
-    certificate.
+    Raises: NotAnArchive for a bare disk; as `open_appliance`.
     """
     if find_form(path) is None:
         raise NotAnArchive(where=str(path), why="a disk cannot speak for itself; name its .ovf")
@@ -62,7 +61,7 @@ def read_claims(path: Path, trusted: bytes | None = None) -> tuple[Claim, ...]:
             envelope_name=appliance.envelope_name,
             promised={entry.name: entry.digest for entry in appliance.manifest},
         )
-        signature = signature_of(image, datetime.now(UTC), trusted)
+        signature = signature_of(image, datetime.now(UTC))
         return tuple(_claim(image, appliance, one, signature) for one in image.systems)
 
 

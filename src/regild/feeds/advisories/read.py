@@ -90,7 +90,6 @@ def read_advisories(
     now: datetime,
     progress: Progress,
     hours: float = HOURS,
-    fetcher: Fetcher | None = None,
 ) -> Known:
     """What the feeds at some places say; one of which cannot be read is an error, never an empty
     answer.
@@ -105,7 +104,7 @@ def read_advisories(
     with translated(cache):
         cache.mkdir(parents=True, exist_ok=True)
     told = with_options(policy, allow=tuple(one for one in places if _is_address(one)))
-    with fetcher or Fetcher(reach_of(told)) as reader:
+    with Fetcher(reach_of(told)) as reader:
         desk = _Desk(told, Cache(cache), now, timedelta(hours=hours), progress, reader)
         return Known([desk.read(place) for place in places])
 
