@@ -18,6 +18,6 @@ def require_planning(content: Content, families: tuple[str, ...] = PLANNED) -> N
         return
     listed = " and ".join(sorted({one.type for one in content.packages}))
     kept = "planned for and not changed yet" if content.planning.type in PLANNED else "only listed"
-    why = f"its packages are of {listed}, which are {kept}" if listed else "it has no dpkg"
+    why = f"its packages are of {listed}, which are {kept}" if listed else "it lists no package"
     whys = [f"{one.where}: {one.why}" for one in content.unknowns] or [why]
     raise NoPackageDatabase(where="the guest", why="; ".join(whys[:3]))

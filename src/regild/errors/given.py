@@ -72,7 +72,7 @@ class Malformed(InputError):
     """The bytes do not follow their format."""
 
     sentence = "{where} is malformed: {why}"
-    hint = "the producer of this file wrote something that its format does not allow"
+    hint = "copy or download it again; if it stays so, what wrote it did not keep to the format"
 
 
 class Ambiguous(InputError):
@@ -86,7 +86,7 @@ class UnsafeName(InputError):
     """A file name would lead out of its folder."""
 
     sentence = "{where} names a file outside its own folder: {why}"
-    hint = "regild follows names only inside the package's folder"
+    hint = "have it made anew with plain names: regild follows none that leads elsewhere"
 
 
 class WrongKey(InputError):
@@ -107,7 +107,7 @@ class TooLarge(InputError):
     """A size or depth is over the limit that protects this machine."""
 
     sentence = "{where} is larger than regild accepts: {why}"
-    hint = "such sizes are usually an attack or damage; limits can be raised in regild.toml"
+    hint = "such sizes are mostly damage or an attack; compare it with where it came from"
 
 
 @dataclass(eq=False)
@@ -164,7 +164,7 @@ class NoPackageDatabase(UnsupportedError):
     """The guest holds no package database that regild can read."""
 
     sentence = "{where} holds no package database that regild knows: {why}"
-    hint = "regild looks for dpkg's database; see docs/guide"
+    hint = "regild plans for guests with the database of dpkg, rpm or apk; see docs/guide"
 
 
 class NewerCatalogue(UnsupportedError):
