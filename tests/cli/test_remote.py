@@ -79,11 +79,23 @@ def test_a_described_copy_of_what_is_on_a_server(
     assert regild("describe", out, "--json").json["descriptor"]["state"] == "equivalent"
 
 
-def test_what_changes_an_image_wants_it_here(regild: Regild, shelf: Shelf, tmp_path: Path) -> None:
-    said = regild("update", f"{shelf.url}/golden.ova", "-o", tmp_path / "new.ova")
+WANTS_IT_HERE = {
+    "update": ("-o", "new.ova"),
+    "resize": ("+1G", "-o", "new.ova"),
+    "run": ("-o", "new.ova", "--", "/bin/true"),
+}
+
+
+@pytest.mark.parametrize("command", WANTS_IT_HERE)
+def test_what_changes_an_image_wants_it_here_and_its_help_says_so(
+    regild: Regild, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = regild(command, f"{shelf.url}/golden.ova", *WANTS_IT_HERE[command])
     assert said.code == 5
     assert "download it first" in said.err
     assert not list(tmp_path.iterdir())
+    assert "on this machine" in " ".join(regild(command, "--help").out.split())
 
 
 def test_several_are_told_in_one_table(regild: Regild, shelf: Shelf) -> None:

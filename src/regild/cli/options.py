@@ -30,6 +30,15 @@ Image = Annotated[
         parser=read_place,
     ),
 ]
+ImageHere = Annotated[
+    Path,
+    typer.Argument(
+        metavar="IMAGE",
+        help="An .ova, an .ovf, a folder with one .ovf, or a bare disk, on this machine.",
+        parser=read_place,
+    ),
+]
+"""For what takes the disk's bytes as files. An address gets that said with what to do instead."""
 
 ModeOption = Annotated[
     str | None,
@@ -53,9 +62,9 @@ CarrierOption = Annotated[
     str | None,
     typer.Option(
         "--carrier",
-        metavar="auto|record|uml|vm|boot",
+        metavar="auto|record|uml|boot",
         help="What runs the package scripts: a sandbox over the guest's files (record), the same "
-        "inside a kernel of its own (uml), or the booted guest (boot); vm is not built.",
+        "inside a kernel of its own (uml), or the booted guest (boot).",
     ),
 ]
 Mirror = Annotated[
@@ -199,11 +208,13 @@ Follow = Annotated[
 
 PlanOut = Annotated[
     Path | None,
-    typer.Option("--out", "-o", metavar="FILE", help="Write the plan, for update --plan."),
+    typer.Option(
+        "--out", "--output", "-o", metavar="FILE", help="Write the plan, for update --plan."
+    ),
 ]
 PlanKey = Annotated[
     Path | None,
-    typer.Option("--key", metavar="KEY", help="Sign what --out writes; a private key in PEM."),
+    typer.Option("--key", metavar="KEY.pem", help="Sign what --out writes with this key."),
 ]
 TableForm = Annotated[
     str,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regild.cli.options import Config, Debug, Expect, Image, Json, Scratch, TestTimeout
+from regild.cli.options import Config, Debug, Expect, ImageHere, Json, Scratch, TestTimeout
 from regild.cli.outcome import Outcome
 
 Evidence = Annotated[
@@ -19,7 +19,7 @@ Evidence = Annotated[
 
 
 def boot_test(
-    image: Image,
+    image: ImageHere,
     expect: Expect = None,
     test_timeout: TestTimeout = None,
     evidence: Evidence = None,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from regild.cli.options import Debug, Force, FormatOption, Image, Json, Out, Scratch
+from regild.cli.options import Debug, Force, FormatOption, ImageHere, Json, Out, Scratch
 from regild.cli.outcome import DONE, UNREAD, Outcome
 
 Size = Annotated[
@@ -18,7 +18,7 @@ MountOption = Annotated[
 
 
 def resize(
-    image: Image,
+    image: ImageHere,
     size: Size,
     output: Out,
     mount: MountOption = "/",

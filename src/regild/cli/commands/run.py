@@ -14,7 +14,7 @@ from regild.cli.options import (
     Debug,
     Force,
     FormatOption,
-    Image,
+    ImageHere,
     Json,
     KeepJob,
     Mirror,
@@ -61,7 +61,7 @@ Tests = Annotated[
 
 
 def run(
-    image: Image,
+    image: ImageHere,
     output: Out,
     command: Command = None,
     recipe: RecipeFiles = None,

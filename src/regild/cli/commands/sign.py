@@ -14,12 +14,15 @@ from regild.cli.outcome import Outcome
 def sign(
     image: Image,
     key: Annotated[
-        Path, typer.Option("--key", metavar="KEY", help="Private key, PEM: RSA or elliptic curve.")
+        Path,
+        typer.Option("--key", metavar="KEY.pem", help="Private key, PEM: RSA or elliptic curve."),
     ],
     cert: Annotated[
         Path,
         typer.Option(
-            "--cert", metavar="CERT", help="Its X.509 certificate, PEM; further ones may follow."
+            "--cert",
+            metavar="CERT.pem",
+            help="Its X.509 certificate, PEM; further ones may follow.",
         ),
     ],
     output: Out,

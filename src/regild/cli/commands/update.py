@@ -24,7 +24,7 @@ from regild.cli.options import (
     FormatOption,
     GivenPlan,
     Hold,
-    Image,
+    ImageHere,
     Json,
     KeepJob,
     MethodOption,
@@ -71,7 +71,7 @@ TIMEOUT_SECONDS = 1800
 
 
 def update(
-    image: Image,
+    image: ImageHere,
     output: FileOut = None,
     mode: ModeOption = None,
     method: MethodOption = None,
