@@ -105,7 +105,10 @@ class _Reading:
         return self.entries
 
     def compare_folder(self, path: str) -> None:
-        """Take in everything that the upper directory has below a folder."""
+        """Take in everything that the upper directory has below a folder.
+
+        Raises: RecordRefused, TooLarge.
+        """
         if path.count("/") > DEPTH_MAX or len(os.fsencode(path)) > PATH_BYTES_MAX:
             raise RecordRefused(where=path, why="its path is too long or too deep")
         for name in sorted(os.listdir(self.upper + path)):

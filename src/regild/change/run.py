@@ -176,7 +176,10 @@ def make_layers(job: Path, memory_bytes: int, family: Family) -> Path:
 
 
 def mount_overlay(job: Path) -> None:
-    """Mount the overlay at `merged`."""
+    """Mount the overlay at `merged`.
+
+    Raises: HostError where this kernel does not allow that.
+    """
     layers = "lowerdir=inject:tree,upperdir=upper/changed,workdir=upper/work,userxattr"
     line = ["mount", "-t", "overlay", "-o", layers, "overlay", "merged"]
     try:

@@ -88,7 +88,10 @@ class PoolShelf:
         return sent
 
     def read(self, name: str, begin: int, length: int) -> bytes:
-        """A range of a volume, fewer bytes where it ends before."""
+        """A range of a volume, in bytes; fewer where it ends before.
+
+        Raises: MissingFile.
+        """
         volume = self._volume(name)
         if volume is None:
             raise MissingFile(where=f"{self.where}: {name}", why="there is no such volume")

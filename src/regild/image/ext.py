@@ -136,7 +136,10 @@ class ExtVolume:
         self.library.close()
 
     def read_inodes(self) -> Iterator[Inode]:
-        """All inodes in use, in the order of their numbers."""
+        """All inodes in use, in the order of their numbers.
+
+        Raises: Malformed; UnsupportedFilesystem where one is encrypted.
+        """
         for number, raw in self.library.scan_inodes(self.inode_bytes):
             inode = parse_inode(number, raw)
             if inode.mode and inode.links and not inode.deleted:
@@ -199,7 +202,10 @@ class ExtVolume:
                 yield run.logical + start, self.device.read(run.physical + start, count)
 
     def read_target(self, inode: Inode) -> str:
-        """Where a symbolic link points."""
+        """Where a symbolic link points.
+
+        Raises: Malformed.
+        """
         if inode.size > PATH_BYTES_MAX:
             raise Malformed(where=self.where, why=f"link {inode.number} is {inode.size} long")
         if inode.size < 60 and not inode.flags & (EXTENTS | INLINE):

@@ -71,7 +71,10 @@ class _VolumeBytes(RandomAccess):
         self._left = budget
 
     def read_at(self, off: int, n: int) -> bytes:
-        """Up to `n` bytes; less only at the volume's end."""
+        """Up to `n` bytes; less only at the volume's end.
+
+        Raises: TooLarge beyond what `allow` gave; Truncated, Malformed.
+        """
         if off < 0 or n <= 0 or off >= self.size:
             return b""
         count = min(n, self.size - off)

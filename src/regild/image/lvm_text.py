@@ -19,7 +19,10 @@ MAX_TOKENS = 1 << 20
 
 
 class Section:
-    """The settings and sections between two braces."""
+    """The settings and sections between two braces.
+
+    What is asked of it and is not there in the kind that was asked for is Malformed.
+    """
 
     def __init__(self, where: str) -> None:
         self._where = where

@@ -50,7 +50,10 @@ class Writeback:
         return number
 
     def remove(self, path: str) -> None:
-        """Take a path away; a folder must be empty, a file's content goes with its last name."""
+        """Take a path away; a folder must be empty, a file's content goes with its last name.
+
+        Raises: ChangeError where it is not there; Malformed.
+        """
         folder, name, number = self._parent(path)
         if number is None:
             raise ChangeError(where=path, why="it was to be removed and is not there")
@@ -68,6 +71,8 @@ class Writeback:
         """Make what a record says at a path where there is nothing yet; returns its inode number.
 
         Content, owner, times and attributes are set by the other calls.
+
+        Raises: ChangeError where there is something; Malformed in the words of libext2fs.
         """
         folder, name, number = self._parent(path)
         if number is not None:

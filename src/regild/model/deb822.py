@@ -62,7 +62,10 @@ class _Reading:
         self._open: list[bytes] | None = None
 
     def take(self, number: int, line: bytes) -> Paragraph | None:
-        """One more line; a paragraph when this line ends it."""
+        """One more line; a paragraph when this line ends it.
+
+        Raises: TooLarge for a line over `LINE_LIMIT` bytes.
+        """
         if len(line) > LINE_LIMIT:
             raise TooLarge(where=self._where, why=f"line {number} is over {LINE_LIMIT} bytes")
         if line[0] in b" \t\r\n":

@@ -255,7 +255,10 @@ def _attribute(
 
 
 def splice(content: bytes, edits: Iterable[Edit]) -> bytes:
-    """The document with some stretches of bytes replaced; the stretches must not overlap."""
+    """The document with some stretches of bytes replaced.
+
+    Raises: Malformed where two stretches overlap.
+    """
     pieces = []
     at = 0
     for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):

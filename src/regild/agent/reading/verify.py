@@ -173,7 +173,7 @@ def _checked(
         return SystemState(system.id, state.state, state.why), ()
     progress.step(f"Reading {image.path.name} {system.id}".rstrip())
     with open_system(image, system) as inspected:
-        virtual = _virtual_digests(inspected, progress) if deep else {}
+        virtual = virtual_digests(inspected, progress) if deep else {}
         seen = evidence_of(image, inspected.disks, inspected.content, stored, virtual)
         state = believe(descriptor, seen)
         computed = virtual.get(inspected.boot.stored.id)
@@ -190,8 +190,11 @@ def _doubted(image: Image, system: System) -> SystemState:
     return SystemState(system.id, "tampered", "the package is not the one that its manifest lists")
 
 
-def _virtual_digests(inspected: Inspected, progress: Progress) -> dict[str, Digest]:
-    """The digest of each virtual disk by diskId."""
+def virtual_digests(inspected: Inspected, progress: Progress) -> dict[str, Digest]:
+    """The digest of each virtual disk by diskId; `progress` is told bytes of the virtual disks.
+
+    Raises: Truncated, Malformed, HostError.
+    """
     digests = {}
     for one in inspected.disks:
         progress.step(f"Hashing the virtual disk {one.stored.id}".rstrip(), one.disk.size)

@@ -19,7 +19,7 @@ from regild.agent.reading.describe import answer_of
 from regild.agent.reading.inspect import Inspected, OpenDisk, open_system
 from regild.agent.reading.intake import SIDECAR, Image, System, open_image
 from regild.agent.reading.recipes import recipes_for
-from regild.agent.reading.verify import require_manifest
+from regild.agent.reading.verify import require_manifest, virtual_digests
 from regild.agent.site import Site
 from regild.describe import spdx
 from regild.describe.bom import write_cyclonedx
@@ -28,7 +28,6 @@ from regild.errors import TargetExists, UsageError
 from regild.host.files import digest_file, write_whole
 from regild.host.remote import modified_at
 from regild.image.keys import NO_KEYS, Keys
-from regild.image.merkle import virtual_digest
 from regild.model.answers import DescribeAnswer, Output
 from regild.model.appliance import Binding, Descriptor, DescriptorState
 from regild.model.content import Content
@@ -89,7 +88,7 @@ def inscribe(
         recipes = recipes_for(image, site).used if site else ()
         with open_system(image, image.only_system, recipes=recipes) as inspected:
             created = created_of(path)
-            descriptor = new_descriptor(inspected, created, _virtual(inspected, progress))
+            descriptor = new_descriptor(inspected, created, virtual_digests(inspected, progress))
             licences = licences_of(inspected, progress) if sbom != "none" else {}
             bom = new_bom(image, inspected.content, out, created, sbom, bom_format, licences)
             place = Place(image, inspected.system, inspected.boot)
@@ -152,14 +151,6 @@ def created_of(path: Path) -> str:
         raise UsageError(what=f"SOURCE_DATE_EPOCH is {told[:40]!r}, which is no time in seconds")
     seconds = int(told) if told else min(max(0, modified_at(path)), LAST_SECOND)
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _virtual(inspected: Inspected, progress: Progress) -> dict[str, Digest]:
-    digests = {}
-    for one in inspected.disks:
-        progress.step(f"Hashing the virtual disk {one.stored.id}".rstrip(), one.disk.size)
-        digests[one.stored.id] = virtual_digest(one.disk, progress)
-    return digests
 
 
 def new_bom(
@@ -234,7 +225,10 @@ def write_draft(
 
 
 def check_beside(out: Path, names: Iterable[str], force: bool) -> None:
-    """What comes to stand beside the result replaces nothing unasked either."""
+    """What comes to stand beside the result replaces nothing unasked either.
+
+    Raises: TargetExists.
+    """
     for name in names:
         if not force and os.path.lexists(out.with_name(name)):
             raise TargetExists(where=str(out.with_name(name)), why="it would be replaced")
