@@ -13,9 +13,10 @@ from typing import Any, BinaryIO, cast
 
 import pytest
 
-from regild.errors import PublishError, Unreachable
+from regild.errors import PublishError, Truncated, Unreachable, UnsupportedError
 from regild.host import patience, web, web_api
 from regild.host.notice import post, send_mail
+from regild.host.patience import Again
 from regild.host.web import WebFile
 from regild.host.web_api import WebApi
 from regild.model.digest import sha256_of
@@ -98,6 +99,47 @@ def test_a_redirect_to_what_is_no_web_is_refused(tmp_path: Path, target: str) ->
         api = WebApi(f"http://{here}")
         api.download("/f", tmp_path / "d", sha256_of(b"disk"), 4, lambda count: None)
     assert not (tmp_path / "d").exists()
+
+
+PART = "206 Partial\r\nContent-Range: bytes "
+LIES: dict[str, tuple[str, int, type[Exception]]] = {
+    "another place": (f"{PART}5-104/1000\r\nContent-Length: 100", 100, Truncated),
+    "a total before its part": (f"{PART}0-99/-1\r\nContent-Length: 100", 100, Truncated),
+    "a total of a thousand digits": (
+        f"{PART}0-99/{'9' * 1000}\r\nContent-Length: 100",
+        100,
+        Truncated,
+    ),
+    "no place": ("206 Partial\r\nContent-Length: 100", 100, Truncated),
+    "less than it says": (f"{PART}0-99/1000\r\nContent-Length: 100", 40, Again),
+    "more than was asked for": (
+        f"{PART}0-99/1000\r\nContent-Length: 1000000",
+        1_000_000,
+        Truncated,
+    ),
+    "no end": (f"{PART}0-99/1000", 1 << 30, Truncated),
+    "no such range": ("416 Range Not Satisfiable\r\nContent-Length: 0", 0, Truncated),
+    "the whole": ("200 OK\r\nContent-Length: 1000", 1000, UnsupportedError),
+    "a length that is none": (f"{PART}0-99/1000\r\nContent-Length: -7", 0, Again),
+    "a status of its own": ("299 Fine\r\nContent-Length: 100", 100, Truncated),
+}
+"""What a server says at the head of its answer to a request for bytes 0 to 99, how much it sends
+then, and what that is taken for."""
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_an_answer_that_is_not_the_part_asked_for_is_never_taken_for_it(lie: str) -> None:
+    head, length, error = LIES[lie]
+
+    def liar(asked: BinaryIO, answer: BinaryIO) -> None:
+        head_of(asked)
+        answer.write(f"HTTP/1.1 {head}\r\n\r\n".encode())
+        for _ in range(length >> 16):
+            answer.write(b"x" * (1 << 16))
+        answer.write(b"x" * (length & 0xFFFF))
+
+    with serve(liar) as place, pytest.raises(error):
+        WebFile(f"http://{place}/disk", "disk").try_fetch(0, 100)
 
 
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
