@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,6 +143,8 @@ def read_site(path: Path | None = None) -> Site:
     file = site_file(path)
     if file is None:
         return Site()
+    import tomllib  # most images are planned for without such a file
+
     try:
         told = tomllib.loads(read_limited(file, MAX_BYTES).decode())
         table = told.get("plan", {})

@@ -41,7 +41,7 @@ def open_client(
 
     Raises: UsageError when a certificate, a key or a proxy of the site's cannot be used.
     """
-    import httpx
+    from regild.host.web_library import httpx
 
     trust = _context(access) if host.scheme == "https" else False
     try:
@@ -62,7 +62,7 @@ def open_client(
 
 def _proxy(address: str, logins: Sequence[Login]) -> httpx.Proxy | None:
     """A proxy, with the login that the site has for it."""
-    import httpx
+    from regild.host.web_library import httpx
 
     if not address:
         return None

@@ -210,7 +210,7 @@ class Fetcher:
 
     def _ask(self, url: str, sink: _Sink, approved: bool) -> Arrived | str | None:
         """One request: the answer's bytes in the sink, the address it redirects to, or None."""
-        import httpx
+        from regild.host.web_library import httpx
 
         host = read_host(url)
         access = access_of(url, self._reach.access)
@@ -357,7 +357,7 @@ def _request(
     client: httpx.Client, url: str, host: Host, place: str, login: Login | None
 ) -> httpx.Request:
     """One request: to the checked address, in the name of the host."""
-    import httpx
+    from regild.host.web_library import httpx
 
     target = httpx.URL(url)
     headers = {"Host": host.shown, "Accept-Encoding": "identity", "User-Agent": "regild"}

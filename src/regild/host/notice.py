@@ -19,7 +19,7 @@ def post(address: str, content: bytes, headers: Mapping[str, str]) -> None:
 
     Raises: Unreachable; the address's path, which may be a secret, does not stand in it.
     """
-    import httpx
+    from regild.host.web_library import httpx
 
     parts = urlsplit(address)
     where = f"{parts.scheme}://{parts.hostname}"

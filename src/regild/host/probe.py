@@ -24,7 +24,7 @@ def accepts_connection(host: str, port: int) -> bool:
 
 def answers_http(url: str) -> bool:
     """Whether a page comes with a code from 200 to 399; redirects are not followed."""
-    import httpx
+    from regild.host.web_library import httpx
 
     if urlsplit(url).scheme not in ("http", "https"):
         return False

@@ -36,7 +36,7 @@ class WebApi:
     """A server's API at one address; close it after use."""
 
     def __init__(self, address: str, headers: Mapping[str, str] | None = None) -> None:
-        import httpx
+        from regild.host.web_library import httpx
 
         self.address = address.rstrip("/")
         # Nothing is kept open between requests: targets are not closed by those who use them.
@@ -114,7 +114,7 @@ class WebApi:
 
         Raises: as `ask`; DigestMismatch, Truncated.
         """
-        import httpx
+        from regild.host.web_library import httpx
 
         algorithm, _, digits = digest.partition(":")
         state, count = hashlib.new(algorithm), 0
@@ -138,7 +138,7 @@ class WebApi:
     def _opened(self, path: str) -> Iterator[httpx.Response]:
         """A stream of an answer, after redirects: stores hand out their files elsewhere. There no
         credentials are shown, and never without TLS what was asked for with it."""
-        import httpx
+        from regild.host.web_library import httpx
 
         url, home = httpx.URL(self._url(path)), httpx.URL(self.address)
         for _ in range(REDIRECTS + 1):
@@ -163,7 +163,7 @@ class WebApi:
     def _sent(
         self, method: str, path: str, *, content: Any, json: Any, headers: dict[str, str]
     ) -> httpx.Response:
-        import httpx
+        from regild.host.web_library import httpx
 
         asked = {"content": content, "json": json, "headers": headers}
         try:
@@ -197,7 +197,7 @@ def _whole(answer: httpx.Response, where: str) -> httpx.Response:
 
     Raises: PublishError.
     """
-    import httpx
+    from regild.host.web_library import httpx
 
     content = bytearray()
     for piece in answer.iter_bytes(PIECE_BYTES):
@@ -213,7 +213,7 @@ def _whole(answer: httpx.Response, where: str) -> httpx.Response:
 
 def _joined(url: httpx.URL, location: str) -> httpx.URL | None:
     """Where a redirect leads; None where that is no address."""
-    import httpx
+    from regild.host.web_library import httpx
 
     try:
         return url.join(location)

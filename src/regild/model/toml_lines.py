@@ -4,7 +4,6 @@ where in it a setting stands, so that whoever wrote it is sent to the line."""
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import Any
 
 from regild.errors import Malformed
@@ -25,6 +24,8 @@ def read_toml(content: bytes | str, where: str) -> dict[str, Any]:
     Raises: Malformed for what is no TOML, with the line as far as that is known, and for what
     leads deeper than anybody means.
     """
+    import tomllib  # a plan without a site's file and without recipes asks for none
+
     text = ""
     try:
         text = content.decode() if isinstance(content, bytes) else content

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from regild.agent.keeping.engine import Workplace, perform
-from regild.agent.reading.many import Work, answer_here, begin_here
+from regild.agent.reading.many import Work
+from regild.agent.reading.processes import answer_here, begin_here
 from regild.errors import HostError, RegildError
 from regild.host.cluster import Call, Cluster
 from regild.host.remote import approved_hosts

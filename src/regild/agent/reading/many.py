@@ -5,25 +5,19 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import multiprocessing
 import os
-import pickle
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
-from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from regild.agent.reading.intake import Image, open_image
-from regild.errors import HostError, MissingFile, NotAnArchive, RegildError, TooLarge
+from regild.errors import MissingFile, NotAnArchive, RegildError, TooLarge
 from regild.host.files import translated
-from regild.host.remote import address_of, approve, approved_hosts
+from regild.host.remote import address_of
 from regild.image.keys import NO_KEYS, Keys
 from regild.model.answers import DescribeAnswer
-from regild.model.progress import Progress, Silent, begin_count
+from regild.model.progress import Progress
 from regild.ovf.archive import find_form
 
 IMAGES_LIMIT = 10_000
@@ -86,23 +80,12 @@ def each(work: Work[T], images: tuple[Path, ...], progress: Progress) -> Iterato
     if len(images) < POOL_FROM or workers < 2:
         with work.open(progress) as desk:
             for image in images:
-                yield _answered(desk, image)
+                yield answered(desk, image)
         return
-    # Not forked: the thread that draws progress would be copied in the middle of its work.
-    method = multiprocessing.get_context("spawn")
-    begin_count(progress, f"Reading {len(images)} images", len(images))
-    begin = (work, approved_hosts())
-    with ProcessPoolExecutor(workers, method, initializer=begin_here, initargs=begin) as pool:
-        futures = [pool.submit(answer_here, image) for image in images]
-        try:
-            for image, future in zip(images, futures, strict=True):
-                try:
-                    yield future.result()
-                except BrokenProcessPool:
-                    yield HostError(where=f"the reading of {image}", why="its process died")
-                progress.advance(1)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    # Loaded here: for the plan of one image it would be a tenth of all that is loaded.
+    from regild.agent.reading.processes import shared
+
+    yield from shared(work, images, workers, progress)
 
 
 def describe_many(
@@ -131,55 +114,8 @@ class DescribeWork:
         yield lambda image: describe(image, progress, self._keys, self._languages, self._site)
 
 
-class _Process:
-    """What one process of several has open: it ends with the process."""
-
-    def __init__(self, work: Work[Any], wanted: bytes) -> None:
-        self.wanted = wanted
-        self._stack = contextlib.ExitStack()
-        self._work = work
-        self._desk: Callable[[Path], Any] | None = None
-
-    def close(self) -> None:
-        """Close what the work has open."""
-        self._stack.close()
-
-    def answer(self, image: Path) -> Any:
-        """The answer for an image, or the error; so is what opening the work fails with."""
-        try:
-            if self._desk is None:
-                self._desk = self._stack.enter_context(self._work.open(Silent()))
-        except RegildError as error:
-            return error
-        return _answered(self._desk, image)
-
-
-_process: list[_Process] = []
-_alone = threading.Lock()
-
-
-def begin_here(work: Work[Any], hosts: tuple[str, ...]) -> None:
-    """Make this process one that does a piece of work; it keeps what the same work has open."""
-    wanted = pickle.dumps((work, hosts))
-    with _alone:
-        if _process and _process[0].wanted == wanted:
-            return
-        for other in _process:
-            other.close()
-        approve(hosts)
-        process = _Process(work, wanted)
-        _process[:] = [process]
-        # A process of a pool runs these at its end, and nothing else.
-        Finalize(None, process.close, exitpriority=10)
-
-
-def answer_here(image: Path) -> Any:
-    """The answer of this process's work for an image, or the error; one at a time."""
-    with _alone:
-        return _process[0].answer(image)
-
-
-def _answered(desk: Callable[[Path], T], image: Path) -> T | RegildError:
+def answered(desk: Callable[[Path], T], image: Path) -> T | RegildError:
+    """The answer for an image, or the error."""
     try:
         return desk(image)
     except RegildError as error:
