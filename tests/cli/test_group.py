@@ -166,6 +166,26 @@ def test_a_wave_is_approved_and_what_was_given_up_is_tried_again(
     assert (again.code, "was not given up" in again.err) == (2, True)
 
 
+def test_a_generation_that_was_given_up_is_said_at_every_turn(
+    regild: Regild, publish: Callable[[str], None], tmp_path: Path
+) -> None:
+    publish("one")
+    regild("group", "apply", write(tmp_path))
+    assert regild("group", "rotate", "web", "--wait", 60).code == 0
+    (tmp_path / "instances/web-3.status").write_text('{"running": false}')
+    publish("two")
+    for _ in range(2):
+        turn = regild("group", "rotate", "web", "--wait", 60)
+        assert turn.code == 14
+        assert "generation 2 of web in group web was given up: 1 of 1 instances" in turn.err
+        assert "regild group resume" in turn.err
+    assert running(tmp_path) == [b"one", b"one"]
+    assert valid("group-rotate", regild("group", "rotate", "web", "--json").json)
+    publish("three")
+    assert regild("group", "rotate", "web", "--wait", 60).code == 0
+    assert running(tmp_path) == [b"three", b"three"]
+
+
 def test_scaling_and_what_cannot_be(
     regild: Regild, publish: Callable[[str], None], tmp_path: Path
 ) -> None:

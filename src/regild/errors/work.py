@@ -265,6 +265,16 @@ class NotPatched(RotateError):
     hint = "regild agent jobs shows the work; without late-patch the group hands it out as it is"
 
 
+class GivenUp(RotateError):
+    """A group does not go to the generation that it is to have: it failed there."""
+
+    sentence = "{where} was given up: {why}"
+    hint = (
+        "publish a better one, or let the channel point back by regild rollback; "
+        "regild group resume GROUP tries it again"
+    )
+
+
 class DriverFailed(RotateError):
     """The platform that runs a group's instances cannot be reached, or refuses."""
 

@@ -15,7 +15,8 @@ from regild.cli.store_options import StorePlace, Why
 
 if TYPE_CHECKING:
     from regild.agent.rotating.rotating import Floor
-    from regild.model.group_answers import FreezesAnswer, GroupAnswer
+    from regild.errors import RotateError
+    from regild.model.group_answers import FreezesAnswer, GroupAnswer, TurnAnswer
 
 app = typer.Typer(help="Worker groups and pools: who runs an image.", rich_markup_mode=None)
 freeze_app = typer.Typer(help="Times in which nothing is rotated.", rich_markup_mode=None)
@@ -168,7 +169,21 @@ def rotate(
 
     with open_floor(place, config, state, debug) as floor:
         answer = rotating.rotate(floor, group, force=force, wait_seconds=wait_seconds)
-    return Outcome(answer=answer, text=lambda width: turn_text(answer, width))
+    return Outcome(
+        answer=answer, text=lambda width: turn_text(answer, width), complaints=_given_up(answer)
+    )
+
+
+def _given_up(turn: TurnAnswer) -> tuple[RotateError, ...]:
+    """That the generation which the group is to have failed in it, where it did."""
+    from regild.errors import GivenUp
+
+    group, rotation, wanted = turn.group.group, turn.group.rotation, turn.group.line.wanted
+    is_halted = rotation.phase == "halted" and rotation.target == wanted
+    if wanted not in rotation.refused and not is_halted:
+        return ()
+    where = f"generation {wanted} of {group.image} in group {group.name}"
+    return (GivenUp(where=where, why=rotation.why),)
 
 
 @app.command()
