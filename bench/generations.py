@@ -1,7 +1,7 @@
-"""What ten real generations of the demo appliance take in regild's store, restic and borg.
+"""What up to ten real generations of the demo appliance take in regild's store, restic and borg.
 
 The generations are made by regild's own updates, a few packages of today's plan at a time
-(`--only`), the last with all that is left. Each tool is given the same ten files in their order;
+(`--only`), the last with all that is left. Each tool is given the same files in their order;
 restic and borg also the raw disks in them, which they cut best. Beside that, what aligned pieces of
 the raw disks would take, each that is not all zeros kept once and deflated by itself.
 """
@@ -71,11 +71,11 @@ def generations(shop: Workshop) -> list[str]:
     store.give_back(1, line[0])
     store.give_back(len(line), line[-1])
     rows = [_row(way, sizes[way.name], costs[way.name], len(line)) for way in ways]
-    return [*_heading(tools, shop), *_columns(len(line)), *rows]
+    return [*_heading(tools, shop, len(line)), *_columns(len(line)), *rows]
 
 
 def _made(shop: Workshop) -> list[Path]:
-    """Ten generations: the appliance, and what updates of some packages at a time make of it."""
+    """Up to ten generations: the appliance, and what updates of some packages at a time make of it."""
     told = shop.regild("plan", shop.ova, "--json", codes=(10,))
     # What is new to the guest comes with what needs it.
     names = sorted({one["name"] for one in json.loads(told.output)["steps"] if one["from"]})
@@ -129,7 +129,7 @@ class Tool:
     start: tuple[str, ...] = ()
 
     def __init__(self, shop: Workshop, disks: bool) -> None:
-        self.name = f"{self.program}, the {'raw disks' if disks else 'ten files'}"
+        self.name = f"{self.program}, the {'raw disks' if disks else 'files'}"
         self._disks, self._log, self._count = disks, shop.log, 0
         self._place = shop.fresh(f"{self.program}-{'disks' if disks else 'files'}")
         self._env = {**SECRET, "BORG_BASE_DIR": str(shop.fresh(f"{self._place.name}-home"))}
@@ -249,13 +249,13 @@ def _size_of(folder: Path) -> int:
 # --- telling
 
 
-def _heading(tools: Sequence[str], shop: Workshop) -> list[str]:
+def _heading(tools: Sequence[str], shop: Workshop, count: int) -> list[str]:
     versions = [
         measure([one, {"restic": "version"}.get(one, "--version")], shop.log).output.decode()
         for one in tools
     ]
     told = "; ".join(" ".join(one.split()[:2]) for one in versions)
-    return ["### Ten generations kept", "", *([f"{told}, zstd 3 for borg.", ""] if told else [])]
+    return [f"### {count} generations kept", "", *([f"{told}, zstd 3 for borg.", ""] if told else [])]
 
 
 def _columns(count: int) -> list[str]:
