@@ -75,7 +75,7 @@ def generations(shop: Workshop) -> list[str]:
 
 
 def _made(shop: Workshop) -> list[Path]:
-    """Up to ten generations: the appliance, and what updates of some packages at a time make of it."""
+    """Up to ten generations: the appliance, and what updates of some packages each make of it."""
     told = shop.regild("plan", shop.ova, "--json", codes=(10,))
     # What is new to the guest comes with what needs it.
     names = sorted({one["name"] for one in json.loads(told.output)["steps"] if one["from"]})
@@ -255,7 +255,11 @@ def _heading(tools: Sequence[str], shop: Workshop, count: int) -> list[str]:
         for one in tools
     ]
     told = "; ".join(" ".join(one.split()[:2]) for one in versions)
-    return [f"### {count} generations kept", "", *([f"{told}, zstd 3 for borg.", ""] if told else [])]
+    return [
+        f"### {count} generations kept",
+        "",
+        *([f"{told}, zstd 3 for borg.", ""] if told else []),
+    ]
 
 
 def _columns(count: int) -> list[str]:
