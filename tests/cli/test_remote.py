@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from regild.errors import DigestMismatch
+from regild.errors import DigestMismatch, LibraryMissing
 from regild.host.remote import open_remote
+from regild.host.shelf import open_shelf
 from tests.cli import golden, s3
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid
@@ -119,6 +122,17 @@ def test_a_descriptor_is_read_without_the_disk(
 def test_a_folder_package_on_a_server_is_named(regild: Regild, files: Path, shelf: Shelf) -> None:
     (files / "x.ovf").write_bytes(golden.envelope({"disk1": files / "golden.vmdk"}))
     assert "server" in regild("describe", f"{shelf.url}/x.ovf").err
+
+
+def test_without_the_library_for_s3_pip_is_named(
+    regild: Regild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cast(dict[str, Any], sys.modules), "s3fs", None)
+    said = regild("describe", "s3://none/x.ova")
+    assert said.code == 15
+    assert "pip install 'regild[remote]'" in said.err and "apt-get" not in said.err
+    with pytest.raises(LibraryMissing):
+        open_shelf("s3://none/kept")
 
 
 def test_an_object_of_s3_is_read_by_ranges(

@@ -16,10 +16,7 @@ from pathlib import Path, PosixPath
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
-from regild.errors import (
-    ToolMissing,
-    Truncated,
-)
+from regild.errors import LibraryMissing, Truncated
 from regild.host.objects import ask_store
 from regild.host.patience import patiently
 
@@ -133,7 +130,7 @@ def open_remote(address: str) -> RemoteFile:
     the life of this process.
 
     Raises: MissingFile, NotPermitted, Unreachable, AddressRefused, UnsupportedError for a server
-    without ranges, ToolMissing where S3 needs a library that is not installed.
+    without ranges, LibraryMissing where S3 needs a library that is not installed.
     """
     return _open_whole(_addresses.get(address, address), address)
 
@@ -308,7 +305,7 @@ class _Object:
             import s3fs  # noqa: F401 - fsspec asks for it only when the first byte is read
         except ImportError as error:
             why = f"to read {where}"
-            raise ToolMissing(where="s3fs", why=why, package="regild[remote] with pip") from error
+            raise LibraryMissing(where="s3fs", why=why, extra="remote") from error
         self.begin = b""
         self.where = where
         self._file: Any = ask_store(where, lambda: _opened(fsspec, address))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
-from regild.errors import MissingFile, NotPermitted, ToolMissing, Truncated, UsageError
+from regild.errors import LibraryMissing, MissingFile, NotPermitted, Truncated, UsageError
 from regild.host import multipart
 from regild.host.files import CHUNK_BYTES, open_new, opened_inside, sync_folder, translated
 from regild.host.objects import ask_store
@@ -79,7 +79,7 @@ def open_shelf(place: str | Path, *, links: bool = True) -> Shelf:
     """The shelf of a folder's path, `file://`, `s3://BUCKET/PREFIX` or `https://HOST/PATH`;
     without `links`, a folder that others write into, in which none is followed.
 
-    Raises: UsageError, ToolMissing where S3 needs a library that is not installed.
+    Raises: UsageError, LibraryMissing where S3 needs a library that is not installed.
     """
     text = str(place)
     scheme, sign, rest = text.partition("://")
@@ -220,8 +220,7 @@ class BucketShelf:
             import fsspec
             import s3fs  # noqa: F401 - fsspec asks for it only when the first byte is read
         except ImportError as error:
-            package = "regild[remote] with pip"
-            raise ToolMissing(where="s3fs", why=f"for {address}", package=package) from error
+            raise LibraryMissing(where="s3fs", why="to reach a bucket", extra="remote") from error
         self.where = address.rstrip("/")
         self._system: Any
         self._system, root = fsspec.core.url_to_fs(self.where, use_listings_cache=False)
