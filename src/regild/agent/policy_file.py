@@ -97,6 +97,7 @@ def read_agent_policy(path: Path | None, now: datetime) -> AgentPolicy:
         raise UsageError(what=f"{file} does not say under [{ALL}] what the agent does")
 
     def read(name: str) -> str:
+        """The text of a file beside the policy."""
         try:
             return read_limited(file.parent / name, TEXT_LIMIT).decode()
         except UnicodeDecodeError as error:

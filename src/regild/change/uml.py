@@ -112,6 +112,7 @@ def _watching(steps: Path, job: Path, progress: Progress) -> Callable[[], None]:
     shown = 0
 
     def watch() -> None:
+        """Show the steps that the kernel's process has written since the last look."""
         nonlocal shown
         check_room(job)
         if steps.is_file() and not steps.is_symlink():

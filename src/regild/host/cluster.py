@@ -121,6 +121,7 @@ class _Call:
         return bool(self.future.done())
 
     def result(self) -> Any:
+        """What the job gave back; waits for it."""
         from distributed import CancelledError, KilledWorker
 
         try:

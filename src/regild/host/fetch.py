@@ -333,6 +333,7 @@ class _Sink:
             raise self._too_large()
 
     def take(self, piece: bytes) -> None:
+        """Take the next bytes of the file, as far as the limit goes."""
         self.bytes += len(piece)
         if self.bytes > self._limit:
             raise self._too_large()

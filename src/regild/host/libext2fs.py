@@ -214,6 +214,7 @@ class Library:
         found: list[tuple[bytes, int]] = []
 
         def take(_dir: int, kind: int, entry: int, *_rest: object) -> int:
+            """Note one entry of the folder, and stop at the most that are wanted."""
             number = c_uint32.from_address(entry).value
             length = ctypes.c_uint8.from_address(entry + 6).value
             name = ctypes.string_at(entry + 8, length)
@@ -272,6 +273,7 @@ class Library:
         channel = self._channel
 
         def opened(_name: bytes, _flags: int, place: Any) -> int:
+            """Hand out the one channel there is."""
             channel.magic, channel.block_size, channel.refcount = MAGIC_IO_CHANNEL, 1024, 1
             channel.manager = ctypes.addressof(manager)
             channel.name = b"regild"
@@ -283,6 +285,8 @@ class Library:
             return 0
 
         def read(_channel: int, block: int, count: int, place: int) -> int:
+            """Read blocks, or bytes where the count is negative."""
+
             def act() -> None:
                 content = self._device.read(block * channel.block_size, _span(channel, count))
                 ctypes.memmove(place, content, len(content))
@@ -290,6 +294,8 @@ class Library:
             return self._guarded(act)
 
         def write(_channel: int, block: int, count: int, place: int) -> int:
+            """Write blocks, or bytes where the count is negative."""
+
             def act() -> None:
                 content = ctypes.string_at(place, _span(channel, count))
                 self._device.write(block * channel.block_size, content)

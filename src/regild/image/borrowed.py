@@ -151,6 +151,7 @@ class _XfsReader(Reader):
         return self._item("", self._volume.root)
 
     def children(self, node: Item, stat: bool = True) -> Iterator[Item]:
+        """The entries of a folder, as the library walks them."""
         for name, number, kind in self._volume.entries(self._volume.inode(node.ref)):
             text = name.decode("utf-8", "surrogateescape")
             found = XFS_KINDS.get(kind, EntryType.OTHER)

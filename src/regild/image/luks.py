@@ -185,6 +185,7 @@ def _decryption(key: bytes, cipher: str, sector: int, tweak: int) -> Callable[[b
     mask = (1 << CIPHERS[cipher]) - 1
 
     def decrypt(packed: bytes, at: int) -> bytes:
+        """Whole sectors in clear, from where they stand in the segment."""
         parts = []
         for begin in range(0, len(packed), sector):
             number = (tweak + (at + begin) // 512) & mask

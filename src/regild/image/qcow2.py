@@ -244,6 +244,7 @@ class Qcow2Disk:
         unit = self._cluster // SUBCLUSTERS
 
         def piece(number: int, within: int, length: int) -> bytes:
+            """Bytes of one subcluster: allocated, zeroes, or the backing file's."""
             if bitmap >> number & 1 and at:
                 return self._window.read(at + number * unit + within, length)
             if bitmap >> (number + 32) & 1:

@@ -66,6 +66,7 @@ def open_vhdx(window: Window) -> BlockDisk:
     table = BlockTable(window, at, entries, 8)
 
     def place_of(number: int) -> int:
+        """Where a block's bytes begin in the file; 0 where they are zeroes or the parent's."""
         # Behind each chunk of payload blocks stands one entry for their bitmap.
         entry = int.from_bytes(table.entry(number + number // chunk), "little")
         state = entry & 7

@@ -130,6 +130,7 @@ def joined_window(pieces: Sequence[Window], where: str) -> Window:
     starts = [0, *itertools.accumulate(piece.size for piece in pieces)]
 
     def read(offset: int, length: int) -> bytes:
+        """Bytes that may come from several of the pieces."""
         parts = []
         while length:
             number = bisect.bisect_right(starts, offset) - 1

@@ -54,6 +54,7 @@ def from_json_once(kind: type[T], text: str | bytes, where: str = "JSON") -> T:
     """
 
     def once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        """An object whose members have different names."""
         found = dict(members)
         if len(found) != len(members):
             names = [name for name, _ in members]

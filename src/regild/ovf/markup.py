@@ -144,6 +144,7 @@ class _Builder:
         raise Malformed(where=self.where, why="it declares a DTD or entities, which are refused")
 
     def begin(self, name: str, attributes: dict[str, str]) -> None:
+        """Note that an element begins."""
         self.count += 1
         if self.count > MAX_ELEMENTS:
             raise TooLarge(where=self.where, why=f"more than {MAX_ELEMENTS} elements")
@@ -168,6 +169,7 @@ class _Builder:
         self.texts.append([])
 
     def end(self, _: str) -> None:
+        """Note that the innermost element ends."""
         element = self.open.pop()
         element.close = self.parser.CurrentByteIndex
         element.text = "".join(self.texts.pop())

@@ -103,6 +103,7 @@ def _loader(entry: EntryPoint) -> Callable[[str], Target]:
     """
 
     def make(address: str) -> Target:
+        """Load the target at its first use."""
         try:
             made: Callable[[str], Target] = entry.load()
         except (ImportError, AttributeError) as error:

@@ -225,6 +225,7 @@ def _held(store: Store, lease: Lease) -> Iterator[None]:
     over = threading.Event()
 
     def renew() -> None:
+        """Put the lease's end off, three times in its length."""
         while not over.wait(LEASE_SECONDS / 3):
             with (
                 contextlib.suppress(RegildError),  # the work itself will notice, and say it

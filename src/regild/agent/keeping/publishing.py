@@ -65,6 +65,7 @@ def publish(
     receipt = find_receipt(path)
 
     def settle(change: Writing, stored: tuple[StoredFile, ...]) -> Generation:
+        """Enter the files as a generation, in the transaction that makes their rows."""
         new = NewGeneration(image, opened.form, stored, parent, content, plan, receipt)
         made = add_generation(change, new)
         if channel:

@@ -162,6 +162,7 @@ def _disk_maker(path: Path, folder: Path) -> Callable[[str], Path]:
     made: dict[str, Path] = {}
 
     def make(form: str) -> Path:
+        """The disk in a format; written at the first call for it."""
         if form not in made:
             made[form] = _disk(path, folder, form)
         return made[form]

@@ -88,6 +88,7 @@ class _Deposit:
     moved: Channel | None = None
 
     def make(self, output: Path, plan: Plan, progress: Progress) -> None:
+        """Publish what an update wrote as the next generation, with the plan it followed."""
         parent = Reference(self.base.image, str(self.base.number))
         self.made = publish(
             self.store,

@@ -70,6 +70,7 @@ def import_job(desk: Desk, job: Job) -> Mapping[str, Any]:
     image = facts["image"]
 
     def settle(change: Writing, made: Generation) -> None:
+        """Promote what was imported, unless the line has its bytes already, and end the job."""
         for one in list_generations(change, image):
             if one.digest == made.digest and one.number != made.number:
                 raise ListedAlready(where=one.name, why="it has these bytes")

@@ -127,6 +127,7 @@ class _Copy:
         self.left_out: list[Unknown] = []
 
     def file(self, place: str, target: Path) -> None:
+        """Write one of the guest's files to a path on the host."""
         content = self._content(place)
         with open_new(target, replace=self._force) as file:
             file.write(content)

@@ -54,6 +54,7 @@ def with_fixes(changes: tuple[Change, ...], before: Content, tree: Tree) -> tupl
     sources = {(one.name, one.arch, one.version): one.source_version for one in before.packages}
 
     def told(change: Change) -> Change:
+        """A change with the CVEs that the newer package's changelog names."""
         if change.action != "upgrade" or change.type != "deb" or change.fixes:
             return change
         was = sources.get((change.name, change.arch, change.was)) or change.was

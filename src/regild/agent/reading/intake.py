@@ -265,6 +265,7 @@ def _stored(envelope: Envelope, appliance: Appliance) -> dict[str, StoredDisk]:
     found: dict[str, StoredDisk] = {}
 
     def store(disk_id: str, depth: int = 0) -> StoredDisk | None:
+        """A disk with those that it is the difference to; None where it has no file."""
         # The envelope was refused before if a disk were its own ancestor.
         if depth > PARENTS_MAX:
             raise TooLarge(where=disk_id, why=f"it has more than {PARENTS_MAX} parents")

@@ -170,6 +170,7 @@ class _GroupTurn:
         self._tried: set[str] = set()
 
     def take(self) -> Turn:
+        """Look, decide and carry out until nothing new is to do."""
         self._finish_what_was_begun()
         instances = self._look()
         for _ in range(ROUNDS):

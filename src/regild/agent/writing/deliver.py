@@ -272,6 +272,7 @@ def _statement(draft: Draft, delivery: Delivery, name: str) -> Statement:
     }
 
     def write(digests: Mapping[str, Digest]) -> bytes:
+        """The receipt for files with these digests; a disk is named by its content too."""
         subjects = [
             (file, (digest, virtual[file]) if file in virtual else (digest,))
             for file, digest in digests.items()
