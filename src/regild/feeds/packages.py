@@ -18,7 +18,7 @@ import msgspec
 
 from regild.errors import Malformed, TooLarge
 from regild.feeds.cache import Cache
-from regild.feeds.kept import keep_made
+from regild.feeds.places import Places, keep_places
 from regild.model.content import Value
 from regild.model.digest import Digest
 
@@ -39,6 +39,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 
 Table = dict[str, list[int]]
 """For each package name the offsets of its entries."""
+_TABLE = msgspec.msgpack.Decoder(Table)
 
 
 class Offer(Value, frozen=True):
@@ -64,16 +65,16 @@ class Offer(Value, frozen=True):
 class PackageIndex:
     """One verified Packages file of the cache."""
 
-    def __init__(self, path: Path, table: Table, where: str) -> None:
+    def __init__(self, path: Path, places: Places[int], where: str) -> None:
         self.path = path
-        self._table = table
+        self._places = places
         self._where = where
         self._known: dict[str, tuple[Offer, ...]] = {}
 
     @property
     def names(self) -> Iterator[str]:
         """The names of all packages in it."""
-        return iter(self._table)
+        return iter(self._places)
 
     def offers(self, name: str) -> Iterator[Offer]:
         """What it offers under a name; images of one suite ask for the same ones.
@@ -88,7 +89,7 @@ class PackageIndex:
         return iter(found)
 
     def _read(self, name: str) -> Iterator[Offer]:
-        starts = self._table.get(name, ())
+        starts = self._places.find(name)
         if not starts:
             return
         with self.path.open("rb") as file:
@@ -115,12 +116,7 @@ def open_index(cache: Cache, digest: Digest, where: str) -> PackageIndex:
     Raises: Malformed, TooLarge.
     """
     path, kept = cache.place(digest, INDEX_SUFFIX), cache.place(digest, TABLE_SUFFIX)
-    table = keep_made(kept, _read_table, lambda: make_table(path, where))
-    return PackageIndex(path, table, where)
-
-
-def _read_table(kept: bytes) -> Table:
-    return msgspec.msgpack.decode(kept, type=Table)
+    return PackageIndex(path, keep_places(kept, _TABLE, lambda: make_table(path, where)), where)
 
 
 def make_table(path: Path, where: str) -> Table:

@@ -18,7 +18,7 @@ import msgspec
 from regild.errors import Malformed, TooLarge
 from regild.feeds.advisories.elements import read_elements
 from regild.feeds.cache import Cache
-from regild.feeds.kept import keep_made
+from regild.feeds.places import Places, keep_places
 from regild.feeds.repomd import is_inside
 from regild.model.content import Value
 from regild.model.digest import Digest
@@ -38,6 +38,7 @@ _NAME_DEPTH = 3
 
 Table = dict[str, list[tuple[int, int]]]
 """For each package name, where its entries begin and end."""
+_TABLE = msgspec.msgpack.Decoder(Table)
 
 
 class RpmOffer(Value, frozen=True):
@@ -63,22 +64,22 @@ class RpmOffer(Value, frozen=True):
 class PrimaryIndex:
     """One verified primary.xml of the cache."""
 
-    def __init__(self, path: Path, table: Table, where: str) -> None:
+    def __init__(self, path: Path, places: Places[tuple[int, int]], where: str) -> None:
         self.path = path
-        self._table = table
+        self._places = places
         self._where = where
 
     @property
     def names(self) -> Iterator[str]:
         """The names of all packages in it."""
-        return iter(self._table)
+        return iter(self._places)
 
     def offers(self, name: str) -> Iterator[RpmOffer]:
         """What it offers under a name.
 
         Raises: Malformed, TooLarge.
         """
-        places = self._table.get(name, ())
+        places = self._places.find(name)
         if not places:
             return
         with self.path.open("rb") as file:
@@ -93,12 +94,7 @@ def open_primary(cache: Cache, digest: Digest, where: str) -> PrimaryIndex:
     Raises: Malformed, TooLarge.
     """
     path, kept = cache.place(digest, PRIMARY_SUFFIX), cache.place(digest, TABLE_SUFFIX)
-    table = keep_made(kept, _read_table, lambda: make_table(path, where))
-    return PrimaryIndex(path, table, where)
-
-
-def _read_table(kept: bytes) -> Table:
-    return msgspec.msgpack.decode(kept, type=Table)
+    return PrimaryIndex(path, keep_places(kept, _TABLE, lambda: make_table(path, where)), where)
 
 
 def make_table(path: Path, where: str) -> Table:
