@@ -247,6 +247,39 @@ def test_r4_chunks_are_found_in_their_order(tmp_path: Path) -> None:
             assert [part.bytes for part in source.parts] == [3, 2]
 
 
+def test_r4_a_name_longer_than_any_file_is_missing(tmp_path: Path) -> None:
+    long = envelope(files=f'<File ovf:id="file1" ovf:href="{"x" * 300}"/>')
+    path = write_folder(tmp_path / "x", {"vm.ovf": long})
+    with pytest.raises(MissingFile), open_appliance(path):
+        pass
+    with open_appliance(path, complete=False) as appliance:
+        assert len(appliance.warnings) == 1
+
+
+def test_a_login_in_an_href_is_not_shown(tmp_path: Path) -> None:
+    for scheme in ("https", "ftp"):
+        href = f"{scheme}://somebody:secret@host.example/d.vmdk"
+        far = envelope(files=f'<File ovf:id="file1" ovf:href="{href}"/>')
+        path = write_folder(tmp_path / scheme, {"vm.ovf": far})
+        with pytest.raises(ExternalFile) as caught, open_appliance(path):
+            pass
+        assert "secret" not in str(caught.value)
+        assert "host.example" in str(caught.value)
+
+
+def test_a_file_of_texts_may_lie_in_chunks(tmp_path: Path) -> None:
+    files = '<File ovf:id="file1" ovf:href="disk1.vmdk"/>'
+    files += '<File ovf:id="texts" ovf:href="texts.xml" ovf:chunkSize="20"/>'
+    texts = b'<Strings><Msg msgid="name">Our machine</Msg></Strings>'
+    content = envelope(files=files, extra='<Strings ovf:fileRef="texts"/>').replace(
+        b"<Name>", b'<Name ovf:msgid="name">', 1
+    )
+    chunks = {f"texts.xml.{at // 20:09d}": texts[at : at + 20] for at in range(0, len(texts), 20)}
+    path = write_folder(tmp_path / "x", {"vm.ovf": content, "disk1.vmdk": DISK, **chunks})
+    with open_appliance(path) as appliance:
+        assert appliance.name_of(appliance.envelope.systems[0].id) == "Our machine"
+
+
 def test_a_vdi_disk_is_not_taken_for_an_envelope(tmp_path: Path) -> None:
     path = tmp_path / "x.vdi"
     path.write_bytes(b"<<< Oracle VM VirtualBox Disk Image >>>\n".ljust(512, b"\0"))

@@ -22,6 +22,7 @@ from regild.errors import (
     MissingFile,
     NotAnArchive,
     RegildError,
+    TooLarge,
     Truncated,
     UnsafeName,
     UnsupportedError,
@@ -96,11 +97,18 @@ class Appliance:
         for file in self.envelope.files:
             if file.id in self.envelope.bundles:
                 with contextlib.suppress(InputError, UnsupportedError):
-                    (part,) = self.parts_of(file)
-                    texts = messages.read_bundle(part.read(messages.MAX_BYTES), part.name)
+                    texts = messages.read_bundle(self._small(file), file.href)
                     if system.message in texts:
                         return texts[system.message]
         return system.name
+
+    def _small(self, file: FileReference) -> bytes:
+        """The content of a File of texts, in however many chunks it lies."""
+        parts = self.parts_of(file)
+        held = sum(part.bytes for part in parts)
+        if held > messages.MAX_BYTES:
+            raise TooLarge(where=file.href, why=f"{held} bytes of texts")
+        return b"".join(part.read(messages.MAX_BYTES) for part in parts)
 
     def disk_source(self, disk: DiskReference) -> DiskSource | None:
         """Where a disk's bytes lie, and what is needed to read them; None for a blank disk.
@@ -209,7 +217,7 @@ def _open_folder(path: Path, complete: bool) -> Appliance:
     members = {path.name: file_member(path.parent, path.name)}
     stem = path.name.rpartition(".")[0] or path.name
     for name in (f"{stem}.mf", f"{stem}.cert"):
-        if (path.parent / name).exists():
+        if _is_there(path.parent / name):
             members[name] = file_member(path.parent, name)
     envelope = read_envelope(members[path.name].read(markup.MAX_BYTES), str(path))
     warnings: list[str] = []
@@ -235,14 +243,25 @@ def folder_parts(folder: Path, file: FileReference, where: str) -> Iterator[Memb
         return
     for name in names.check_href(file.href, where):
         number = 0
-        while file.chunk_bytes and (folder / _chunk_name(name, number)).exists():
+        while file.chunk_bytes and _is_there(folder / _chunk_name(name, number)):
             yield file_member(folder, _chunk_name(name, number))
             number += 1
-        if not number and (folder / name).exists():
+        if not number and _is_there(folder / name):
             yield file_member(folder, name)
             number = 1
         if number:
             return
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something has a name that a package states; one too long for a file has nothing."""
+    with translated(path):
+        try:
+            return path.exists()
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            return False
 
 
 def file_member(folder: Path, name: str) -> Member:

@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from regild.errors import ExternalFile, Malformed, UnsafeName, UnsupportedFormat
+from regild.ovf.letters import without_credentials
 
 OVF_1: Final = "http://schemas.dmtf.org/ovf/envelope/1"
 OVF_2: Final = "http://schemas.dmtf.org/ovf/envelope/2"
@@ -101,11 +102,13 @@ def check_href(href: str, where: str) -> tuple[str, ...]:
         scheme, netloc = urlsplit(href)[:2]
     except ValueError as error:
         raise Malformed(where=where, why=f"the href {href[:80]!r} is not a URI") from error
+    shown = without_credentials(href)[:80]
     if is_address(href):
-        why = f"it lies at {netloc[:80] or 'a server'}, which --follow HOST would allow"
-        raise ExternalFile(where=href[:80], why=why)
+        _, login, host = netloc.rpartition("@")
+        follow = "its address holds a login" if login else "which --follow HOST would allow"
+        raise ExternalFile(where=shown, why=f"it lies at {host[:80] or 'a server'}, {follow}")
     if netloc or (scheme and "/" in href):
-        raise ExternalFile(where=where, why=f"the href {href[:80]!r} lies outside the package")
+        raise ExternalFile(where=where, why=f"the href {shown!r} lies outside the package")
     found = tuple(dict.fromkeys((href, unquote(href))))
     for name in found:
         check_name(name, where)

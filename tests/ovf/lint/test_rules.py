@@ -225,6 +225,12 @@ def test_a_clean_package_has_no_finding_for_any_target(tmp_path: Path, described
     assert found_in(tmp_path / OVF) == set()
 
 
+def test_an_envelope_may_be_called_anything(tmp_path: Path) -> None:
+    path = tmp_path / "machine.xml"
+    path.write_bytes(clean()[OVF])
+    assert survey_package(path).envelope_name == "machine.xml"
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 def test_the_rule_catches(rule: Rule, tmp_path: Path) -> None:
     assert rule.id in found_in(BROKEN[rule.id](tmp_path))

@@ -26,7 +26,7 @@ def files_are_there(survey: Survey) -> Iterator[Spot]:
     """Every referenced file exists."""
     for file in survey.files:
         if file.href and not file.parts and not file.wrong:
-            yield survey.place(file.element), file.href[:120]
+            yield survey.place(file.element), file.shown
 
 
 def sizes_fit(survey: Survey) -> Iterator[Spot]:
@@ -34,7 +34,7 @@ def sizes_fit(survey: Survey) -> Iterator[Spot]:
     for file in survey.files:
         held = sum(part.bytes for part in file.parts)
         if file.size and file.parts and file.size.lstrip("0") != str(held).lstrip("0"):
-            said = f"{file.href[:80]} holds {held} bytes, {file.size[:24]} are stated"
+            said = f"{file.shown[:80]} holds {held} bytes, {file.size[:24]} are stated"
             yield survey.place(file.element), said
 
 
@@ -72,35 +72,35 @@ def hrefs_differ(survey: Survey) -> Iterator[Spot]:
     for file in survey.files:
         seen[file.href] += 1
         if file.href and seen[file.href] == 2:
-            yield survey.place(file.element), file.href[:120]
+            yield survey.place(file.element), file.shown
 
 
 def hrefs_are_relative(survey: Survey) -> Iterator[Spot]:
     """An href is no address and no absolute path."""
     for file in survey.files:
         if _is_absolute(file.href):
-            yield survey.place(file.element), file.href[:120]
+            yield survey.place(file.element), file.shown
 
 
 def hrefs_stay_inside(survey: Survey) -> Iterator[Spot]:
     """An href does not lead out of the package."""
     for file in survey.files:
         if file.wrong and file.href and not _is_absolute(file.href):
-            yield survey.place(file.element), file.href[:120]
+            yield survey.place(file.element), file.shown
 
 
 def hrefs_are_flat(survey: Survey) -> Iterator[Spot]:
     """An href names no folder."""
     for file in survey.files:
         if "/" in file.href and not file.wrong:
-            yield survey.place(file.element), file.href[:120]
+            yield survey.place(file.element), file.shown
 
 
 def hrefs_are_plain(survey: Survey) -> Iterator[Spot]:
     """An href holds only letters that every consumer takes as they are."""
     for file in survey.files:
         if file.href and not file.wrong and not _HREF.match(file.href):
-            yield survey.place(file.element), file.href[:120]
+            yield survey.place(file.element), file.shown
 
 
 def files_are_others(survey: Survey) -> Iterator[Spot]:
@@ -108,7 +108,7 @@ def files_are_others(survey: Survey) -> Iterator[Spot]:
     own = [f"{survey.stem}{ending}" for ending in (".ovf", ".mf", ".cert")]
     for file in survey.files:
         if file.href in own:
-            yield survey.place(file.element), file.href[:120]
+            yield survey.place(file.element), file.shown
 
 
 def ids_are_plain(survey: Survey) -> Iterator[Spot]:
@@ -134,14 +134,14 @@ def endings_are_known(survey: Survey) -> Iterator[Spot]:
     """A file's ending is one of those that XenCenter expects."""
     for file in survey.files:
         if file.href and not file.href.lower().endswith(XENCENTER):
-            yield survey.place(file.element), file.href[:120]
+            yield survey.place(file.element), file.shown
 
 
 def extras_look_unlike_disks(survey: Survey) -> Iterator[Spot]:
     """A file that is no disk is not named like one."""
     for file in _extras(survey):
         if file.href.lower().endswith((".vmdk", ".vmdk.gz")):
-            yield survey.place(file.element), file.href[:120]
+            yield survey.place(file.element), file.shown
 
 
 def compressions_are_known(survey: Survey) -> Iterator[Spot]:

@@ -20,6 +20,7 @@ from regild.model.appliance import FileReference, ManifestEntry
 from regild.ovf import manifest, markup, tar
 from regild.ovf.archive import Form, file_member, find_form, find_parts, folder_parts, only_envelope
 from regild.ovf.envelope import disks_of, files_of, parse_envelope, systems_of
+from regild.ovf.letters import without_credentials
 from regild.ovf.markup import Element
 from regild.ovf.member import Member
 
@@ -35,6 +36,11 @@ class StatedFile:
     parts: tuple[Member, ...]
     wrong: str
     """Why the href cannot be followed; empty where it can."""
+
+    @property
+    def shown(self) -> str:
+        """The href as it may be shown."""
+        return without_credentials(self.href)[:120]
 
 
 @dataclass(frozen=True)
@@ -165,7 +171,7 @@ def survey_package(path: Path) -> Survey:
     if form == "folder" and address_of(path):
         raise UnsupportedFormat(where=str(path), why="of what is on a server, only an .ova is read")
     entries, members = _archive(path) if form == "ova" else ((), _folder(path))
-    envelope_name = next(name for name in members if name.lower().endswith(".ovf"))
+    envelope_name = next(iter(members))
     content = members[envelope_name].read(markup.MAX_BYTES)
     name = f"{envelope_name.rpartition('.')[0]}.mf"
     return Survey(
@@ -197,7 +203,7 @@ def _archive(path: Path) -> tuple[tuple[tar.Entry, ...], dict[str, Member]]:
 
 
 def _folder(path: Path) -> dict[str, Member]:
-    """The .ovf of a folder, and what stands beside it under its name."""
+    """The .ovf of a folder in front, and what stands beside it under its name."""
     if path.is_dir():
         with translated(path):
             inside = sorted(one.name for one in path.iterdir() if not one.name.startswith("._"))
