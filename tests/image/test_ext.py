@@ -23,6 +23,7 @@ from regild.errors import (
     UnsupportedError,
     UnsupportedFilesystem,
 )
+from regild.image import ext
 from regild.image.ext import ExtVolume
 from regild.image.formats import open_disk
 from regild.image.region import Region
@@ -280,6 +281,20 @@ def test_a_filesystem_that_lies_is_refused(lie: Callable[[Path], None], plain: P
     lie(plain)
     with pytest.raises(Malformed, match=LIES[lie]):
         walk_all(plain)
+
+
+def test_inodes_of_the_first_revision_have_128_bytes_whatever_stands_there(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(bytes(2 << 20))
+    tool("mke2fs", "-q", "-t", "ext2", "-r", "0", "-O", "none", image)
+    patched(image, 1024 + 88, struct.pack("<H", 4))
+    walk_all(image)
+
+
+def test_files_without_end_are_refused(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ext, "ENTRIES_MAX", 3)
+    with open_disk(plain) as disk, pytest.raises(TooLarge, match="files"):
+        list(ExtVolume(Region(disk, ((0, disk.size),), "test"), "test").read_inodes())
 
 
 def test_a_block_map_that_leads_to_itself_is_refused(tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from regild.errors import RegildError
+from regild.image import lvm as lvm_room
 from regild.image.formats import open_disk
 from regild.image.guest import open_guest
-from regild.image.lvm import _crc
+from regild.image.lvm import _crc, read_groups
 from regild.image.lvm_text import read_text
+from regild.image.volumes import read_volumes
 from tests.image.disks import MemoryDisk, blank, reads_or_refuses, tool
 from tests.image.guests import FILES, STATUS, Part, volume
 from tests.image.test_volumes import LINUX, gpt
@@ -150,6 +152,45 @@ def test_damaged_metadata_are_read_or_refused(tmp_path):
                 assert guest.unknowns
         except RegildError as error:
             assert 3 <= error.exit_code <= 6, repr(error)
+
+
+def physical(name: str, text: str) -> bytes:
+    """A physical volume by hand, its text in one area."""
+    areas = struct.pack("<8Q", MIB, 0, 0, 0, 4096, MIB - 4096, 0, 0)
+    rest = struct.pack("<I8s32sQ", 32, b"LVM2 001", name.encode() * 32, 8 * MIB) + areas
+    rest = rest.ljust(492, b"\0")
+    volume = bytearray(8 * MIB)
+    volume[512:1024] = struct.pack("<8sQI", b"LABELONE", 1, _crc(rest)) + rest
+    content = text.encode() + b"\0"
+    facts = struct.pack("<IQQ", 1, 4096, MIB - 4096)
+    where = struct.pack("<QQII", 512, len(content), _crc(content), 0)
+    head = (b" LVM2 x[5A%r0N*>" + facts + where).ljust(508, b"\0")
+    volume[4096:4608] = struct.pack("<I", _crc(head)) + head
+    volume[4608 : 4608 + len(content)] = content
+    return bytes(volume)
+
+
+def told(stripe: int, name: str = "v") -> str:
+    return (
+        name + ' { id = "group" seqno = 1 extent_size = 2048 physical_volumes { p { id = "'
+        'aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa" pe_start = 2048 } } logical_volumes { r {'
+        ' status = ["VISIBLE"] segment1 { start_extent = 0 extent_count = 2 type = "striped"'
+        f' stripe_count = 1 stripes = ["p", {stripe}] }} }} }} }}'
+    )
+
+
+@pytest.mark.parametrize(("stripe", "why"), [(0, ""), (-1, "reaches over"), (6, "reaches over")])
+def test_a_volume_lies_within_its_physical_one(stripe, why):
+    disk = MemoryDisk(physical("a", told(stripe)))
+    (found,) = read_groups(disk, read_volumes(disk)).volumes
+    assert why in found.why
+    assert found.places == (() if why else ((MIB, 2 * MIB),))
+
+
+def test_metadata_without_end_are_refused(monkeypatch):
+    disk = MemoryDisk(physical("a", told(0)))
+    monkeypatch.setattr(lvm_room, "MAX_TEXTS_BYTES", 100)
+    assert "too large" in read_groups(disk, read_volumes(disk)).whys[0]
 
 
 @pytest.mark.parametrize(

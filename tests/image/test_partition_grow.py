@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from regild.errors import UnsupportedFormat
+from regild.errors import Malformed, UnsupportedFormat
 from regild.image.convert import write_raw
 from regild.image.formats import open_disk
 from regild.image.longer import Longer, Stretch, beneath
@@ -62,6 +62,16 @@ def test_the_backup_at_the_old_end_is_gone_and_the_new_one_is_enough(tmp_path: P
     with open_disk(out) as again:
         (only,) = read_partitions(again) or ()
     assert only.bytes > 30 * MIB
+
+
+def test_a_damaged_first_header_is_not_written_anew_as_a_good_one(tmp_path: Path) -> None:
+    disk = blank(tmp_path / "disk", 16 * MIB)
+    tool("sfdisk", "--quiet", disk, text="label: gpt\nstart=2048\n")
+    content = bytearray(disk.read_bytes())
+    content[512 + 60] ^= 1  # in the disk's own id
+    disk.write_bytes(content)
+    with pytest.raises(Malformed, match="first GPT is damaged"):
+        grown(disk, MIB, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,24 @@ def test_l2_tables_that_overlap_are_refused(tmp_path):
         pass
 
 
+@pytest.mark.parametrize(
+    ("option", "cluster", "count"),
+    [("", "64k", 4096), ("-c", "2M", 20_000)],
+    ids=["plain", "packed"],
+)
+def test_clusters_that_share_their_place_are_refused(tmp_path, option, cluster, count):
+    path = tmp_path / "d.qcow2"
+    tool("qemu-img", "create", "-f", "qcow2", "-o", f"cluster_size={cluster}", path, "64G")
+    tool("qemu-io", "-c", f"write {option} 0 {cluster}", path)
+    raw = bytearray(path.read_bytes())
+    (l1,) = struct.unpack_from(">Q", raw, 40)
+    table = struct.unpack_from(">Q", raw, l1)[0] & 0x00FFFFFFFFFFFE00
+    raw[table : table + count * 8] = raw[table : table + 8] * count
+    path.write_bytes(raw)
+    with open_disk(path) as disk, pytest.raises(Malformed, match="overlap"):
+        list(disk.extents())
+
+
 def test_a_file_cut_off_anywhere_is_refused(tmp_path, packed):
     good = packed.read_bytes()
     path = tmp_path / "d.qcow2"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regild.errors import Malformed, RegildError, Truncated
-from regild.image.formats import open_disk
+from regild.image.formats import open_disk, open_parts
 from regild.image.merkle import virtual_digest
 from regild.image.overlay import Overlay
 from regild.image.vmdk_stream import plan_stream
@@ -108,6 +108,19 @@ def test_it_copies_out_of_an_archive_in_place(tmp_path, base):
     with open_disk(ova, 1536, len(inside)) as disk, Overlay.create(tmp_path / "o", disk) as overlay:
         written(overlay, tmp_path / "new.vmdk", disk)
     assert records_of(tmp_path / "new.vmdk") == records_of(base)
+
+
+def test_of_a_disk_in_chunks_everything_is_deflated_anew(tmp_path, base):
+    chunks = []
+    for number, begin in enumerate(range(0, base.stat().st_size, 99_999)):
+        chunk = tmp_path / f"chunk{number}"
+        chunk.write_bytes(base.read_bytes()[begin : begin + 99_999])
+        chunks.append((chunk, 0, chunk.stat().st_size))
+    with open_parts(chunks) as disk, Overlay.create(tmp_path / "o", disk) as overlay:
+        overlay.write(0, b"changed")
+        written(overlay, tmp_path / "new.vmdk", disk)
+    with open_disk(tmp_path / "new.vmdk") as new:
+        assert new.read(0, new.size) == b"changed" + CONTENT[7:]
 
 
 def test_the_disk_database_is_kept_and_the_name_is_clean(tmp_path, base):

@@ -169,6 +169,19 @@ def test_a_long_chain_of_logical_partitions_is_refused():
         read_partitions(mbr([(0x05, 1000, 4000)], more=more))
 
 
+def test_a_long_chain_that_names_no_partition_is_refused():
+    more = tuple((1000 + 4 * n, [(0, 0, 0), (0x05, 4 * (n + 1), 4)]) for n in range(600))
+    with pytest.raises(TooLarge):
+        read_partitions(mbr([(0x05, 1000, 4000)], more=more))
+
+
+def test_a_second_chain_goes_on_with_the_numbers_of_the_first():
+    first, second = [(0x83, 8, 9), (0x05, 200, 9)], [(0x83, 8, 9)]
+    more = ((1000, first), (1200, second), (3000, second))
+    found = read_partitions(mbr([(0x05, 1000, 400), (0x05, 3000, 400)], more=more))
+    assert [one.number for one in found] == [5, 6, 7]
+
+
 def test_bios_boot_and_swap_and_blank_volumes_are_not_unknown():
     swap = bytes(4086) + b"SWAPSPACE2"
     disk = gpt(

@@ -126,7 +126,7 @@ class ExtVolume:
         self._check_size(head)
         self.library = Library(device, where, writable)
         self.block_bytes = self.library.block_bytes
-        self.inode_bytes = int.from_bytes(head[88:90], "little") or 128
+        self.inode_bytes = _inode_bytes(head)
         self.blocks = _blocks(head)
         self.first_block = int.from_bytes(head[20:24], "little")
         self.has_extents = bool(struct.unpack_from("<I", head, 96)[0] & 0x40)
@@ -138,13 +138,17 @@ class ExtVolume:
     def read_inodes(self) -> Iterator[Inode]:
         """All inodes in use, in the order of their numbers.
 
-        Raises: Malformed; UnsupportedFilesystem where one is encrypted.
+        Raises: Malformed; UnsupportedFilesystem where one is encrypted; TooLarge.
         """
+        count = 0
         for number, raw in self.library.scan_inodes(self.inode_bytes):
             inode = parse_inode(number, raw)
             if inode.mode and inode.links and not inode.deleted:
                 if inode.flags & ENCRYPTED:
                     raise UnsupportedFilesystem(where=self.where, why="it holds encrypted folders")
+                count += 1
+                if count > ENTRIES_MAX:
+                    raise TooLarge(where=self.where, why=f"it holds over {ENTRIES_MAX} files")
                 yield inode
 
     def read_inode(self, number: int) -> Inode:
@@ -282,7 +286,7 @@ class ExtVolume:
     def _check_size(self, head: bytes) -> None:
         """Refuse a filesystem that claims more blocks or inodes than its volume has room for."""
         block_bytes = 1024 << min(int.from_bytes(head[24:28], "little"), 6)
-        inodes = int.from_bytes(head[:4], "little") * int.from_bytes(head[88:90], "little")
+        inodes = int.from_bytes(head[:4], "little") * _inode_bytes(head)
         if _blocks(head) * block_bytes > self.device.size or inodes > self.device.size:
             raise Malformed(where=self.where, why="it claims to be larger than its volume")
 
@@ -299,6 +303,12 @@ class ExtVolume:
         if inode.size > len(content):
             raise Malformed(where=self.where, why=f"inode {inode.number} is inline and too long")
         return content[: inode.size]
+
+
+def _inode_bytes(head: bytes) -> int:
+    """Bytes of an inode; a superblock of the first revision has no field for it (ext2_fs.h,
+    EXT2_GOOD_OLD_REV)."""
+    return int.from_bytes(head[88:90], "little") if any(head[76:80]) else 128
 
 
 def _blocks(head: bytes) -> int:

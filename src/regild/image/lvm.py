@@ -8,7 +8,6 @@ all. Thin, mirrored, RAID, cached and snapshot volumes are named and not read.
 from __future__ import annotations
 
 import bisect
-import itertools
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,8 @@ from regild.image.volumes import Volume
 _MAGIC = b" LVM2 x[5A%r0N*>"
 _FIRST_CRC = 0xF597A6CF
 MAX_TEXT_BYTES = 4 << 20
+MAX_TEXTS_BYTES = 16 << 20
+"""Of all metadata on a disk, each text once; volumes of one group keep the same."""
 MAX_AREAS = 8
 MAX_VOLUMES = 256
 MAX_SEGMENTS = 65536
@@ -99,7 +100,8 @@ class ExtendedDisk:
             return self._disk.read(offset, length)
         parts = []
         near = bisect.bisect_right(self._segments, offset, key=lambda one: one[0])
-        for begin, segment in itertools.islice(self._segments, max(0, near - 1), None):
+        for place in range(max(0, near - 1), len(self._segments)):
+            begin, segment = self._segments[place]
             if begin >= offset + length:
                 break
             first = max(offset, begin)
@@ -130,15 +132,16 @@ def read_groups(disk: Disk, volumes: Sequence[Volume]) -> Groups:
     groups = Groups(extended)
     places: dict[str, Volume] = {}
     texts: dict[str, tuple[int, str, Section]] = {}
+    library = _Library()
     for volume in volumes:
         if volume.kind == "lvm":
             try:
-                own, found = _physical(disk, volume)
-                places[own] = volume
-                for name, section in found:
+                own, stated = _physical(disk, volume)
+                for name, section in library.read(stated, volume.name):
                     key, number = section.text("id"), section.number("seqno")
                     if key not in texts or texts[key][0] < number:
                         texts[key] = number, name, section
+                places[own] = volume
             except RegildError as error:
                 groups.whys[volume.number] = str(error)
     named: set[str] = set()
@@ -150,8 +153,29 @@ def read_groups(disk: Disk, volumes: Sequence[Volume]) -> Groups:
     return groups
 
 
-def _physical(disk: Disk, volume: Volume) -> tuple[str, list[tuple[str, Section]]]:
-    """The id of a physical volume and the groups that its metadata areas tell of."""
+class _Library:
+    """The texts of all physical volumes, each read once and all together within bounds."""
+
+    def __init__(self) -> None:
+        self._left = MAX_TEXTS_BYTES
+        self._read: set[str] = set()
+
+    def read(self, texts: Sequence[str], where: str) -> Iterator[tuple[str, Section]]:
+        """The groups that some texts tell of, but those that were told before.
+
+        Raises: Malformed, TooLarge.
+        """
+        for text in texts:
+            if text not in self._read:
+                self._left -= len(text)
+                if self._left < 0:
+                    raise TooLarge(where=where, why="all LVM metadata together are too large")
+                self._read.add(text)
+                yield from read_text(text, where)
+
+
+def _physical(disk: Disk, volume: Volume) -> tuple[str, list[str]]:
+    """The id of a physical volume and what its metadata areas hold."""
     head = disk.read(volume.offset, 4 * SECTOR_BYTES)
     at = next(at for at in range(0, len(head), SECTOR_BYTES) if head[at : at + 8] == b"LABELONE")
     start = int.from_bytes(head[at + 20 : at + 24], "little")
@@ -161,12 +185,8 @@ def _physical(disk: Disk, volume: Volume) -> tuple[str, list[tuple[str, Section]
     if _crc(label[20:]) != int.from_bytes(label[16:20], "little"):
         raise Malformed(where=volume.name, why="the sum of its LVM label is wrong")
     own = label[start : start + 32].decode("latin-1")
-    found = []
-    for offset, _size in _pairs(label[start + 40 :], skipped=1):
-        text = _text(disk, volume, offset)
-        if text:
-            found += read_text(text, volume.name)
-    return own, found
+    areas = dict.fromkeys(offset for offset, _size in _pairs(label[start + 40 :], skipped=1))
+    return own, [text for offset in areas if (text := _text(disk, volume, offset))]
 
 
 def _pairs(content: bytes, skipped: int = 0) -> Iterator[tuple[int, int]]:
@@ -316,6 +336,6 @@ def _place(
         return 0
     volume, data = physical[name]
     begin = data + number * extent
-    if begin + size > volume.bytes:
+    if number < 0 or begin + size > volume.bytes:
         raise Malformed(where=volume.name, why="a logical volume reaches over its physical one")
     return volume.offset + begin

@@ -52,10 +52,13 @@ def _partitions(disk: Overlay, old_bytes: int, where: str) -> tuple[Partition, .
 def _grow_gpt(disk: Overlay, old_bytes: int, last: Partition, sector: int, where: str) -> int:
     header = bytearray(disk.read(sector, sector))
     count, each = struct.unpack_from("<II", header, 80)
-    length = struct.unpack_from("<I", header, 12)[0]
+    length, check = struct.unpack_from("<II", header, 12)
+    blank = bytes(header[:16]) + bytes(4) + bytes(header[20:length])
+    if length > sector or zlib.crc32(blank) != check:
+        raise Malformed(where=where, why="its first GPT is damaged, and would be taken for good")
     (entries_at,) = struct.unpack_from("<Q", header, _LBA_ENTRIES)
     table = bytearray(disk.read(entries_at * sector, count * each))
-    if zlib.crc32(table) != struct.unpack_from("<I", header, 88)[0] or length > sector:
+    if zlib.crc32(table) != struct.unpack_from("<I", header, 88)[0]:
         raise Malformed(where=where, why="its first GPT is damaged, and would be taken for good")
     sectors = -(-len(table) // sector)
     end = disk.size // sector - 1

@@ -27,7 +27,10 @@ _MBR_ENTRY = struct.Struct("<B3sB3sII")
 _MBR_SIGNATURE = b"\x55\xaa"
 _PROTECTIVE = 0xEE
 _EXTENDED = frozenset({0x05, 0x0F, 0x85})
+FIRST_LOGICAL = 5
 MAX_LOGICAL = 128
+RECORDS_MAX = 2 * MAX_LOGICAL
+"""Extended boot records of one chain, those that name no partition too."""
 MAX_PARTITIONS = 256
 """Twice the 128 that a GPT usually has room for."""
 
@@ -174,10 +177,13 @@ def _mbr(disk: Disk, boot: bytes, where: str, sector: int = 512) -> Iterator[Par
     # A table of 4096-byte sectors cannot be told from one of 512; the standard's 512 is taken
     # first, as Linux does for a disk image.
     signature = struct.unpack_from("<I", boot, 440)[0]
+    number = FIRST_LOGICAL
     for index in range(4):
         _active, _chs, kind, _end, start, count = _MBR_ENTRY.unpack_from(boot, 446 + 16 * index)
         if kind in _EXTENDED:
-            yield from _logical(disk, start, signature, where, sector)
+            for one in _logical(disk, start, number, signature, where, sector):
+                yield one
+                number = one.number + 1
         elif kind:
             yield _mbr_partition(index + 1, start, count, kind, signature, sector)
 
@@ -195,15 +201,15 @@ def _mbr_partition(
 
 
 def _logical(
-    disk: Disk, extended: int, signature: int, where: str, sector: int
+    disk: Disk, extended: int, number: int, signature: int, where: str, sector: int
 ) -> Iterator[Partition]:
-    """Follow the chain of extended boot records: each names one partition and the next record."""
+    """Follow the chain of extended boot records, each of which names one partition, or none, and
+    the next record; the first partition gets `number`, as Linux counts through all chains."""
     seen: set[int] = set()
     here = extended
-    number = 5
     while here not in seen:
         seen.add(here)
-        if number > 4 + MAX_LOGICAL:
+        if number >= FIRST_LOGICAL + MAX_LOGICAL or len(seen) > RECORDS_MAX:
             raise TooLarge(where=where, why=f"more than {MAX_LOGICAL} logical partitions")
         try:
             boot = disk.read(here * sector, 512)

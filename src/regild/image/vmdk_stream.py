@@ -40,6 +40,7 @@ from regild.image.vmdk_layout import (
     DiskDescriptor,
     Header,
 )
+from regild.image.window import NO_HANDLE
 from regild.model.progress import Progress, Silent
 
 HEAD_SECTORS = 128
@@ -171,7 +172,8 @@ def _source(base: Disk | None, disk: Disk) -> VmdkDisk | None:
     if not isinstance(below, VmdkDisk) or (base is not None and base is not below):
         return None
     own = below.compressed and below.grain_bytes == GRAIN_BYTES and below.parent is None
-    return below if own else None
+    # Copied is from one open file, which a disk in chunks or on a server is not.
+    return below if own and below.window.handle != NO_HANDLE else None
 
 
 def _laid_out(
