@@ -1,6 +1,6 @@
-"""What up to ten real generations of the demo appliance take in regild's store, restic and borg.
+"""What ten real generations of the demo appliance take in regild's store, restic and borg.
 
-The generations are made by regild's own updates, a few packages of today's plan at a time
+The generations are made by regild's own updates, a share of what each one's plan has left at a time
 (`--only`), the last with all that is left. Each tool is given the same files in their order;
 restic and borg also the raw disks in them, which they cut best. Beside that, what aligned pieces of
 the raw disks would take, each that is not all zeros kept once and deflated by itself.
@@ -75,20 +75,31 @@ def generations(shop: Workshop) -> list[str]:
 
 
 def _made(shop: Workshop) -> list[Path]:
-    """Up to ten generations: the appliance, and what updates of some packages each make of it."""
-    told = shop.regild("plan", shop.ova, "--json", codes=(10,))
-    # What is new to the guest comes with what needs it.
-    names = sorted({one["name"] for one in json.loads(told.output)["steps"] if one["from"]})
+    """Ten generations: the appliance, and what updates of some packages each make of it."""
     folder, line = shop.fresh("line"), [shop.ova]
-    for at in range(1, COUNT):
-        some = names[at - 1 :: COUNT - 1]
-        only = [word for name in some for word in ("--only", name)] if at < COUNT - 1 else []
-        out = folder / f"generation-{at + 1}.ova"
-        say(f"generation {at + 1}: {', '.join(some)}")
-        shop.regild("update", line[-1], "-o", out, *only)
-        if out.exists():  # what an earlier one needed is there already
-            line.append(out)
+    for number in range(2, COUNT + 1):
+        # Asked anew each time: an update also brings what its packages need.
+        names = _upgrades(shop, line[-1])
+        left = COUNT + 1 - number
+        if len(names) < left:
+            say(f"nothing is left for {left - len(names)} of the updates")
+        if not names:
+            break
+        some = names[: max(1, len(names) // left)]
+        only = [word for name in some for word in ("--only", name)] if left > 1 else []
+        say(f"generation {number}: {', '.join(some)}")
+        line.append(folder / f"generation-{number}.ova")
+        shop.regild("update", line[-2], "-o", line[-1], *only)
     return line
+
+
+def _upgrades(shop: Workshop, ova: Path) -> list[str]:
+    """The packages of today's plan that the guest has in an older version.
+
+    What is new to the guest comes with what needs it.
+    """
+    told = shop.regild("plan", ova, "--json", codes=(0, 10))
+    return sorted({one["name"] for one in json.loads(told.output)["steps"] if one["from"]})
 
 
 # --- ways of keeping
