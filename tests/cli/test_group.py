@@ -260,6 +260,30 @@ def test_a_window_that_never_opens_is_refused(
     assert regild("group", "show", "web").code == 4
 
 
+@pytest.mark.parametrize(
+    ("here", "instead", "line", "why"),
+    [
+        ('driver = "folder"', 'driver = "vmware"', 5, "driver: there are exec, folder, libvirt"),
+        ('driver = "folder"', 'driver = "exec"', 11, "look: no command is given"),
+        ("[options]", '[calendar]\nwindows = "junk.ics"\n[options]', 12, "it is not iCalendar"),
+    ],
+)
+def test_what_a_group_names_is_looked_at_and_the_line_is_said(
+    regild: Regild, tmp_path: Path, here: str, instead: str, line: int, why: str
+) -> None:
+    (tmp_path / "junk.ics").write_text("no calendar\n")
+    path = write(tmp_path)
+    text = path.read_text()
+    assert here in text
+    path.write_text(text.replace(here, instead))
+    regild("image", "add", "web")
+    said = regild("group", "apply", path, "--json")
+    assert (said.code, valid("error", said.json)["error"]["kind"]) == (14, "GroupRefused")
+    assert f"{path}, line {line} cannot be used" in said.json["error"]["sentence"]
+    assert why in said.json["error"]["sentence"]
+    assert regild("group", "show", "web").code == 4
+
+
 def test_a_group_with_instances_is_removed_only_when_it_is_said_what_becomes_of_them(
     regild: Regild, publish: Callable[[str], None], tmp_path: Path
 ) -> None:

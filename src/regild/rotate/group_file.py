@@ -40,6 +40,9 @@ from regild.model.toml_lines import read_toml
 from regild.rotate.settings_text import SettingsText
 
 SIZE_LIMIT = 10_000
+LAST_PORT = 65535
+PORTS = {"port": "a port such as 8080", "http": "a port and a path such as 8080/healthy"}
+"""Kinds of health that ask at a port, and what their target is."""
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -186,7 +189,16 @@ def _health(source: SettingsText, table: _HealthTable) -> Health:
     needs = {"port", "http", "command"}
     if table.kind in needs and not target:
         source.refuse("health", "target", f"says what {table.kind} is to look at")
+    if table.kind in PORTS and not _has_port(target, table.kind):
+        source.refuse("health", "target", f"is {PORTS[table.kind]}, not {target!r}")
     return Health(table.kind, target, source.seconds("health", "within", table.within))
+
+
+def _has_port(target: str, kind: str) -> bool:
+    """Whether a target is a port, and for `http` perhaps a path behind it."""
+    port, slash, _ = target.partition("/")
+    right = port.isascii() and port.isdigit() and 0 < int(port) <= LAST_PORT
+    return right and (kind == "http" or not slash)
 
 
 def _drain(source: SettingsText, table: _DrainTable) -> DrainPolicy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -44,7 +44,8 @@ class SettingsText:
             # msgspec says "... field `size`" of a name, and "... - at `$.size`" of a value.
             found = re.search(r"field `([a-z_]+)`|`\$\.([a-z_]+)", str(error))
             setting = next(filter(None, found.groups())) if found else ""
-            self.refuse(name, setting, _plainly(str(error).partition(" - at")[0]))
+            known = get_args(get_type_hints(kind).get(setting))
+            self.refuse(name, setting, _plainly(str(error).partition(" - at")[0], known))
 
     def amount(self, table: str, name: str, value: int | str, most: int) -> Amount:
         """A number or a share such as `25%`.
@@ -89,12 +90,15 @@ class SettingsText:
         return heading
 
 
-def _plainly(said: str) -> str:
-    """What msgspec says of a value, in words of the file and not of a programming language."""
+def _plainly(said: str, known: tuple[Any, ...]) -> str:
+    """What msgspec says of a value, in words of the file and not of a programming language;
+    `known` are the words that the setting takes."""
     if said.startswith("Object contains unknown field"):
         return "there is no such setting"
     if said.startswith("Object missing required field"):
         return "has to be said"
+    if found := re.fullmatch(r"Invalid enum value (.*)", said):
+        return f"is one of {', '.join(map(str, known))}, not {found[1]}"
     if found := re.fullmatch(r"Expected `(.*)`, got `(.*)`", said):
         wanted = " or ".join(KINDS.get(one, one) for one in found[1].split(" | "))
         return f"is {wanted}, not {KINDS.get(found[2], found[2])}"

@@ -6,6 +6,7 @@ freezes without a dot in their name are the whole site's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
-from regild.errors import GroupRefused, UsageError
+from regild.errors import GroupRefused, Malformed, TooLarge, UsageError
 from regild.host.files import read_limited
 from regild.model.group import KnownInstance, WindowKind
 from regild.model.rotation import Group, Instance, Line, Rotation
@@ -33,6 +34,8 @@ from regild.store.groups import scale_group as save_size
 GROUP_BYTES = 1 << 20
 HORIZON_DAYS = 400
 """How far ahead windows are worked out."""
+SETTING = re.compile(r"\[(\w+)\] (\w+): (.*)", re.DOTALL)
+"""How a driver says which setting it cannot use, and why."""
 GONE = "gone"
 """The state of an instance that is being ended; it no longer counts."""
 
@@ -41,7 +44,7 @@ def apply_group(change: Writing, path: Path, place: Path) -> Group:
     """Keep a group as its file says, after a look at everything that the file names.
 
     Raises: GroupRefused with the line, NotListed for an image or channel that is not there,
-    Malformed and TooLarge for its calendars, DriverFailed when its driver cannot be opened.
+    DriverFailed when its driver cannot be opened.
     """
     text = _text(path, GROUP_BYTES)
     calendars: dict[str, str] = {}
@@ -52,8 +55,9 @@ def apply_group(change: Writing, path: Path, place: Path) -> Group:
 
     group = read_group(text, str(path), read)
     find_channel(change, group.image, group.channel)
-    _check_opens(SettingsText(text, str(path), _refused), group, change.now)
-    _closed(open_driver(group, place / group.name))
+    source = SettingsText(text, str(path), _refused)
+    _check_opens(source, group, change.now)
+    _check_driver(source, group, place / group.name)
     for name, told in calendars.items():
         kind: WindowKind = "freeze" if told == group.freezes else "window"
         save_window(change, _calendar_name(group.name, name), kind, told)
@@ -65,9 +69,12 @@ def _check_opens(source: SettingsText, group: Group, now: datetime) -> None:
     """A group whose windows open at no time, or never long enough to replace one instance, would
     wait for ever.
 
-    Raises: GroupRefused with the line; Malformed, TooLarge.
+    Raises: GroupRefused with the line.
     """
-    calendar = read_calendar(group.windows, group.freezes, now, _until(now))
+    try:
+        calendar = read_calendar(group.windows, group.freezes, now, _until(now))
+    except (Malformed, TooLarge) as error:
+        source.refuse("calendar", error.where.removeprefix("the "), error.why)
     step = timedelta(seconds=step_seconds(group))
     setting = "windows" if group.windows else "freezes"
     if calendar.next_open(now) is None:
@@ -76,6 +83,19 @@ def _check_opens(source: SettingsText, group: Group, now: datetime) -> None:
     if calendar.next_open(now, step) is None:
         why = f"is never open for {step}, which replacing one instance takes"
         source.refuse("calendar", setting, why)
+
+
+def _check_driver(source: SettingsText, group: Group, place: Path) -> None:
+    """Open the group's driver, to see that it can be.
+
+    Raises: GroupRefused with the line; DriverFailed, ToolMissing.
+    """
+    try:
+        _closed(open_driver(group, place))
+    except GroupRefused as error:
+        if found := SETTING.fullmatch(error.why):
+            source.refuse(*found.groups())
+        raise
 
 
 def _refused(where: str, why: str) -> GroupRefused:
