@@ -93,7 +93,8 @@ def letters() -> Iterator[tuple[Letters, str]]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, regild: Regild, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> Site:
+def first(tmp_path: Path, regild: Regild, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A site whose agent has taken its first turn."""
     monkeypatch.setitem(engine.WORKS, "update", RENEWED)
     monkeypatch.setenv("REGILD_ACTOR", "anna")
     (tmp_path / "hook.key").write_text(SECRET + "\n")
@@ -106,6 +107,13 @@ def site(tmp_path: Path, regild: Regild, hook: Hook, monkeypatch: pytest.MonkeyP
     return made
 
 
+@pytest.fixture
+def site(first: Site, hook: Hook) -> Site:
+    """The same, of which everything was told."""
+    hook.told.clear()
+    return first
+
+
 def policy(hook: Hook, more: str = "") -> str:
     return (
         '[agent.images.web]\napproval = ["production"]\n[agent.notify]\n'
@@ -113,10 +121,16 @@ def policy(hook: Hook, more: str = "") -> str:
     )
 
 
-def test_what_was_before_is_not_told_and_what_happens_is(
-    regild: Regild, site: Site, hook: Hook
+def test_the_first_turn_tells_what_it_brings_about_and_nothing_of_what_was_before(
+    first: Site, hook: Hook
 ) -> None:
-    assert hook.told == []  # the first look only notes where it stands
+    said = [(one["occasion"], one["kind"], one["subject"]) for one in hook.events]
+    assert ("pending", "approval.ask", "web@2 -> production") in said
+    assert ("done", "generation.add", "web@2") in said
+    assert ("done", "generation.add", "web@1") not in said
+
+
+def test_what_happens_is_told(regild: Regild, site: Site, hook: Hook) -> None:
     regild("approve", "web@2", "production", *site.store)
     once(regild, site)
     regild("revoke", "web@2", "--why", "old", *site.store)

@@ -88,6 +88,8 @@ def test_one_script_starts_all_of_it_and_ends_all_of_it(
     script.terminate()  # as systemd would; an interrupt may be ignored where tests run
     assert script.wait(120) == 0
     assert (of(folder), of(place), place.exists()) == (set(), set(), False)
+    again = subprocess.run([sys.executable, SCRIPT, folder], capture_output=True, text=True)
+    assert (again.returncode, again.stderr) == (1, f"{folder} cannot be made: File exists\n")
 
 
 def _words(process: int) -> bytes:

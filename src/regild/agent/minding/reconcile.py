@@ -66,6 +66,8 @@ class Agent:
         self.story.new_turn()
         leadership.check()
         now = datetime.now(UTC)
+        if self.read is None:  # what this very turn brings about is told already
+            notices_due(self.floor.store, self.policy.notices)
         if self.read is None or now - self.read >= timedelta(seconds=self.policy.every_seconds):
             imports_due(self.floor.store, self.policy, self.story)
             self._work()
