@@ -81,6 +81,8 @@ def open_driver(group: Group, place: Path) -> Driver:
     found = [one for one in entry_points(group=ENTRY_POINTS) if one.name == group.driver]
     if not found:
         known = ", ".join(sorted(DRIVERS))
-        raise GroupRefused(where=group.name, why=f"[group] driver: there are {known}, not {group.driver!r}")
+        raise GroupRefused(
+            where=group.name, why=f"[group] driver: there are {known}, not {group.driver!r}"
+        )
     opened: Driver = found[0].load()(group, place)
     return opened
