@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -51,6 +52,7 @@ from tests.feeds.repositories import Deb
 from tests.store.samples import file_of
 
 SUITES, EACH = 100, 100
+TIMES = 7
 BELOW = ("3.0.9-1", "3.0.11-1~deb12u2", "3.0.14-1~deb12u1", "3.0.16-1~deb12u1")
 FROM = ("3.0.17-1~deb12u2", "3.0.20-1~deb12u2")
 QUESTION = "package:libssl3 < 3.0.17"
@@ -221,12 +223,15 @@ def test_a_question_to_ten_thousand_images(
         return [one["generation"] for one in json.loads(said.stdout)["rows"]]
 
     asked()
-    found, cpu, wall = cost(resource.RUSAGE_CHILDREN, asked)
+    every = [cost(resource.RUSAGE_CHILDREN, asked) for _ in range(TIMES)]
+    found = every[0][0]
+    cpu, wall = (statistics.median(one[at] for one in every) for at in (1, 2))
     places = range(SUITES * EACH)
     wanted = [place for place in places if place % len(BELOW + FROM) < len(BELOW)]
     assert found == [f"{suite_of(one // EACH)}-{one % EACH:02}@1" for one in wanted]
     record_property("CPU s for a question, the whole command", f"{cpu:.2f}")
-    record_property("s", f"{wall:.2f}")
+    record_property("s of the clock, the slowest", f"{max(one[2] for one in every):.2f}")
+    record_property(f"s, the median of {TIMES}", f"{wall:.2f}")
     assert cpu < 1
 
 
