@@ -260,6 +260,33 @@ def test_a_window_that_never_opens_is_refused(
     assert regild("group", "show", "web").code == 4
 
 
+def test_every_version_of_a_groups_file_can_be_had_again(
+    regild: Regild, publish: Callable[[str], None], tmp_path: Path
+) -> None:
+    publish("one")
+    texts = []
+    for size in (2, 3):
+        path = write(tmp_path, size=size)
+        texts.append(path.read_text())
+        assert regild("group", "apply", path).code == 0
+    told = valid("group-history", regild("group", "history", "web", "--json").json)
+    assert [(one["version"], one["actor"], one["text"]) for one in told["versions"]] == [
+        (1, "anna", texts[0]),
+        (2, "anna", texts[1]),
+    ]
+    path.write_text(regild("group", "history", "web", "--version", 1).out)
+    assert path.read_text() == texts[0]
+    assert regild("group", "apply", path, "--json").json["version"] == 3
+    assert [line.split()[0] for line in regild("group", "history", "web").out.splitlines()] == [
+        "VERSION",
+        "1",
+        "2",
+        "3",
+    ]
+    for wrong in (("other",), ("web", "--version", 9)):
+        assert regild("group", "history", *wrong).code == 4
+
+
 @pytest.mark.parametrize(
     ("here", "instead", "line", "why"),
     [

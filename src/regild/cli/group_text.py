@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 
 from regild.cli.table import pairs, table
-from regild.cli.text import plain
+from regild.cli.text import plain, plain_lines
 from regild.model.group_answers import (
     FreezesAnswer,
     GroupAnswer,
+    GroupHistoryAnswer,
     GroupsAnswer,
     InstanceAnswer,
     InstancesAnswer,
@@ -56,6 +57,17 @@ def group_text(answer: GroupAnswer, width: int) -> str:
     lines = table(HEAD, _rows(answer.instances), width)
     head = [plain(f"{group.name}, version {answer.version}"), *pairs(summary, width)]
     return "\n".join([*head, *([""] if lines else []), *lines])
+
+
+def history_text(answer: GroupHistoryAnswer, width: int, version: int | None) -> str:
+    """The versions of a group's file, or the text of the one that was asked for."""
+    if version is not None:
+        return plain_lines(answer.versions[0].text.rstrip("\n"))
+    rows = [
+        (one.version, f"{one.made:%Y-%m-%d %H:%M}Z" if one.made else "", one.actor)
+        for one in answer.versions
+    ]
+    return "\n".join(table(["VERSION", "KEPT", "BY"], rows, width))
 
 
 def turn_text(answer: TurnAnswer, width: int) -> str:

@@ -126,7 +126,7 @@ def check_text(answer: CheckAnswer, width: int) -> str:
 def collect_text(answer: CollectAnswer, width: int) -> str:
     """What was given up."""
     gone = ", ".join(answer.generations) or "no generation"
-    return plain(f"given up: {gone}; {answer.packs} packs, {bytes_text(answer.bytes)}")
+    return plain(f"given up: {gone}; {_packs(answer.packs)}, {bytes_text(answer.bytes)}")
 
 
 def stats_text(answer: StatsAnswer, width: int) -> str:
@@ -136,7 +136,7 @@ def stats_text(answer: StatsAnswer, width: int) -> str:
         ("Images", answer.images),
         ("Generations", f"{answer.generations}, {answer.expired} of them without bytes"),
         ("Files", bytes_text(answer.files_bytes)),
-        ("Stored", f"{bytes_text(answer.stored_bytes)} in {answer.packs} packs ({ratio:.1f}:1)"),
+        ("Stored", f"{bytes_text(answer.stored_bytes)} in {_packs(answer.packs)} ({ratio:.1f}:1)"),
     ]
     return "\n".join([plain(answer.where), *pairs(summary, width)])
 
@@ -190,12 +190,16 @@ def _state(one: Generation) -> str:
     return ", ".join(said) or "good"
 
 
+def _packs(count: int) -> str:
+    return f"{count} pack{'s' * (count != 1)}"
+
+
 def _channels(channels: Iterable[Channel]) -> str:
     return ", ".join(_channel(one) for one in channels)
 
 
 def _channel(one: Channel) -> str:
-    at = f"@{one.number}" if one.number is not None else "nothing"
+    at = f"{one.image}@{one.number}" if one.number is not None else "nothing"
     return f"{one.name} -> {at}" + (" (pinned)" if one.pinned else "")
 
 

@@ -27,6 +27,23 @@ class GroupsAnswer(Value, frozen=True):
     groups: tuple[GroupAnswer, ...]
 
 
+class GroupFile(Value, frozen=True):
+    """A group's file as it was given at some time."""
+
+    version: int
+    made: datetime | None
+    actor: str
+    text: str
+    """TOML."""
+
+
+class GroupHistoryAnswer(Value, frozen=True):
+    """`regild group history`: every version of a group's file, oldest first."""
+
+    group: str
+    versions: tuple[GroupFile, ...]
+
+
 class TurnAnswer(Value, frozen=True):
     """`regild group rotate`: what was done, what is waited for, and how the group is now."""
 
@@ -67,6 +84,7 @@ class FreezesAnswer(Value, frozen=True):
 GROUP_ANSWERS: dict[str, type[Value]] = {
     "group": GroupAnswer,
     "groups": GroupsAnswer,
+    "group-history": GroupHistoryAnswer,
     "group-rotate": TurnAnswer,
     "instances": InstancesAnswer,
     "instance": InstanceAnswer,

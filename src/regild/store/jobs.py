@@ -7,11 +7,11 @@ higher token; every step that writes shows its token, and an old one is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy import Row, insert, select, update
 
 from regild.errors import LeaseLost, NotListed
 from regild.model.job import Job, Lease
@@ -38,22 +38,6 @@ def submit_job(
     change.connection.execute(insert(jobs).values(row))
     tell(change, "job.submit", subject, {"key": key, "kind": kind})
     return read_job(change, key)
-
-
-def take_job(
-    change: Writing, owner: str, lease_seconds: float, kinds: Collection[str] = ()
-) -> tuple[Job, Lease] | None:
-    """The oldest job that waits, or whose worker's lease has ended, for one owner; None where
-    there is none."""
-    free = or_(
-        jobs.c.state == "waiting", (jobs.c.state == "running") & (jobs.c.until <= change.now)
-    )
-    due = or_(jobs.c.not_before.is_(None), jobs.c.not_before <= change.now)
-    wanted = select(jobs).where(free, due).order_by(jobs.c.id).limit(1)
-    if kinds:
-        wanted = wanted.where(jobs.c.kind.in_(kinds))
-    row = change.connection.execute(wanted).first()
-    return None if row is None else _taken(change, row, owner, lease_seconds)
 
 
 def claim_job(

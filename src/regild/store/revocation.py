@@ -10,7 +10,7 @@ from regild.errors import NotListed
 from regild.model.generation import Generation, Reference
 from regild.store.catalogue import Reading, Writing
 from regild.store.events import tell
-from regild.store.generations import find_generation, id_of, list_generations, names_of, resolve
+from regild.store.generations import find_generation, id_of, names_of, resolve
 from regild.store.lineage import descendants_of
 from regild.store.schema import revocations
 
@@ -53,8 +53,3 @@ def heirs(view: Reading, generation: Generation) -> tuple[str, ...]:
     """What descends from a generation, as `image@number`."""
     below = descendants_of(view, id_of(view, generation))
     return tuple(sorted(names_of(view, below).values()))
-
-
-def due_revocations(view: Reading) -> tuple[Generation, ...]:
-    """Every generation that must not be used at the view's moment."""
-    return tuple(one for one in list_generations(view) if one.is_revoked(view.now))

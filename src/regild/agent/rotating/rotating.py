@@ -40,6 +40,8 @@ from regild.host.process import name_of_process
 from regild.model.group_answers import (
     FreezesAnswer,
     GroupAnswer,
+    GroupFile,
+    GroupHistoryAnswer,
     GroupsAnswer,
     InstanceAnswer,
     InstancesAnswer,
@@ -53,7 +55,14 @@ from regild.rotate.driver import Driver, open_driver
 from regild.store import Reading
 from regild.store.events import tell
 from regild.store.generations import find_generation
-from regild.store.groups import list_groups, list_windows, read_group, remove_window, save_window
+from regild.store.groups import (
+    history_of_group,
+    list_groups,
+    list_windows,
+    read_group,
+    remove_window,
+    save_window,
+)
 from regild.store.instances import decide_approval, list_approvals, list_instances
 
 PAUSE_SECONDS = 1.0
@@ -145,6 +154,18 @@ def all_groups(store: Store) -> GroupsAnswer:
     """Every group."""
     with store.catalogue.reading() as view:
         return GroupsAnswer(tuple(_answer(view, one.name) for one in list_groups(view)))
+
+
+def history(store: Store, name: str, version: int | None = None) -> GroupHistoryAnswer:
+    """Every version of a group's file, or one of them.
+
+    Raises: NotListed.
+    """
+    with store.catalogue.reading() as view:
+        found = history_of_group(view, name) if version is None else ()
+        found = found or (read_group(view, name, version),)
+    files = (GroupFile(one.version, one.made, one.actor, one.text) for one in found)
+    return GroupHistoryAnswer(name, tuple(files))
 
 
 def resize(store: Store, name: str, size: int) -> GroupAnswer:

@@ -97,6 +97,28 @@ def show(
 
 
 @app.command()
+def history(
+    group: GroupName,
+    version: Annotated[
+        int | None,
+        typer.Option("--version", min=1, metavar="NUMBER", help="Print the file of this version."),
+    ] = None,
+    place: StorePlace = None,
+    config: Config = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> Outcome:
+    """List the versions of a group's file, or print one of them."""
+    from regild.agent.keeping.storing import open_store
+    from regild.agent.rotating import rotating
+    from regild.cli.group_text import history_text
+
+    with open_store(place, config) as store:
+        answer = rotating.history(store, group, version)
+    return Outcome(answer=answer, text=lambda width: history_text(answer, width, version))
+
+
+@app.command()
 def scale(
     group: GroupName,
     size: Annotated[int, typer.Argument(min=0, metavar="SIZE", help="How many instances.")],
