@@ -9,6 +9,7 @@ Debug::pkgProblemResolver (apt.conf(5)) shows of apt; the outcome is tried for w
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ from regild.plan.debian.shelf import Version
 from regild.plan.debian.walk import place_of
 from regild.plan.debian.weight import weights
 
-ROUNDS = 10
+ROUNDS = 20
 RISING = 2
 """The first round in which a loser's weight rises."""
 GONE = 0
@@ -58,6 +59,7 @@ class Rounds:
         }
         """Packages whose upgrade was wished for and may be tried once more."""
         self._groups: dict[int, tuple[list[int], list[int]]] = {}
+        self._order = sorted(map(self._turn, self.at))
         self.count = 0
 
     def _weights(self) -> dict[int, int]:
@@ -78,27 +80,39 @@ class Rounds:
 
     def mended(self) -> frozenset[int]:
         """The versions that the image ends with."""
-        order = sorted(self.at, key=self._turn)
         for self.count in range(ROUNDS):
-            # Each package has its turn, whatever the ones before it changed.
-            changed = [self._visit(nameid) for nameid in order]
-            if True not in changed:
+            if not self._round():
                 break
         return frozenset(self.ids)
 
-    def _turn(self, nameid: int) -> tuple[int, int, str]:
+    def _round(self) -> bool:
+        """Each package has its turn, whatever the ones before it changed; whether anything did."""
+        changed, place = False, 0
+        while place < len(self._order):
+            turn = self._order[place]
+            changed |= self._visit(turn[-1])
+            # What was newly tried meanwhile has its turn too, if that is not over.
+            place = bisect_right(self._order, turn)
+        return changed
+
+    def _turn(self, nameid: int) -> tuple[int, int, str, int]:
         name = self._name(nameid)
         place = -place_of(name) if self.backwards else place_of(name)
-        return -self.weight.get(nameid, 0), place, name
+        return -self.weight.get(nameid, 0), place, name, nameid
 
     def _name(self, nameid: int) -> str:
         return str(self.relations.pool.id2str(nameid))
 
     def _set(self, nameid: int, identity: int) -> None:
         self.ids.discard(self.at.get(nameid, GONE))
-        self.at[nameid] = identity
+        self._note(nameid, identity)
         if identity:
             self.ids.add(identity)
+
+    def _note(self, nameid: int, identity: int) -> None:
+        if nameid not in self.at:
+            insort(self._order, self._turn(nameid))
+        self.at[nameid] = identity
 
     def _keep(self, nameid: int) -> None:
         if nameid not in self.locked:
@@ -274,9 +288,8 @@ class Rounds:
         self.marks.ids = self.ids
         self._set(nameid, providers[0].id)
         self.marks.take(providers[0], 1)
-        for one in self.marks.ids ^ ids:
-            title = self.relations.version(one).nameid
-            self.at[title] = one if one in self.ids else self.at.get(title, GONE)
+        for one in (*(ids - self.ids), *(now := self.ids - ids)):
+            self._note(self.relations.version(one).nameid, one if one in now else GONE)
         if self._is_broken(nameid) or self._broken() > before:
             self._set(nameid, GONE)
 
