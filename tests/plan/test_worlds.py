@@ -518,3 +518,30 @@ def test_the_transaction_is_apts_own(world: World, seed: int, mode: Mode) -> Non
     assert {f"{one.name} {one.was} {one.becomes}" for one in plan.steps} == wanted
     content_after = {(one.name, one.version) for one in plan.expected}
     assert len(content_after) == len(plan.expected)
+
+
+def test_what_a_trial_brought_stays_though_the_trial_itself_is_given_up(world: World) -> None:
+    """On its way to a removal apt tries what else is named; its outer package fails, what that had
+    brought by then stays, and what went for it stays away."""
+    tied = {"Depends": "tools (= 1.0)"}
+    installed = [
+        Deb("heavy"),
+        *(Deb(f"h{number}", fields=needs("heavy")) for number in range(8)),
+        Deb("old"),
+        Deb("tools", fields=needs("old")),
+        Deb("dev", fields=tied),
+        Deb("user", fields=needs("dev | dev-small")),
+        Deb("gui"),
+        Deb("reader", fields=needs("gui | gui-small")),
+    ]
+    main = [
+        Deb("heavy", "2", fields={"Breaks": "old"}),
+        Deb("dev-small", fields=needs("gui-small", "tools (= 1.0)")),
+        Deb("gui-small", fields={"Conflicts": "gui"}),
+        *(deb for deb in installed if deb.name in ("tools", "gui", "old", "dev", "user", "reader")),
+    ]
+    plan = world.plan(installed, main, mode="full")
+    content = content_of(installed, (MAIN, SECURITY))
+    wanted = oracle(world.folder / "oracle", world.mirror, content, ["dist-upgrade"])
+    assert {f"{one.name} {one.was} {one.becomes}" for one in plan.steps} == wanted
+    assert told(plan) == ["-dev", "-gui", "+gui-small 1.0", "heavy 2", "-old", "-tools", "-user"]
