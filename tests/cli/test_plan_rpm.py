@@ -43,7 +43,8 @@ OLD = [
 NEW = [
     Rpm("openssl", "3.0.9", epoch=1, arch="x86_64", files=("/usr/bin/openssl",)),
     Rpm("app", "2", lines=("Requires: openssl >= 1:3.0.9", "Requires: extra")),
-    Rpm("extra"),
+    Rpm("extra", lines=("Requires: /usr/share/deep/data",)),
+    Rpm("deep", files=("/usr/share/deep/data",)),
     Rpm("kept", "2"),
     Rpm("kernel", "6.2", lines=KERNEL),
 ]
@@ -130,7 +131,7 @@ def test_the_plan_is_what_dnf_would_do(made: Made, regild: Regild, mode: str) ->
 def test_the_plan_says_why_what_it_fixes_and_what_it_leaves(made: Made, regild: Regild) -> None:
     said = regild("plan", made.disk, "--allow", made.mirror, "--json").json
     rows = {one["name"]: one for one in said["steps"]}
-    assert set(rows) == {"app", "extra", "kernel", "openssl"}
+    assert set(rows) == {"app", "deep", "extra", "kernel", "openssl"}
     openssl = rows["openssl"]
     assert openssl["type"] == "rpm"
     assert (openssl["from"], openssl["to"]) == ("1:3.0.1-1", "1:3.0.9-1")
@@ -141,6 +142,7 @@ def test_the_plan_says_why_what_it_fixes_and_what_it_leaves(made: Made, regild: 
     assert rows["app"].get("restart", "") == ""
     assert openssl["security"] and openssl["why"] == "security update from updates"
     assert rows["extra"]["why"] == "needed by app"
+    assert rows["deep"]["why"] == "needed by extra"
     assert (rows["kernel"]["action"], rows["extra"]["action"]) == ("install", "install")
     (kept,) = said["skipped"]
     assert (kept["name"], kept["available"]) == ("kept", "2-1")
@@ -152,6 +154,7 @@ def test_the_plan_says_why_what_it_fixes_and_what_it_leaves(made: Made, regild: 
         expected
         == [
             ("app", "2-1"),
+            ("deep", "1-1"),
             ("extra", "1-1"),
             ("kept", "1-1"),
             ("kernel", "6.1-1"),

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from regild.agent.planning.lists import following_paths
 from regild.describe.reader import describe_guest
 from regild.errors import Unsolvable
 from regild.feeds.policy import SitePolicy, with_options
-from regild.feeds.rpm import refresh
+from regild.feeds.rpm import refresh, with_filelists
 from regild.model.content import Content
 from regild.model.plan import Mode
 from regild.model.progress import Silent
@@ -124,8 +125,13 @@ def of_ours(root: Path, mode: Mode) -> Outcome:
     policy = with_options(SitePolicy(), allow=(str(root.parent),))
     available = refresh(content, policy, root.parent / "cache", NOW, Silent())
     request = Request(content.planning, available.indexes, mode)
+    where = policy, root.parent / "cache", Silent()
+    solve = following_paths(
+        lambda asked: answer(open_shelf(asked), asked),
+        lambda: with_filelists(available, *where).indexes,
+    )
     try:
-        transaction = answer(open_shelf(request), request)
+        transaction = solve(request)
     except Unsolvable:
         return "error"
     come = [f"{one.name}-{one.becomes}.{one.arch}" for one in transaction.moves if one.becomes]

@@ -25,6 +25,7 @@ def kernel(version: str) -> Rpm:
 
 A1, A2, A3 = (Rpm("a", version) for version in "123")
 B1, B2 = (Rpm("b", version) for version in "12")
+X = Rpm("x", files=("/usr/share/x/data",))
 MODULES = """---
 document: modulemd
 version: 2
@@ -202,6 +203,38 @@ WORLDS = {
         [A1, Rpm("tool", files=("/usr/bin/tool",))],
         one(Rpm("a", "2", lines=("Requires: /usr/bin/tool",)),
             Rpm("other", files=("/usr/bin/tool",))),
+    ),
+    "a file outside of the index": World(
+        [A1], one(Rpm("a", "2", lines=("Requires: /usr/share/x/data",)),
+                  Rpm("x", files=("/usr/share/x/data",)), Rpm("y", files=("/usr/share/y",))),
+    ),
+    "a file outside of the index that nobody has": World(
+        [A1, B1], one(Rpm("a", "2", lines=("Requires: /usr/share/x/data",)), B2),
+    ),
+    "a file outside of the index that an installed package has": World(
+        [A1, X],
+        one(Rpm("a", "2", lines=("Requires: /usr/share/x/data",)), X,
+            Rpm("z", files=("/usr/share/x/data",))),
+    ),
+    "a file outside of the index that what is needed needs": World(
+        [A1], one(Rpm("a", "2", lines=("Requires: n",)),
+                  Rpm("n", lines=("Requires: /usr/share/x/data",)), X),
+    ),
+    "a file outside of the index for what obsoletes": World(
+        [A1], one(Rpm("next", lines=("Obsoletes: a < 2", "Requires: /usr/share/x/data")), X),
+    ),
+    "a file outside of the index that is recommended": World(
+        [A1], one(Rpm("a", "2", lines=("Recommends: /usr/share/x/data",)), X),
+    ),
+    "a conflict with a file outside of the index": World(
+        [A1, X], one(Rpm("a", "2", lines=("Conflicts: /usr/share/x/data",)), X),
+    ),
+    "a file outside of the index, best": World(
+        [A1], one(A2, Rpm("a", "3", lines=("Requires: /usr/share/x/data",)), X), conf="best=1\n"
+    ),
+    "a file outside of the index in another repository": World(
+        [A1], {"near": Repo([Rpm("a", "2", lines=("Requires: /usr/share/x/data",))]),
+               "far": Repo([X])},
     ),
     "an orphan in the way": World(
         [A1, Rpm("orphan", lines=("Requires: a = 1",))], one(A2)

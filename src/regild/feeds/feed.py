@@ -87,6 +87,22 @@ def refresh(
     return found
 
 
+def with_filelists(
+    available: Offers, policy: SitePolicy, cache: Path, progress: Progress
+) -> Offers:
+    """The same offers with the lists of all files, where repositories have such lists.
+
+    Raises: as `feeds.rpm.with_filelists`.
+    """
+    from regild.feeds.rpm_available import RpmAvailable
+
+    if not isinstance(available, RpmAvailable):
+        return available
+    rpm = importlib.import_module(FEEDS["rpm"].module)
+    found: Offers = rpm.with_filelists(available, policy, cache, progress)
+    return found
+
+
 def read_entries(
     plan: Plan,
     files: Mapping[Digest, Path],

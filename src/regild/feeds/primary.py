@@ -11,7 +11,6 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element
-from xml.parsers import expat
 
 import msgspec
 
@@ -20,6 +19,7 @@ from regild.feeds.advisories.elements import read_elements
 from regild.feeds.cache import Cache
 from regild.feeds.places import Places, keep_places
 from regild.feeds.repomd import is_inside
+from regild.feeds.survey import Surveyor
 from regild.model.content import Value
 from regild.model.digest import Digest
 
@@ -27,8 +27,6 @@ PRIMARY_SUFFIX = ".primary.xml"
 TABLE_SUFFIX = ".primary"
 ENTRIES_LIMIT = 1_000_000
 ENTRY_LIMIT = 16 << 20
-DEPTH_LIMIT = 16
-PIECE_BYTES = 1 << 18
 
 _HEAD = (
     b'<metadata xmlns="http://linux.duke.edu/metadata/common"'
@@ -103,65 +101,47 @@ def make_table(path: Path, where: str) -> Table:
     Raises: Malformed, TooLarge.
     """
     surveyor = _Surveyor(where)
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(PIECE_BYTES):
-                surveyor.parser.Parse(piece, False)
-            surveyor.parser.Parse(b"", True)
-    except expat.ExpatError as error:
-        raise Malformed(where=where, why=f"it is not well-formed XML: {error}") from error
+    surveyor.read(path)
     return surveyor.table
 
 
-class _Surveyor:
-    """Notes where entries begin and end, and refuses what no index needs."""
+class _Surveyor(Surveyor):
+    """Notes where entries begin and end."""
 
     def __init__(self, where: str) -> None:
+        super().__init__(where)
         self.table: Table = {}
-        self._where = where
-        self._depth = self._begin = self._count = 0
+        self._begin = self._count = 0
         self._name: str | None = None
-        self.parser = expat.ParserCreate()
         self.parser.buffer_text = True
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._end
-        self.parser.StartDoctypeDeclHandler = self._refuse
-        self.parser.XmlDeclHandler = self._declared
 
-    def _refuse(self, *told: object) -> None:
-        raise Malformed(where=self._where, why="it declares a document type, which is not read")
-
-    def _declared(self, version: str, encoding: str | None, alone: int) -> None:
-        if (encoding or "UTF-8").upper() != "UTF-8":
-            raise Malformed(where=self._where, why=f"it is written in {encoding}, not in UTF-8")
-
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
-        self._depth += 1
-        if self._depth > DEPTH_LIMIT:
-            raise TooLarge(where=self._where, why=f"it nests deeper than {DEPTH_LIMIT}")
-        if self._depth == 2 and name == "package":
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        """Note where a package begins."""
+        super().start(name, attributes)
+        if self.depth == 2 and name == "package":
             self._begin, self._name = self.parser.CurrentByteIndex, None
             self._count += 1
             if self._count > ENTRIES_LIMIT:
-                raise TooLarge(where=self._where, why=f"it has more than {ENTRIES_LIMIT} packages")
-        elif self._depth == _NAME_DEPTH and name == "name":
+                raise TooLarge(where=self.where, why=f"it has more than {ENTRIES_LIMIT} packages")
+        elif self.depth == _NAME_DEPTH and name == "name":
             if self._name is not None:
-                raise Malformed(where=self._where, why="a package has two names")
+                raise Malformed(where=self.where, why="a package has two names")
             self._name = ""
             self.parser.CharacterDataHandler = self._text
 
     def _text(self, text: str) -> None:
         self._name = (self._name or "") + text
 
-    def _end(self, name: str) -> None:
-        if self._depth == _NAME_DEPTH and name == "name":
+    def end(self, name: str) -> None:
+        """Note where a package ends."""
+        if self.depth == _NAME_DEPTH and name == "name":
             self.parser.CharacterDataHandler = None
-        elif self._depth == 2 and name == "package":
+        elif self.depth == 2 and name == "package":
             end = self.parser.CurrentByteIndex + len(b"</package>")
             if not self._name or end - self._begin > ENTRY_LIMIT:
-                raise Malformed(where=self._where, why="a package has no name, or no end")
+                raise Malformed(where=self.where, why="a package has no name, or no end")
             self.table.setdefault(self._name.strip(), []).append((self._begin, end))
-        self._depth -= 1
+        super().end(name)
 
 
 def read_offer(entry: bytes, where: str) -> RpmOffer:
@@ -199,7 +179,7 @@ def read_offer(entry: bytes, where: str) -> RpmOffer:
         source=source,
         source_version=source_version,
         needs=_names(package, *relations),
-        provides=_names(package, "format/provides/entry"),
+        provides=(*_names(package, "format/provides/entry"), *_files(package)),
     )
 
 
@@ -225,6 +205,11 @@ def _source(file: str, name: str, evr: str) -> tuple[str, str]:
 def _names(package: Element, *paths: str) -> tuple[str, ...]:
     found = (one.get("name", "") for path in paths for one in package.iterfind(path))
     return tuple(dict.fromkeys(name for name in found if name))
+
+
+def _files(package: Element) -> Iterator[str]:
+    """Its paths, as far as this index names them."""
+    yield from (one.text.strip() for one in package.iterfind("format/file") if one.text)
 
 
 def _text(element: Element, path: str) -> str:

@@ -7,6 +7,7 @@ said; the signature of each package file is checked before the file is used (`fe
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -20,6 +21,7 @@ from regild.errors import (
     SourceRefused,
 )
 from regild.feeds.bring import Bringer, Found, first_of, open_bringer, sources_of
+from regild.feeds.filelists import FILELISTS_SUFFIX, check_filelists
 from regild.feeds.keys import Trust, read_keys
 from regild.feeds.modules import KEPT_SUFFIX, MODULES_SUFFIX, keep_modules
 from regild.feeds.policy import SitePolicy, signers_of
@@ -27,6 +29,7 @@ from regild.feeds.primary import PRIMARY_SUFFIX, open_primary
 from regild.feeds.release import ReleaseFile
 from regild.feeds.repomd import REPOMD_LIMIT, Repomd, read_repomd
 from regild.feeds.rpm_available import (
+    FILELISTS,
     MODULES,
     NOTICES,
     PRIMARY,
@@ -75,6 +78,33 @@ def refresh(
         desk = _Desk(bringer, content, now)
         found = tuple(threads.map(desk.repository, sources))
     return RpmAvailable(tuple(one for one in found if one is not None))
+
+
+def with_filelists(
+    available: RpmAvailable,
+    policy: SitePolicy,
+    cache: Path,
+    progress: Progress,
+    fetcher: Fetcher | None = None,
+) -> RpmAvailable:
+    """The same offers with the list of all files of each repository that has one, by the digest
+    that repomd.xml promised.
+
+    Raises: SourceRefused, FeedUnreachable, NotOffered, DigestMismatch, Truncated, Malformed,
+    TooLarge.
+    """
+    with open_bringer(policy, cache, progress, fetcher) as bringer:
+        return RpmAvailable(tuple(_with_filelists(one, bringer) for one in available.repositories))
+
+
+def _with_filelists(repository: RpmRepository, bringer: Bringer) -> RpmRepository:
+    if repository.filelists is None:
+        return repository
+    path = bringer.bring(repository.filelists, FILELISTS_SUFFIX)
+    digest = Digest(f"sha256:{path.name.removesuffix(FILELISTS_SUFFIX)}")
+    check_filelists(bringer.cache, digest, repository.filelists.address)
+    files = {**repository.files, FILELISTS: Kept(path, digest)}
+    return dataclasses.replace(repository, files=files)
 
 
 class _Desk:
@@ -131,7 +161,9 @@ class _Desk:
             files[MODULES] = Kept(kept, made.digest)
         primary = open_primary(self._cache, files[PRIMARY].digest, where)
         keep_seen(folder, statement.place, state, self._now)
-        return RpmRepository(source, base, state, primary, files, notices)
+        listed = repomd.parts.get("filelists")
+        promise = listed.promised(base) if listed else None
+        return RpmRepository(source, base, state, primary, files, notices, promise)
 
     def _brought(self, repomd: Repomd, kind: str, base: str, suffix: str) -> Kept:
         path = self._bringer.bring(repomd.parts[kind].promised(base), suffix)

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from regild.errors import PlanMoved
+from regild.feeds.bring import Promise
 from regild.feeds.primary import PrimaryIndex, RpmOffer
 from regild.model.content import Source
 from regild.model.digest import Digest
@@ -16,6 +17,7 @@ from regild.model.release import IndexFile, Notice, Release
 from regild.model.versions import rpm_key
 
 PRIMARY, NOTICES, MODULES = "rpm-md", "rpm-md notices", "rpm-md modules"
+FILELISTS = "rpm-md filelists"
 """The forms of an rpm repository's index files."""
 DEFAULT_PRIORITY = 99
 """dnf.conf(5), priority; the lowest number counts first."""
@@ -57,6 +59,8 @@ class RpmRepository:
     files: dict[str, Kept]
     """By form."""
     notices: tuple[Notice, ...]
+    filelists: Promise | None = None
+    """Where its list of all files lies; brought only where a path decides."""
 
     @property
     def priority(self) -> int:

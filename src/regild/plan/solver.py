@@ -30,6 +30,10 @@ class Request(Value, frozen=True):
     """Take updates that their repository still rolls out by and by."""
     forbidden: tuple[str, ...] = ()
     """Names of packages of which no other version must be installed."""
+    asks_paths: bool = False
+    """Say which paths would decide that no index names, in place of an answer without them."""
+    paths: tuple[str, ...] = ()
+    """Those paths; the indexes then hold the repositories' lists of all files."""
 
 
 class Move(Value, frozen=True, rename={"was": "from", "becomes": "to"}):
@@ -42,6 +46,8 @@ class Move(Value, frozen=True, rename={"was": "from", "becomes": "to"}):
     becomes: str = ""
     origin: str = ""
     """Where the version comes from."""
+    paths: tuple[str, ...] = ()
+    """Which of the paths that were asked about it has."""
 
 
 class Transaction(Value, frozen=True):
@@ -52,6 +58,9 @@ class Transaction(Value, frozen=True):
     """Names of installed packages with an upgrade that could not be taken."""
     reasons: dict[str, str] = msgspec.field(default_factory=dict)
     """By name, why a package is kept back or removed, where the solver can tell."""
+    paths: tuple[str, ...] = ()
+    """Paths that would decide, and that no index names: the rest is no answer then. Only where
+    that was asked for."""
 
 
 class Answer(msgspec.Struct, frozen=True):

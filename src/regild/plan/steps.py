@@ -236,7 +236,7 @@ def _why(move: Move, release: Release, releases: dict[Move, Release | None]) -> 
     if move.action == "upgrade":
         kind = "security update from" if release.security else "newer in"
         return f"{kind} {release.suite}"
-    provided = {move.name, *release.provides}
+    provided = {move.name, *release.provides, *move.paths}
     wanting = sorted(
         other.name
         for one, other in releases.items()

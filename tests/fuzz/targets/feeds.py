@@ -37,6 +37,13 @@ def run_primary(content: bytes) -> None:
             assert read_offer(content[begin:end], "the index").version
 
 
+def run_filelists(content: bytes) -> None:
+    """Look through a list of all files of an rpm repository."""
+    from regild.feeds.filelists import survey
+
+    assert survey(file_of(content), "the list") == len(content)
+
+
 def run_updateinfo(content: bytes) -> None:
     """Read the advisories of an rpm repository."""
     from regild.feeds.updateinfo import read_notices
@@ -200,6 +207,9 @@ PRIMARY = f"""<metadata packages="1"><package type="rpm"><name>a</name><arch>noa
 <version epoch="1" ver="2" rel="3"/><checksum type="sha256" pkgid="YES">{"0" * 64}</checksum>
 <size package="1" installed="2"/><location href="a.rpm"/><format><rpm:sourcerpm>a-2-3.src.rpm
 </rpm:sourcerpm><rpm:provides><rpm:entry name="a"/></rpm:provides></format></package></metadata>"""
+FILELISTS = """<filelists packages="1"><package pkgid="0" name="a" arch="noarch">
+<version epoch="1" ver="2" rel="3"/><file type="dir">/usr/share/a</file><file>/usr/share/a/b</file>
+</package></filelists>"""
 UPDATEINFO = """<updates><update type="security"><id>A</id><severity>Low</severity><references>
 <reference id="CVE-2026-1234"/></references><pkglist><collection><package name="a" version="1"
 release="2" epoch="0" arch="noarch"><reboot_suggested>1</reboot_suggested></package></collection>
@@ -222,6 +232,7 @@ data: {module: a, stream: "1.10"}
 TARGETS: dict[str, Target] = {
     "repomd": Target(run_repomd, texts(REPOMD)),
     "primary": Target(run_primary, texts(PRIMARY)),
+    "filelists": Target(run_filelists, texts(FILELISTS)),
     "updateinfo": Target(run_updateinfo, texts(UPDATEINFO)),
     "modules": Target(run_modules, texts(MODULES)),
     "rpm-file": Target(run_rpm_file, seeds_of_rpm_files),

@@ -16,11 +16,12 @@ from msgspec.structs import replace
 from regild import __version__
 from regild.agent.planning.evidence import open_known, with_evidence, with_notices
 from regild.agent.planning.kitchen import Kitchen
+from regild.agent.planning.lists import following_paths
 from regild.agent.reading.recipes import Recipes, site_recipes
 from regild.agent.site import Site, policy_of
 from regild.describe.planned import require_planning
 from regild.feeds.advisories.read import Known
-from regild.feeds.feed import Offers, refresh
+from regild.feeds.feed import Offers, refresh, with_filelists
 from regild.feeds.policy import SitePolicy
 from regild.host.files import translated, write_whole
 from regild.model.advisory import Match
@@ -37,7 +38,7 @@ from regild.plan.wishes import Policy
 
 FOLDER = "plans"
 NONE = Recipes()
-FORM = 3
+FORM = 4
 """Raised whenever equal inputs would give another plan."""
 
 
@@ -124,7 +125,7 @@ class Planner:
         plan = _kept(place)
         if plan is None:
             self._progress.step("Working out what changes")
-            wishes, solve = self.site.plan, self._solve()
+            wishes, solve = self.site.plan, self._solve(available)
             plan = make_plan(content, basis, available, wishes, solve, allowed)
             plan = with_notices(plan, available)
             where = self.feeds, self.site.cache, self._progress
@@ -140,10 +141,11 @@ class Planner:
             self._known = self._stack.enter_context(known)
         return self._known
 
-    def _solve(self) -> Solver:
+    def _solve(self, available: Offers) -> Solver:
         if self._solver is None:
             self._solver = self._stack.enter_context(open_libsolv())
-        return self._solver
+        where = self.feeds, self.site.cache, self._progress
+        return following_paths(self._solver, lambda: with_filelists(available, *where).indexes)
 
     def _place(
         self,

@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from msgspec.structs import replace
+
 from regild.errors import Unsolvable, UnsupportedError
 from regild.model.plan import Action
 from regild.model.versions import rpm_key
 from regild.plan.rpm.choice import Matcher, left_out
+from regild.plan.rpm.paths import unlisted
 from regild.plan.rpm.settings import Settings, read_settings
 from regild.plan.rpm.shelf import Shelf
 from regild.plan.solver import Move, Request, Transaction
@@ -41,7 +44,16 @@ def answer(shelf: Shelf, request: Request) -> Transaction:
     hidden = Matcher(settings.excludes)
     away = [one.id for one in installed.solvables if settings.excludes and hidden.fits(one)]
     shelf.pool.set_disabled_list(sorted([*asked, *away]))
-    return _Question(shelf, request, settings, installed, asked).transaction()
+    question = _Question(shelf, request, settings, installed, asked)
+    if not request.asks_paths:
+        return question.transaction()
+    try:
+        found = question.transaction()
+    except Unsolvable:
+        if paths := unlisted(shelf.pool, installed, question.available, found=None):
+            return Transaction((), paths=paths)
+        raise
+    return replace(found, paths=unlisted(shelf.pool, installed, question.available, found))
 
 
 class _Question:
@@ -58,9 +70,10 @@ class _Question:
         self._shelf, self._pool, self._settings = shelf, shelf.pool, settings
         self._mode, self._left_out = request.mode, asked
         self._only, self._autoremove = request.only, request.autoremove
+        self._paths = request.paths
         self._installed = list(installed.solvables)
         self._held = Matcher((*request.holds, *settings.names))
-        self._available = [
+        self.available = [
             one
             for one in self._pool.solvables_iter()
             if one.repo is not None and one.repo.id in shelf.options and one.id not in asked
@@ -100,10 +113,10 @@ class _Question:
                 newest[one.name] = one
         latest = [one for one in self._installed if one.evr == newest[one.name].evr]
         if self._mode != SECURITY and self._only is None:
-            yield from self._available
+            yield from self.available
             yield from self._installed
             return
-        fixed = self._available if self._mode != SECURITY else list(self._fixed(newest))
+        fixed = self.available if self._mode != SECURITY else list(self._fixed(newest))
         if self._only is not None:
             fixed = [one for one in fixed if one.name in self._only]
         names = {one.name for one in fixed}
@@ -124,7 +137,7 @@ class _Question:
                     key = name, arch
                     if key not in least or rpm_key(evr) < least[key]:
                         least[key] = rpm_key(evr)
-        for one in self._available:
+        for one in self.available:
             bound = least.get((one.name, one.arch))
             if bound is not None and bound <= rpm_key(one.evr):
                 yield one
@@ -169,7 +182,7 @@ class _Question:
 
         if self._settings.not_weak:
             matcher = Matcher(self._settings.not_weak)
-            yield from (one.id for one in self._available if matcher.fits(one))
+            yield from (one.id for one in self.available if matcher.fits(one))
         if not self._settings.autodetect:
             return
         mine = {one.id for one in self._installed}
@@ -178,7 +191,7 @@ class _Question:
                 providers = self._pool.whatprovides(relation)
                 if not any(provider.id in mine for provider in providers):
                     yield from (provider.id for provider in providers)
-        for one in self._available:
+        for one in self.available:
             for relation in one.lookup_deparray(solv.SOLVABLE_SUPPLEMENTS):
                 if any(provider.id in mine for provider in self._pool.whatprovides(relation)):
                     yield one.id
@@ -268,6 +281,7 @@ class _Question:
         its own name that goes is an upgrade."""
         gone = [one for one in self._installed if one.id not in final]
         mine = {one.id for one in self._installed}
+        had = {path: {one.id for one in self._providers(path)} for path in self._paths}
         for identity in sorted(final - mine):
             one = self._pool.id2solvable(identity)
             before = self._replaced(one, gone)
@@ -276,9 +290,14 @@ class _Question:
             action: Action = "upgrade" if before is not None else "install"
             was = before.evr if before is not None else ""
             origin = self._shelf.titles[one.repo.id]
-            yield Move(action, one.name, one.arch, was, one.evr, origin)
+            paths = tuple(path for path, ids in had.items() if identity in ids)
+            yield Move(action, one.name, one.arch, was, one.evr, origin, paths)
         for one in gone:
             yield Move("remove", one.name, one.arch, one.evr)
+
+    def _providers(self, path: str) -> list[Any]:
+        found: list[Any] = self._pool.whatprovides(self._pool.Dep(path))
+        return found
 
     def _replaced(self, one: Any, gone: Iterable[Any]) -> Any:
         if any(

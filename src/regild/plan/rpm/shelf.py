@@ -14,11 +14,13 @@ import msgspec
 
 from regild.errors import HostError, Malformed
 from regild.host.files import digest_file, open_new
+from regild.model.digest import hex_of
 from regild.model.release import IndexFile, Modules, Notice
 from regild.plan.rpm.settings import options_of
 from regild.plan.solver import Request
 
 PRIMARY, NOTICES, MODULES = "rpm-md", "rpm-md notices", "rpm-md modules"
+FILELISTS = "rpm-md filelists"
 """The forms of index files that a repository of rpm consists of."""
 DEFAULT_PRIORITY, DEFAULT_COST = 99, 1000
 """dnf.conf(5), priority and cost."""
@@ -41,6 +43,8 @@ class Shelf:
 
     def __init__(self, request: Request) -> None:
         self._indexes = [one for one in request.indexes if one.form == PRIMARY]
+        self._filelists = {one.feed: one for one in request.indexes if one.form == FILELISTS}
+        self._paths = request.paths
         self._arch = (request.planning.architectures or ("noarch",))[0]
         self.pool: Any = None
         self.options: dict[int, dict[str, str]] = {}
@@ -75,17 +79,33 @@ class Shelf:
         self.options.clear()
         for index in self._indexes:
             self._add_repository(index)
+        self._tell_installed(installed)
         self.pool.addfileprovides()
         self.pool.createwhatprovides()
         return installed
 
     def _add_repository(self, index: IndexFile) -> None:
-        repo = _load(self.pool, index)
+        repo = _load(self.pool, index, self._filelists.get(index.feed))
         options = options_of(index.options)
         repo.priority = -_number(options, "priority", DEFAULT_PRIORITY)
         repo.subpriority = -_number(options, "cost", DEFAULT_COST)
         self.options[repo.id] = options
         self.titles[repo.id] = index.where
+
+    def _tell_installed(self, installed: Any) -> None:
+        """Tell of installed packages which of the asked paths they have, as far as a repository
+        lists the very same ones: what describing keeps of them is less."""
+        import solv
+
+        how = solv.Dataiterator
+        flags = how.SEARCH_STRING | how.SEARCH_FILES | how.SEARCH_COMPLETE_FILELIST
+        mine = {(one.name, one.evr, one.arch): one for one in installed.solvables}
+        for path in self._paths if self._filelists else ():
+            for match in self.pool.Dataiterator(solv.SOLVABLE_FILELIST, path, flags):
+                listed = match.solvable
+                one = mine.get((listed.name, listed.evr, listed.arch))
+                if one is not None and listed.id != one.id:
+                    one.add_deparray(solv.SOLVABLE_PROVIDES, self.pool.Dep(path))
 
 
 def add_installed(pool: Any, repo: Any, status: str) -> None:
@@ -137,27 +157,43 @@ def relation_of(pool: Any, text: str) -> Any:
     return pool.Dep(text)
 
 
-def _load(pool: Any, index: IndexFile) -> Any:
-    """An index's repository: from what is kept, else from the index itself.
+def _load(pool: Any, index: IndexFile, filelists: IndexFile | None) -> Any:
+    """An index's repository, with all files where their list is there: from what is kept, else from
+    the index itself.
 
     Raises: Malformed.
     """
-    import solv
-
     repo = pool.add_repo(index.where)
-    kept = Path(f"{index.path}.solv")
+    more = f".{hex_of(filelists.digest)[:32]}" if filelists else ""
+    kept = Path(f"{index.path}{more}.solv")
     note = kept.with_suffix(".solv.sha256")
     with contextlib.suppress(OSError, HostError):
         # Against decay, not against malice; the folder is the user's own.
         if note.read_text() == digest_file(kept) and repo.add_solv(str(kept)):
             return repo
     repo.empty()
-    with Path(index.path).open("rb") as file:
-        stream = solv.xfopen_fd("primary.xml", file.fileno())
-        if not repo.add_rpmmd(stream, None, 0):
-            raise Malformed(where=index.where, why=f"libsolv says: {pool.errstr}")
-        stream.close()
+    _parse(repo, index, 0)
+    if filelists:
+        # Of packages that the index has; what else is listed is left aside.
+        _parse(repo, filelists, repo.REPO_EXTEND_SOLVABLES)
     repo.internalize()
+    _keep(repo, kept, note)
+    return repo
+
+
+def _parse(repo: Any, index: IndexFile, flags: int) -> None:
+    import solv
+
+    with Path(index.path).open("rb") as file:
+        stream = solv.xfopen_fd("index.xml", file.fileno())
+        if not repo.add_rpmmd(stream, None, flags):
+            raise Malformed(where=index.where, why=f"libsolv says: {repo.pool.errstr}")
+        stream.close()
+
+
+def _keep(repo: Any, kept: Path, note: Path) -> None:
+    import solv
+
     with contextlib.suppress(HostError):
         with open_new(kept) as made:
             stream = solv.xfopen_fd(kept.name, made.fileno(), "w")
@@ -165,7 +201,6 @@ def _load(pool: Any, index: IndexFile) -> Any:
             stream.close()
         with open_new(note) as told:
             told.write(digest_file(kept).encode())
-    return repo
 
 
 def _number(options: dict[str, str], name: str, default: int) -> int:
