@@ -146,3 +146,8 @@ def test_a_label_that_promises_more_than_there_is_ends_at_once(tmp_path: Path) -
     with pytest.raises(Truncated):
         open_target(str(tmp_path)).pull("web@1", out, Silent())
     assert list(out.iterdir()) == []
+
+
+def test_what_may_be_secret_in_a_buckets_address_is_not_shown() -> None:
+    shelf = open_shelf("s3://key:secret-word@bucket/prefix/?token=secret-word")
+    assert shelf.where == "s3://bucket/prefix"

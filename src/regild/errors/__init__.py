@@ -60,6 +60,7 @@ from regild.errors.machine import (
     HostError,
     LeaseLost,
     LibraryMissing,
+    NoProgram,
     NotPermitted,
     ToolMissing,
     Unanswered,
@@ -104,6 +105,7 @@ from regild.errors.work import (
     SourceRefused,
     StillRunning,
     TargetExists,
+    TargetFailed,
     Unsolvable,
 )
 
@@ -143,6 +145,7 @@ __all__ = [
     "NewPackageRefused",
     "NewerCatalogue",
     "NoPackageDatabase",
+    "NoProgram",
     "NotAnArchive",
     "NotInstalled",
     "NotKnownThen",
@@ -170,6 +173,7 @@ __all__ = [
     "SourceRefused",
     "StillRunning",
     "TargetExists",
+    "TargetFailed",
     "TooLarge",
     "ToolMissing",
     "Truncated",

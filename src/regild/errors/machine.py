@@ -27,6 +27,13 @@ class ToolMissing(HostError):
     hint = "on Debian: apt-get install {package}"
 
 
+class NoProgram(ToolMissing):
+    """There is no program at the path that the site gave."""
+
+    sentence = "{where} is needed {why} and is no program that can be run"
+    hint = "check the path, and that the file may be executed"
+
+
 @dataclass(eq=False)
 class LibraryMissing(HostError):
     """A Python library that only some of regild needs is not installed."""

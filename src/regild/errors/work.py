@@ -219,6 +219,13 @@ class TargetExists(PublishError):
     hint = "choose another name, or say --force to replace it"
 
 
+class TargetFailed(PublishError):
+    """The command that speaks for a place did not do what it was asked."""
+
+    sentence = "{where} failed: {why}"
+    hint = "try the command by hand; docs/guide/targets.md says what it has to do"
+
+
 class Revoked(PublishError):
     """A generation that must not be used any more was about to be used."""
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from regild.errors import CommandFailed, ToolMissing
+from regild.errors import CommandFailed, NoProgram, ToolMissing
 
 log = logging.getLogger("regild.run")
 
@@ -79,9 +79,11 @@ class Finished:
 def find_tool(name: str, purpose: str) -> Path:
     """The path of a program, looked up in the system's folders.
 
-    Raises: ToolMissing, naming the package to install.
+    Raises: ToolMissing, naming the package to install; NoProgram for a path.
     """
     found = shutil.which(name, path=ENVIRONMENT["PATH"])
+    if found is None and "/" in name:
+        raise NoProgram(where=name, why=purpose)
     if found is None:
         raise ToolMissing(where=name, why=purpose, package=PACKAGES.get(name, name))
     return Path(found)

@@ -221,9 +221,9 @@ class BucketShelf:
             import s3fs  # noqa: F401 - fsspec asks for it only when the first byte is read
         except ImportError as error:
             raise LibraryMissing(where="s3fs", why="to reach a bucket", extra="remote") from error
-        self.where = address.rstrip("/")
+        self.where = str(read_place(address.rstrip("/")))
         self._system: Any
-        self._system, root = fsspec.core.url_to_fs(self.where, use_listings_cache=False)
+        self._system, root = fsspec.core.url_to_fs(address.rstrip("/"), use_listings_cache=False)
         self._root = str(root)
 
     def put(self, name: str, content: bytes) -> None:

@@ -4,13 +4,15 @@
     COMMAND pull NAME FOLDER            writes files into the folder; prints a JSON list of their
                                         names, the image first
     COMMAND push FOLDER                 takes over the files in the folder, whose label.json says
-                                        what they are; prints {"where": ..., "digest": ...}
+                                        what they are; prints {"where": ..., "digest": ...}, where
+                                        `digest` (sha256:HEX) may be left out
 
 Each may be called again. What goes to standard error is shown when a command fails.
 """
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from regild.errors import (
     Malformed,
     MissingFile,
     PublishError,
+    TargetFailed,
     ToolMissing,
     UsageError,
 )
@@ -83,9 +86,13 @@ class ExecTarget:
         return paths
 
     def push(self, parcel: Parcel, progress: Progress) -> Pushed:
-        """Hand the command a folder of links to a generation's files."""
+        """Hand the command a folder with a generation's files.
+
+        They are files and no symbolic links: what copies a tree as it is would keep only those.
+        """
         progress.step(f"Pushing by {self._command}")
-        with tempfile.TemporaryDirectory(prefix="regild-push-") as place:
+        beside = next(iter(parcel.paths.values())).parent
+        with tempfile.TemporaryDirectory(prefix="regild-push-", dir=beside) as place:
             folder = Path(place)
             if LABEL in parcel.paths:
                 why = f"it holds a file of its own named {LABEL}"
@@ -93,7 +100,10 @@ class ExecTarget:
             for name, path in parcel.paths.items():
                 link = folder / name
                 link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(path.absolute())
+                try:
+                    link.hardlink_to(path)
+                except OSError:  # not every filesystem has them
+                    shutil.copyfile(path, link)
             (folder / LABEL).write_text(to_json(parcel.label))
             taken = self._asked("push", _Taken, str(folder))
         sent = sum(one.bytes for one in parcel.label.files)
@@ -111,7 +121,7 @@ class ExecTarget:
                 output_bytes=ANSWER_BYTES,
             )
         except (CommandFailed, ToolMissing) as error:
-            raise PublishError(where=where, why=str(error)) from error
+            raise TargetFailed(where=where, why=str(error)) from error
         try:
             return msgspec.json.decode(done.stdout, type=kind)
         except msgspec.DecodeError as error:

@@ -39,7 +39,7 @@ def run(
     No package is brought up to date and no repository is read. Where the recipes find nothing newer
     and there is no errand, nothing is written.
 
-    Raises: as `update`.
+    Raises: as `update_by`.
     """
     own = replace(site, recipes=RecipeSettings(files=site.recipes.files))
     manner = as_site_wants(manner, own)

@@ -72,6 +72,7 @@ class Manner:
     """How an update is to be made, apart from what it changes."""
 
     form: str | None = None
+    """`ova`, `ovf`, `vmdk`, `qcow2` or `raw`; None: the image's own."""
     scratch: Path | None = None
     timeout_seconds: float = 1800
     force: bool = False
@@ -81,38 +82,7 @@ class Manner:
     argv: tuple[str, ...] = ()
     """The command line, for `regild jobs resume`."""
     test: Wanted | None = None
-    """What is wanted of a test boot; None: what the site wants."""
-
-
-def update(
-    path: Path,
-    output: Path,
-    site: Site,
-    progress: Progress,
-    *,
-    form: str | None = None,
-    scratch: Path | None = None,
-    timeout_seconds: float = 1800,
-    force: bool = False,
-    keep_job: bool = False,
-    key: bytes | None = None,
-    argv: tuple[str, ...] = (),
-    plan: Plan | None = None,
-    test: Wanted | None = None,
-) -> UpdateAnswer:
-    """Bring an image up to date and write the result to `output`; with a `plan` exactly so, or not
-    at all.
-
-    `form` is `ova`, `ovf`, `vmdk`, `qcow2` or `raw`; without it the result has the image's own
-    form. Where there is nothing to do nothing is written. `key` signs the receipt (PEM).
-    With `test` the result is booted on a throw-away overlay before anything is published. `argv` is
-    noted for `regild jobs resume`. Where an earlier run had changed the disk by the same
-    plan before it was ended, no package script runs again.
-
-    Raises: every error of the rooms; ProveError when the result is not what was promised.
-    """
-    manner = Manner(form, scratch, timeout_seconds, force, keep_job, key, argv, test)
-    return update_by(path, output, site, progress, manner, plan)[0]
+    """What is wanted of a test boot on a throw-away overlay; None: what the site wants."""
 
 
 def update_by(
@@ -124,10 +94,15 @@ def update_by(
     given: Plan | None = None,
     delivered: Callable[[Plan], object] = lambda plan: None,
 ) -> tuple[UpdateAnswer, Plan]:
-    """The same, and the plan that was carried out; `delivered` is done as soon as the output is
-    there, while the job can still go on from what was changed.
+    """Bring an image up to date and write the result to `output`; with a plan that was given,
+    exactly so or not at all. What was done, and the plan that was carried out.
 
-    Raises: as `update`; what `delivered` raises.
+    Where there is nothing to do nothing is written. Where an earlier run had changed the disk by
+    the same plan before it was ended, no package script runs again. `delivered` is done as soon as
+    the output is there, while the job can still go on from what was changed.
+
+    Raises: every error of the rooms; ProveError when the result is not what was promised; what
+    `delivered` raises.
     """
     manner = as_site_wants(manner, site)
     with open_for_change(path, output, site, progress, manner) as (inspected, recipes):
