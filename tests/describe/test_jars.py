@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import struct
 import tracemalloc
 import zipfile
 
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regild.describe.jars import read_jar
+from regild.describe.jars import as_file, read_jar
 from regild.describe.reader import describe_guest
-from regild.errors import RegildError
+from regild.errors import RegildError, TooLarge
 from tests.describe.guests import debian
 
 POM = "META-INF/maven/org.apache.logging.log4j/log4j-core/pom.properties"
@@ -91,6 +92,25 @@ def test_a_bomb_in_an_archive_takes_no_memory():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 << 20
+
+
+def test_a_directory_of_another_size_elsewhere_is_not_followed():
+    directory = 6 << 30
+    end64 = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, directory, 0)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, directory, 1)
+    tail = end64 + locator + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 100, 0, 0)
+    asked = []
+
+    def part(offset, count):
+        asked.append(count)
+        assert count <= 1 << 20
+        blank = bytes(min(count, max(0, directory - offset)))
+        begin = offset + len(blank) - directory
+        return blank + tail[begin : begin + count - len(blank)]
+
+    size = directory + len(tail)
+    with pytest.raises(TooLarge):
+        list(read_jar(as_file(part, size), size, "/srv/x.jar"))
 
 
 @given(st.binary(max_size=200), st.integers(0, 600), st.integers(0, 255))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from packageurl import PackageURL
 
+from regild.describe import languages
 from regild.describe.reader import describe_guest
 from regild.model.content import Content
 from tests.describe.guests import FolderTree, debian, guest, paragraph
@@ -118,6 +119,22 @@ def test_packages_without_end_are_unknown() -> None:
     files = {f"{NODE}/p{n}/package.json": f'{{"name":"p{n}","version":"1"}}' for n in range(2001)}
     content = describe_guest(debian({**files, "/var/lib/dpkg/status": paragraph("dpkg")}))
     assert any("more than 2000" in one.why for one in content.unknowns)
+
+
+def test_packages_that_hold_one_another_are_unknown_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(languages, "PACKAGES_LIMIT", 40)
+    modules = tmp_path / "srv/app/node_modules"
+    modules.mkdir(parents=True)
+    (tmp_path / "srv/app/package.json").write_text('{"name": "app", "version": "1"}')
+    for name in "abcd":
+        (modules / name).symlink_to("..")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/os-release").write_text("ID=debian\n")
+    content = describe_guest(guest(FolderTree(tmp_path)))
+    assert len(content.packages) <= 41
+    assert any("more than 40" in one.why for one in content.unknowns)
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed here")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from regild.errors import (
     UnknownKey,
 )
 from regild.feeds import apk
-from regild.feeds.apk import ApkAvailable, read_digest, refresh
+from regild.feeds.apk import ApkAvailable, plain_members, read_digest, refresh
 from regild.feeds.policy import SitePolicy, with_options
 from regild.model.content import Content, Keyring, Planning, Platform, Source
 from regild.model.progress import Silent
@@ -128,6 +129,18 @@ def test_a_signed_index_that_is_none_is_malformed(mirror: Path, text: str) -> No
     publish(mirror, [text])
     with pytest.raises(Malformed):
         read(mirror)
+
+
+def test_a_signature_with_holes_takes_no_memory() -> None:
+    """Before anything is believed: a member that says of itself that it is 4 GiB of nothing."""
+    head = bytearray(tarfile.TarInfo(".SIGN.RSA.key").tobuf(tarfile.GNU_FORMAT))
+    head[156:157] = tarfile.GNUTYPE_SPARSE
+    size = b"%011o\0" % (4 << 30)
+    head[386:410], head[483:495] = size + b"%011o\0" % 0, size
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head)
+    with pytest.raises(Malformed, match="holes"):
+        list(plain_members(bytes(head) + bytes(1024), "test"))
 
 
 def test_what_goes_back_in_time_is_refused(mirror: Path) -> None:

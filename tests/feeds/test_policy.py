@@ -49,6 +49,13 @@ def test_what_only_the_site_may_name_is_refused(uri: str) -> None:
         decide(uri, OPEN)
 
 
+@pytest.mark.parametrize("rest", ["mirror.example/", "mirror.example:99999/", "mirror.example/a?b"])
+def test_a_login_in_an_address_is_not_shown(rest: str) -> None:
+    with pytest.raises(SourceRefused) as caught:
+        decide(f"http://somebody:secret@{rest}", OPEN)
+    assert "secret" not in str(caught.value)
+
+
 def test_the_site_may_allow_hosts_networks_addresses_and_folders() -> None:
     allow = ("apt", "db.local:8080", "10.0.0.0/8", "http://192.168.1.1/debian", "/srv/mirror")
     policy = with_options(OPEN, allow=allow)

@@ -108,6 +108,19 @@ def test_a_redirect_to_where_the_site_does_not_go_is_refused(to: str) -> None:
         reader.find(f"{server.url}/a", 10, approved=True)
 
 
+@pytest.mark.parametrize("scheme", ["http", "ftp"])
+def test_a_login_in_a_redirect_is_not_shown(scheme: str) -> None:
+    to = f"{scheme}://somebody:secret@host.example/x"
+    with (
+        serve({"/a": Answer(status=302, to=to)}) as server,
+        fetcher() as reader,
+        pytest.raises(SourceRefused) as caught,
+    ):
+        reader.find(f"{server.url}/a", 10, approved=True)
+    assert "host.example" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
 def test_a_ring_of_redirects_ends() -> None:
     with (
         serve({"/a": Answer(status=301, to="/a")}) as server,

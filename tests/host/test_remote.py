@@ -112,6 +112,16 @@ def test_what_is_kept_is_bounded(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) 
     assert len(file._blocks) <= 8
 
 
+def test_a_tail_of_which_some_was_let_go_of_is_read_again(shelf: Shelf) -> None:
+    file = opened(shelf)
+    assert tail(file) == LAST
+    last = -(-len(CONTENT) // BLOCK_BYTES) - 1
+    for number in (last - 8, last - 6, last - 5):
+        del file._blocks[number]
+    for number in (last - 5, last - 8, last - 6):
+        assert file.read(number * BLOCK_BYTES, 9) == CONTENT[number * BLOCK_BYTES :][:9]
+
+
 @pytest.mark.parametrize("failure", [503, 0, -1, 429])
 def test_what_may_pass_is_tried_again(shelf: Shelf, failure: int) -> None:
     file = opened(shelf)

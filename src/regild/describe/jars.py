@@ -28,6 +28,7 @@ INNER_TOTAL = 512 << 20
 INNER_COUNT = 2_000
 
 _END = struct.Struct("<4sHHHHIIH")
+_LOCATOR_BYTES = 20
 _POM = re.compile(r"META-INF/maven/[^/]{1,200}/[^/]{1,200}/pom\.properties")
 _NAMED = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9._-]*?)-(?P<version>[0-9][A-Za-z0-9.+_-]*)")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
@@ -101,6 +102,9 @@ def _check_directory(file: BinaryIO, size: int, where: str) -> None:
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < _END.size:
         raise Malformed(where=where, why="it is no archive: the end of its directory is not there")
+    if tail[:at][-_LOCATOR_BYTES:].startswith(b"PK\x06\x07"):
+        # The library would believe what that leads to, of a directory of any length (4.3.15).
+        raise TooLarge(where=where, why="its directory is one for archives of over 4 GiB")
     length, begin = _END.unpack_from(tail, at)[5:7]
     if 0xFFFFFFFF in (length, begin) or length > DIRECTORY_LIMIT:
         raise TooLarge(where=where, why=f"its directory holds {length} bytes")

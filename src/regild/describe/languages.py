@@ -84,7 +84,7 @@ class _Found:
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
-        self._jars = self._programs = 0
+        self._jars = self._programs = self._modules = 0
         self.packages: dict[Package, None] = {}
         self.unknowns: list[Unknown] = []
 
@@ -114,6 +114,8 @@ class _Found:
         try:
             for package in read():
                 self.packages.setdefault(package)
+                if len(self.packages) > PACKAGES_LIMIT:
+                    return
         except Unreadable as error:
             self.unknowns.append(unknown(error, path))
 
@@ -144,6 +146,12 @@ class _Found:
             yield from _locked(self._evidence, folder)
             return
         for path in _node_folders(self._evidence, folder):
+            # A link, or a damaged folder, may lead back to where it stands.
+            self._modules += 1
+            if self._modules == PACKAGES_LIMIT + 1:
+                raise TooLarge(where=path, why=f"it is one of more than {PACKAGES_LIMIT} packages")
+            if self._modules > PACKAGES_LIMIT:
+                return
             try:
                 content = self._evidence.find_bytes(f"{path}/package.json", JSON_LIMIT)
                 if content is None:

@@ -32,6 +32,8 @@ FURTHER = (
 )
 PASSED_OVER = frozenset({"__pycache__", ".git", ".svn", ".hg", ".cache", ".snapshot"})
 FOLDERS_MAX = 100_000
+NAMES_MAX = 2_000_000
+"""In all folders together."""
 DEPTH_MAX = 40
 
 
@@ -55,12 +57,13 @@ def walk(evidence: Evidence, unowned: Sequence[str], unknowns: list[Unknown]) ->
     What cannot be listed, and what is too much or too deep, is added to `unknowns`.
     """
     todo = [(path, 0) for path in reversed((*FURTHER, *unowned, *_tops(evidence, unknowns)))]
-    count = 0
+    count = names = 0
     while todo:
         path, depth = todo.pop()
         count += 1
-        if count > FOLDERS_MAX:
-            why = f"there are over {FOLDERS_MAX} folders; language packages in others are not known"
+        if count > FOLDERS_MAX or names > NAMES_MAX:
+            much = f"{FOLDERS_MAX} folders or {NAMES_MAX} names"
+            why = f"there are over {much}; language packages in others are not known"
             unknowns.append(Unknown(path, why))
             return
         try:
@@ -68,6 +71,7 @@ def walk(evidence: Evidence, unowned: Sequence[str], unknowns: list[Unknown]) ->
         except Unreadable as error:
             unknowns.append(unknown(error, path))
             continue
+        names += len(entries)
         inner = tuple(name for name, kind in entries if kind == "directory")
         yield Folder(path, inner, tuple(name for name, kind in entries if kind == "file"))
         if depth >= DEPTH_MAX and inner:

@@ -248,6 +248,8 @@ def plain_members(plain: bytes, where: str) -> Iterator[tuple[str, bytes, int]]:
     try:
         with tarfile.open(fileobj=io.BytesIO(plain), mode="r:", ignore_zeros=False) as archive:
             for member in archive:
+                if member.issparse():
+                    raise Malformed(where=where, why="a file in it is stored with holes")
                 file = archive.extractfile(member) if member.isreg() else None
                 if file is not None:
                     yield member.name, file.read(), int(member.mtime)

@@ -3,6 +3,7 @@ modulemd-defaults 1, as fedora-modularity/libmodulemd documents them)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ KEPT_SUFFIX = ".modules"
 DOCUMENTS_LIMIT = 20_000
 ARTIFACTS_LIMIT = 100_000
 MODULES_LIMIT = 64 << 20
+
+_REPEATED = tuple(re.compile(rb"(?:\A|[\s\[{,:])" + mark + rb"[\w-]") for mark in (rb"&", rb"\*"))
+"""What an anchor and an alias of YAML look like; a description may hold either too."""
 
 
 def read_modules(content: bytes, where: str) -> Modules:
@@ -61,6 +65,7 @@ def keep_modules(path: Path, kept: Path, where: str) -> Modules:
 def _documents(content: bytes, where: str) -> Iterator[dict[Any, Any]]:
     import yaml
 
+    _check_plain(content, where)
     # The fast loader where PyYAML has it; both make plain values only.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -70,6 +75,26 @@ def _documents(content: bytes, where: str) -> Iterator[dict[Any, Any]]:
             if isinstance(document, dict):
                 yield document
     except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise Malformed(where=where, why=f"it is no YAML: {str(error)[:200]}") from error
+
+
+def _check_plain(content: bytes, where: str) -> None:
+    """Refuse YAML that names a part of itself again: a few lines could then stand for gigabytes.
+
+    Raises: Malformed.
+    """
+    import yaml
+
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise Malformed(where=where, why="it is not UTF-8")
+    if not all(mark.search(content) for mark in _REPEATED):
+        return
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        for event in yaml.parse(content, Loader=loader):
+            if isinstance(event, yaml.AliasEvent):
+                raise Malformed(where=where, why="its YAML repeats parts of itself by name")
+    except yaml.YAMLError as error:
         raise Malformed(where=where, why=f"it is no YAML: {str(error)[:200]}") from error
 
 

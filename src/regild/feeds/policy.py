@@ -30,6 +30,7 @@ from regild.host.address import (
 )
 from regild.host.run import run
 from regild.model.content import Value
+from regild.model.uri import without_credentials
 
 ENTRIES_LIMIT = 1000
 ENTRY_LIMIT = 2000
@@ -189,19 +190,20 @@ def _split(uri: str) -> SplitResult:
 
     Raises: SourceRefused for what could mean two things to two readers.
     """
+    shown = without_credentials(uri)
     if len(uri) > ADDRESS_LIMIT or not uri.isascii() or not uri.isprintable() or " " in uri:
-        raise SourceRefused(where=uri[:80], why="its address is not plain text")
+        raise SourceRefused(where=shown[:80], why="its address is not plain text")
     try:
         split = urlsplit(uri)
         port = split.port
     except ValueError as error:
-        raise SourceRefused(where=uri, why="its address is not valid") from error
+        raise SourceRefused(where=shown, why="its address is not valid") from error
     if split.query or split.fragment or "\\" in uri or port == 0:
-        raise SourceRefused(where=uri, why="its address is not valid")
+        raise SourceRefused(where=shown, why="its address is not valid")
     if ".." in unquote(split.path).split("/"):
-        raise SourceRefused(where=uri, why="its address leads upwards")
+        raise SourceRefused(where=shown, why="its address leads upwards")
     if split.scheme in SCHEMES and not _HOST.fullmatch(split.netloc.lower()):
-        raise SourceRefused(where=uri, why="the host of its address is not valid")
+        raise SourceRefused(where=shown, why="the host of its address is not valid")
     return split
 
 

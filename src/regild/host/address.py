@@ -13,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from regild.errors import SourceRefused
+from regild.model.uri import without_credentials
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -72,9 +73,11 @@ def read_host(url: str) -> Host:
         split = urlsplit(url)
         name, port = split.hostname or "", split.port
     except ValueError as error:
-        raise SourceRefused(where=url, why="its address is not valid") from error
+        shown = without_credentials(url)
+        raise SourceRefused(where=shown, why="its address is not valid") from error
     if split.scheme not in SCHEMES or not name or "@" in split.netloc:
-        raise SourceRefused(where=url, why="only plain http and https addresses can be read")
+        why = "only plain http and https addresses can be read"
+        raise SourceRefused(where=without_credentials(url), why=why)
     return Host(split.scheme, name.lower(), SCHEMES[split.scheme] if port is None else port)
 
 

@@ -49,6 +49,7 @@ from regild.host.client import open_client, proxy_of
 from regild.host.files import CHUNK_BYTES
 from regild.host.login import Login, find_login, read_logins
 from regild.model.digest import Digest
+from regild.model.uri import without_credentials
 
 if TYPE_CHECKING:
     import httpx
@@ -196,15 +197,15 @@ class Fetcher:
             except SourceRefused as error:
                 if here == url:
                     raise
-                raise RedirectRefused(
-                    where=url, why=f"it leads to {here[:200]}: {error.why}"
-                ) from (error)
+                why = f"it leads to {without_credentials(here)[:200]}: {error.why}"
+                raise RedirectRefused(where=url, why=why) from error
             if not isinstance(there, str):
                 return there
+            shown = without_credentials(there)[:200]
             if urlsplit(here).scheme == "https" and urlsplit(there).scheme != "https":
-                raise RedirectRefused(where=url, why=f"it leads from https to {there[:200]}")
+                raise RedirectRefused(where=url, why=f"it leads from https to {shown}")
             if urlsplit(there).scheme not in SCHEMES:
-                raise RedirectRefused(where=url, why=f"it leads to {there[:200]}")
+                raise RedirectRefused(where=url, why=f"it leads to {shown}")
             here = there
         raise FeedUnreachable(where=url, why="it is redirected too often")
 

@@ -201,7 +201,7 @@ class RemoteFile:
         if first < HEAD_BLOCKS:
             last = max(last, HEAD_BLOCKS if self._blocks else FIRST_BYTES // BLOCK_BYTES)
         elif first >= (tail := max(HEAD_BLOCKS, -(-self.size // BLOCK_BYTES) - TAIL_BLOCKS)):
-            first, last = self._first_absent(tail), tail + TAIL_BLOCKS
+            first, last = self._first_absent(tail, first), tail + TAIL_BLOCKS
         self._step = min(STEP_MOST_BLOCKS, self._step * 2) if first == self._next else STEP_BLOCKS
         last = min(max(last, first + self._step), first + HELD_BLOCKS // 2)
         end = first + 1
@@ -215,10 +215,10 @@ class RemoteFile:
         self._next = end
         self._keep(first, content)
 
-    def _first_absent(self, number: int) -> int:
-        """The first block from this one on that is not here."""
-        while number in self._blocks:
-            number += 1
+    def _first_absent(self, least: int, number: int) -> int:
+        """The first of the blocks from `least` on that are not here up to this one."""
+        while number > least and number - 1 not in self._blocks:
+            number -= 1
         return number
 
     def _keep(self, first: int, content: bytes) -> None:

@@ -37,9 +37,12 @@ PACKAGES = {
     "mount": "mount",
     "newgidmap": "uidmap",
     "newuidmap": "uidmap",
+    "prlimit": "util-linux",
     "qemu-img": "qemu-utils",
     "resize2fs": "e2fsprogs",
     "qemu-system-x86_64": "qemu-system-x86",
+    "setpriv": "util-linux",
+    "umount": "mount",
     "xfs_repair": "xfsprogs",
 }
 """Debian's package for each program that regild calls."""

@@ -23,25 +23,10 @@ FORBIDDEN = (
     *("init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot"),
     *("swapon", "swapoff", "quotactl", "quotactl_fd", "acct", "syslog", "vhangup", "nfsservctl"),
     *("settimeofday", "stime", "clock_settime", "clock_settime64", "clock_adjtime"),
-    *(
-        "clock_adjtime64",
-        "adjtimex",
-        "sethostname",
-        "setdomainname",
-        "iopl",
-        "ioperm",
-        "modify_ldt",
-    ),
+    *("clock_adjtime64", "adjtimex", "sethostname", "setdomainname", "iopl", "ioperm"),
     *("modify_ldt", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise"),
-    *(
-        "pidfd_getfd",
-        "kcmp",
-        "bpf",
-        "perf_event_open",
-        "userfaultfd",
-        "fanotify_init",
-        "lookup_dcookie",
-    ),
+    *("pidfd_getfd", "kcmp", "bpf", "perf_event_open", "userfaultfd", "fanotify_init"),
+    *("lookup_dcookie",),
     *("add_key", "request_key", "keyctl"),
 )
 """Answered with "not permitted"."""

@@ -44,11 +44,6 @@ def from_letters(text: str) -> str:
     return _GROUP.sub(lambda match: chr(int(match[1], 16)), text) if "\\u" in text else text
 
 
-def without_credentials(uri: str) -> str:
-    """An address without the user and password that may stand in it."""
-    return re.sub(r"(?<=//)[^/?#]*@", "", uri)
-
-
 def to_words(items: Iterable[str]) -> Letters:
     """A list of strings as words with single spaces between them.
 

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from regild.errors import ExternalFile, Malformed, UnsafeName, UnsupportedFormat
-from regild.ovf.letters import without_credentials
+from regild.model.uri import without_credentials
 
 OVF_1: Final = "http://schemas.dmtf.org/ovf/envelope/1"
 OVF_2: Final = "http://schemas.dmtf.org/ovf/envelope/2"

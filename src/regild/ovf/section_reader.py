@@ -30,8 +30,9 @@ from regild.model.content import (
     Witness,
 )
 from regild.model.digest import Digest
+from regild.model.uri import without_credentials
 from regild.ovf import names
-from regild.ovf.letters import from_letters, from_words, without_credentials
+from regild.ovf.letters import from_letters, from_words
 from regild.ovf.markup import Element
 from regild.ovf.planning_state import unpack_planning
 from regild.ovf.section_writer import expand_purl, row_digest

@@ -17,8 +17,9 @@ import msgspec
 from regild.model.appliance import Binding, Descriptor, Maintenance, ReceiptReference
 from regild.model.content import Package, Planning, Platform, Source, Unknown, VolumeSpace, Witness
 from regild.model.digest import Digest
+from regild.model.uri import without_credentials
 from regild.ovf import names
-from regild.ovf.letters import to_letters, to_words, without_credentials
+from regild.ovf.letters import to_letters, to_words
 from regild.ovf.markup import escape
 from regild.ovf.planning_state import ENCODING, pack_planning
 

@@ -17,10 +17,10 @@ from regild.errors import MissingFile, NotAnArchive, RegildError, UnsupportedFor
 from regild.host.files import translated
 from regild.host.remote import address_of, open_bytes
 from regild.model.appliance import FileReference, ManifestEntry
+from regild.model.uri import without_credentials
 from regild.ovf import manifest, markup, tar
 from regild.ovf.archive import Form, file_member, find_form, find_parts, folder_parts, only_envelope
 from regild.ovf.envelope import disks_of, files_of, parse_envelope, systems_of
-from regild.ovf.letters import without_credentials
 from regild.ovf.markup import Element
 from regild.ovf.member import Member
 
