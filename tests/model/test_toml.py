@@ -38,6 +38,12 @@ def test_the_line_of_a_bomb_is_told() -> None:
     assert "parts" in fault.why
 
 
+@pytest.mark.parametrize("part", ["a" * LONG, '"' + '\\"' * LONG])
+def test_a_line_of_one_long_part_and_many_dots_is_soon_refused(part: str) -> None:
+    with pytest.raises(Malformed):
+        read_toml(f"{part} {'.' * PARTS_LIMIT}", "line")
+
+
 def test_what_people_write_is_read() -> None:
     deep = ".".join("a" * PARTS_LIMIT)
     text = f"{deep} = 'a.b.c'\ncommands = ['echo {'1.' * 60}']\nversion = \"1.2.3\"\n"

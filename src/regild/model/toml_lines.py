@@ -13,6 +13,7 @@ PARTS_LIMIT = 64
 that grows with the square of this number, and a megabyte has room for half a million."""
 
 _LONG_KEY = re.compile(
+    r"(?<![A-Za-z0-9_\-\\])"  # from the middle of a part it would look at the rest ever again
     r"(?>(?:[A-Za-z0-9_-]++|\"(?:[^\"\\\n]|\\.)*+\"|'[^'\n]*+')[ \t]*+\.[ \t]*+)"
     rf"{{{PARTS_LIMIT}}}"
 )
