@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from regild.host.namespace import find_id_map
 from regild.host.run import run
 from regild.host.scratch import Scratch, open_scratch
 from regild.image.ext import Inode
+from regild.image.filecheck import check_filesystem
 from regild.image.formats import open_disk
 from regild.image.guest import open_guest
 from regild.image.overlay import Overlay
@@ -153,6 +155,8 @@ class Result:
         self.overlay = Overlay.open(Path(changed.overlay), self._disk.__enter__())
         self.volume = open_part(self.overlay, guest.parts[0])
         self.paths = dict(self.volume.walk())
+        with tempfile.TemporaryDirectory() as scratch:  # nobody else asks e2fsck before the proof
+            check_filesystem(self.volume, Path(scratch) / "metadata.img")
 
     def content(self, path: str) -> bytes:
         return b"".join(piece for _, piece in self.volume.read_content(self.paths[path]))

@@ -268,6 +268,18 @@ def test_find_tells_what_stands_there_and_does_not_follow_the_last_symlink(tree)
     assert tree.find("/deep/a").mode & 0o700 == 0o700
 
 
+def test_the_way_to_a_folder_is_kept_until_something_is_mounted_over_it(tree):
+    for _ in range(2):
+        assert tree.read("/deep/a/b/file", 10) == b"deep"
+        assert tree.find("/lib/").kind == "symlink"
+        assert tree.find("/lib/..").kind == "directory"
+        with pytest.raises(Malformed, match="loop"):
+            tree.read("/chain0/x", 10)
+    tree.bind("/deep/a", "/usr/lib")
+    assert tree.read("/deep/a/real", 10) == b"real"
+    assert tree.find("/deep/a/b/file") is None
+
+
 def test_a_read_has_a_limit_and_a_directory_is_no_file(tree):
     with pytest.raises(TooLarge, match="5000"):
         tree.read("/big", 4999)

@@ -22,7 +22,7 @@ from regild.change.tree import Part, below, within
 from regild.change.unpack import Unpacking
 from regild.errors import DiskFull, Malformed, TooLarge
 from regild.image.disk import Disk
-from regild.image.ext import ROOT, ExtVolume, Inode
+from regild.image.ext import ROOT, ExtVolume, Inode, Run
 from regild.image.formats import disk_of
 from regild.image.overlay import Overlay
 from regild.image.region import Region
@@ -217,21 +217,21 @@ class Extraction:
             left -= sum(run.length for run in runs)
             if left < 0:
                 raise Malformed(where=self.volume.where, why="its files share blocks")
-            placed.append((runs[0].physical if runs else 0, inode))
+            placed.append((runs[0].physical if runs else 0, inode, runs))
         placed.sort(key=lambda row: row[0])
-        for _, inode in placed:
+        for _, inode, runs in placed:
             names = paths[inode.number]
-            self._write(self.base + names[0], inode)
+            self._write(self.base + names[0], inode, runs)
             for other in names[1:]:
                 os.link(self.base + names[0], self.base + other, follow_symlinks=False)
             self._dress(names[0], inode)
             self.progress.advance(inode.size)
 
-    def _write(self, path: str, inode: Inode) -> None:
+    def _write(self, path: str, inode: Inode, runs: list[Run]) -> None:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
         try:
             end = 0
-            for offset, content in self.volume.read_content(inode):
+            for offset, content in self.volume.read_content(inode, runs):
                 os.pwrite(handle, content, offset)
                 end = offset + len(content)
             if end != inode.size:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import stat
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from regild.errors import Malformed, TooLarge, UnsupportedFilesystem
 from regild.host.libext2fs import Library
@@ -20,6 +21,14 @@ from regild.image.ext_map import BlockMap
 ROOT = 2
 JOURNAL = 8
 FIRST_ORDINARY = 11
+
+INODE = struct.Struct("<HHI8xiIHH4xI")
+"""Mode, owner, size, times of change and deletion, group, links, flags (ext2_inode_large)."""
+INODE_END = struct.Struct("<II6xHHH")
+"""From byte 104: attribute block and size, high half; of that block, owner and group the same."""
+INODE_EXTRA = struct.Struct("<H6xI")
+"""From byte 128: how much more there is, and the rest of the time of change."""
+NOTHING = bytes(2)
 
 ENCRYPTED, EXTENTS, INLINE = 0x800, 0x80000, 0x10000000
 
@@ -64,8 +73,7 @@ class Device(Protocol):
         """Put some bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inode:
+class Inode(msgspec.Struct, frozen=True):
     """An inode as it stands on the disk; `raw` is all of it."""
 
     number: int
@@ -104,8 +112,7 @@ class Inode:
         return self.raw[start : start + 4] == b"\x00\x00\x02\xea"
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """A stretch of a file: `length` bytes at `logical` in the file, at `physical` on the volume."""
 
     logical: int
@@ -142,8 +149,10 @@ class ExtVolume:
         """
         count = 0
         for number, raw in self.library.scan_inodes(self.inode_bytes):
+            if raw[:2] == NOTHING or raw[26:28] == NOTHING:  # mode and links: nobody uses it
+                continue
             inode = parse_inode(number, raw)
-            if inode.mode and inode.links and not inode.deleted:
+            if not inode.deleted:
                 if inode.flags & ENCRYPTED:
                     raise UnsupportedFilesystem(where=self.where, why="it holds encrypted folders")
                 count += 1
@@ -194,12 +203,15 @@ class ExtVolume:
             rows = found.read_numbers(inode.block, size)
         return [Run(row[0] * size, row[1] * size, row[2] * size) for row in rows]
 
-    def read_content(self, inode: Inode) -> Iterator[tuple[int, bytes]]:
-        """A file's content as (offset, bytes), holes left out, nothing beyond its size."""
+    def read_content(
+        self, inode: Inode, runs: list[Run] | None = None
+    ) -> Iterator[tuple[int, bytes]]:
+        """A file's content as (offset, bytes), holes left out, nothing beyond its size; `runs` is
+        what `read_runs` said, where it was asked."""
         if inode.flags & INLINE:
             yield 0, self._inline(inode)
             return
-        for run in self.read_runs(inode):
+        for run in self.read_runs(inode) if runs is None else runs:
             length = min(run.length, inode.size - run.logical)
             for start in range(0, max(length, 0), _PIECE_BYTES):
                 count = min(_PIECE_BYTES, length - start)
@@ -320,15 +332,13 @@ def _blocks(head: bytes) -> int:
 
 def parse_inode(number: int, raw: bytes) -> Inode:
     """Read an inode's fields from its raw bytes (128 or more)."""
-    mode, uid, size = struct.unpack_from("<HHI", raw)
-    mtime, dtime, gid, links = struct.unpack_from("<iIHH", raw, 16)
-    (flags,) = struct.unpack_from("<I", raw, 32)
-    acl, size_high = struct.unpack_from("<II", raw, 104)
-    acl_high, uid_high, gid_high = struct.unpack_from("<HHH", raw, 118)
+    mode, uid, size, mtime, dtime, gid, links, flags = INODE.unpack_from(raw)
+    acl, size_high, acl_high, uid_high, gid_high = INODE_END.unpack_from(raw, 104)
     nanoseconds = 0
-    if len(raw) >= 140 and int.from_bytes(raw[128:130], "little") >= 12:
-        (extra,) = struct.unpack_from("<I", raw, 136)
-        mtime, nanoseconds = mtime + ((extra & 3) << 32), extra >> 2
+    if len(raw) >= 140:
+        room, extra = INODE_EXTRA.unpack_from(raw, 128)
+        if room >= 12:
+            mtime, nanoseconds = mtime + ((extra & 3) << 32), extra >> 2
     return Inode(
         number=number,
         mode=mode,

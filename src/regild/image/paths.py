@@ -17,6 +17,7 @@ from regild.image.tree import Node, NodeKind
 MAX_LINKS = 40
 """MAXSYMLINKS of the Linux kernel."""
 MAX_PARTS = 4096
+HELD_FOLDERS, HELD_DEPTH = 4096, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class MountedTree:
 
     def __init__(self, root: Filesystem) -> None:
         self._mounts: dict[tuple[str, ...], Place] = {(): Place((), root, root.root)}
+        self._folders: dict[str, tuple[list[Place], int]] = {}
+        """Folders that a path was followed through: the way there, and how many links it took."""
 
     def mount(self, path: str, filesystem: Filesystem) -> None:
         """Put a filesystem at a path, over what is there.
@@ -105,10 +108,34 @@ class MountedTree:
         return place
 
     def _place(self, path: str, follow: bool) -> Place | None:
-        """Follow a path; None when something on the way is missing or no directory."""
-        trail = [self._mounts[()]]
-        todo = list(reversed(parts_of(path)))
-        links = 0
+        """Follow a path; None when something on the way is missing or no directory.
+
+        Whoever asks for one file of a folder mostly asks for the next one too, so the way to a
+        folder is kept.
+        """
+        folder, _, name = path.rpartition("/")
+        if name in ("", ".", ".."):
+            found = self._way(path, path, follow)
+            return found[0][-1] if found else None
+        known = self._folders.get(folder)
+        if known is None:
+            known = self._way(path, folder, follow=True)
+            if known is None:
+                return None
+            if len(self._folders) >= HELD_FOLDERS:
+                self._folders.clear()
+            if len(known[0]) <= HELD_DEPTH:
+                self._folders[folder] = known
+        found = self._way(path, name, follow, known)
+        return found[0][-1] if found else None
+
+    def _way(
+        self, path: str, rest: str, follow: bool, begun: tuple[list[Place], int] | None = None
+    ) -> tuple[list[Place], int] | None:
+        """Go on along the rest of a path from where a way ended, without one from the root: the
+        places that lead to its end, and how many links it took."""
+        trail, links = (list(begun[0]), begun[1]) if begun else ([self._mounts[()]], 0)
+        todo = list(reversed(parts_of(rest)))
         while todo:
             name = todo.pop()
             if name == "..":
@@ -129,13 +156,14 @@ class MountedTree:
                     raise Malformed(where=path, why="its symlinks make it too long")
                 continue
             trail.append(found)
-        return trail[-1]
+        return trail, links
 
     def _put(self, path: str, filesystem: Filesystem, item: Item) -> None:
         # A mount point that is missing is made by the guest's init when it mounts.
         place = self._place(path, follow=True)
         parts = place.parts if place else parts_of(path)
         self._mounts[parts] = Place(parts, filesystem, item)
+        self._folders.clear()
 
     def _step(self, place: Place, name: str) -> Place | None:
         """One entry of a directory, or the root of what is mounted over it."""

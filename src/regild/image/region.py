@@ -29,7 +29,9 @@ class Region:
 
         Raises: Malformed outside of the region; whatever the disk raises.
         """
-        pieces = self.on_disk(offset, length)
+        pieces = list(self.on_disk(offset, length))
+        if len(pieces) == 1:
+            return self._disk.read(*pieces[0])
         return b"".join(self._disk.read(at, count) for at, count in pieces)
 
     def write(self, offset: int, content: bytes) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import stat
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -83,28 +85,26 @@ class _Comparison:
     def run(self) -> list[Difference]:
         """What differs and is not known, sorted by path."""
         try:
-            was, seen = dict(self.before.walk()), dict(self.after.walk())
-            found = []
-            for path in sorted(was.keys() | seen.keys()):
-                place = self.area.mount.rstrip("/") + path
-                if place in self.known:
-                    continue
-                told = self._compare(was.get(path), seen.get(path))
-                if told is not None:
-                    found.append(Difference(place, *told))
-                if len(found) >= FOUND_MAX:
-                    break
-            return found
+            return list(islice(self._differences(), FOUND_MAX))
         finally:
             self.before.close()
             self.after.close()
+
+    def _differences(self) -> Iterator[Difference]:
+        was, seen = dict(self.before.walk()), dict(self.after.walk())
+        for path in sorted(was.keys() | seen.keys()):
+            place = self.area.mount.rstrip("/") + path
+            if place not in self.known:
+                told = self._compare(was.get(path), seen.get(path))
+                if told is not None:
+                    yield Difference(place, *told)
 
     def _compare(self, was: Inode | None, seen: Inode | None) -> tuple[str, str] | None:
         """What a path was and is, in words; None where it is the same."""
         if was is None or seen is None:
             return ("absent", "added") if was is None else ("as before", "absent")
         for facts in (_facts, _times):
-            if facts(was) != facts(seen):
+            if was.raw != seen.raw and facts(was) != facts(seen):
                 return facts(was), facts(seen)
         if stat.S_ISLNK(was.mode):
             ends = self.before.read_target(was), self.after.read_target(seen)
