@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace as replace_suite
 from pathlib import Path
 
 import pytest
@@ -36,13 +37,15 @@ class World:
     def __init__(self, folder: Path, solve: Solver) -> None:
         self.folder, self.solve = folder, solve
         self.mirror = folder / "mirror"
+        self.extra = ""
+        """Further lines of the second suite's release."""
 
     def available(self, content: Content, main: Sequence[Deb], safe: Sequence[Deb]) -> Available:
         architectures = content.planning.architectures
         publish(self.mirror, Suite(main, architectures=architectures))
         label = "Debian-Security"
         suite = Suite(safe, "stable-security", label=label, architectures=architectures)
-        publish(self.mirror, suite)
+        publish(self.mirror, replace_suite(suite, extra=self.extra))
         policy = with_options(SitePolicy(), mirrors=(f"{URI}={self.mirror}",))
         return refresh(content, policy, self.folder / "cache", NOW, Silent())
 
@@ -545,3 +548,19 @@ def test_what_a_trial_brought_stays_though_the_trial_itself_is_given_up(world: W
     wanted = oracle(world.folder / "oracle", world.mirror, content, ["dist-upgrade"])
     assert {f"{one.name} {one.was} {one.becomes}" for one in plan.steps} == wanted
     assert told(plan) == ["-dev", "-gui", "+gui-small 1.0", "heavy 2", "-old", "-tools", "-user"]
+
+
+@pytest.mark.parametrize("automatic", ["", "ButAutomaticUpgrades: yes\n"])
+def test_a_suite_that_is_not_automatic_counts_as_it_does_for_apt(
+    world: World, automatic: str
+) -> None:
+    world.extra = f"NotAutomatic: yes\n{automatic}"
+    installed = [Deb("a"), Deb("b", "2.5"), Deb("c")]
+    main = [Deb("a", "2", fields=needs("new")), Deb("b", "2"), Deb("new", "1")]
+    back = [Deb("a", "3"), Deb("b", "3"), Deb("c", "3"), Deb("new", "2")]
+    plan = world.plan(installed, main, back)
+    content = content_of(installed, (MAIN, SECURITY))
+    verb = ["upgrade", "--with-new-pkgs"]
+    wanted = oracle(world.folder / "oracle", world.mirror, content, verb)
+    assert {f"{one.name} {one.was} {one.becomes}" for one in plan.steps} == wanted
+    assert told(plan) == ["a 2", *(["b 3", "c 3"] if automatic else []), "+new 1"]
