@@ -177,12 +177,12 @@ def test_a_bad_generation_stops_at_the_first_group(regild: Regild, site: Site) -
 
 
 def test_a_second_agent_says_who_leads(regild: Regild, site: Site, store: Store) -> None:
-    with leading(store.catalogue, "bert", "elsewhere:1"):
+    with leading(store.catalogue, "bert", "elsewhere/7ea5/4026:15306:718:cde3"):
         said = regild(*site.run, "--json")
         assert said.code == 15
         failure = valid("error", said.json)["error"]
         assert failure["kind"] == "Busy"
-        assert "bert (elsewhere:1) leads" in failure["sentence"]
+        assert "bert (process 15306 on elsewhere) leads" in failure["sentence"]
     once(regild, site)
 
 

@@ -216,6 +216,11 @@ def test_a_freeze_of_the_site_holds_every_group(
     assert "in a window; the next one: none is known" in waits.out
     assert running(tmp_path) == [b"one", b"one"]
     assert "sale" in regild("freeze", "list").out
+    (tmp_path / "junk.ics").write_text("no calendar")
+    assert (
+        f"{tmp_path}/junk.ics is malformed"
+        in regild("freeze", "add", "junk", tmp_path / "junk.ics").err
+    )
     assert regild("group", "rotate", "web", "--force", "--wait", 60).code == 0
     assert running(tmp_path) == [b"two", b"two"]
     assert json.loads(regild("freeze", "remove", "sale", "--json").out)["freezes"] == []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ LOCK = 7283940166
 SUFFIX = ".leader"
 NOTE = "agent"
 OWNER_SIGNS = 200
+PROCESS = re.compile(r"\(([^/:()]+)/[^:()]*:(\d+):[^()]*\)$")
+"""A process's own name, of which its machine and number mean something to people."""
 LEADING = "the right to lead"
 
 
@@ -81,10 +84,10 @@ def leading(catalogue: Catalogue, actor: str, owner: str) -> Iterator[Leadership
 
 
 def leader_of(catalogue: Catalogue) -> str:
-    """Who led last, by the actor's name and the process's own."""
+    """Who led last, by the actor's name and the process's number."""
     with catalogue.reading() as view:
         found = find_lease(view, NOTE)
-    return found.owner if found else "nobody yet"
+    return PROCESS.sub(r"(process \2 on \1)", found.owner) if found else "nobody yet"
 
 
 def _note(change: Writing, who: str) -> None:

@@ -50,7 +50,7 @@ from regild.model.group_answers import (
 from regild.model.progress import Progress, end_step
 from regild.model.rotation import Action, Drain, Group, Instance, Stage, Stop
 from regild.rotate.advance import resume as tried_again
-from regild.rotate.calendar import TEXT_LIMIT, read_calendar
+from regild.rotate.calendar import TEXT_LIMIT, spans_of
 from regild.rotate.driver import Driver, open_driver
 from regild.store import Reading
 from regild.store.events import tell
@@ -325,7 +325,7 @@ def add_freeze(store: Store, name: str, path: Path) -> FreezesAnswer:
         raise UsageError(what=f"{name}: the name of a site's freeze has no dot")
     text = read_limited(path, TEXT_LIMIT).decode(errors="replace")
     with store.catalogue.writing(store.actor) as change:
-        read_calendar("", text, change.now, change.now)
+        spans_of(text, str(path), change.now, change.now)
         save_window(change, name, "freeze", text)
         return _freezes(change)
 
