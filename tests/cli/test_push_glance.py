@@ -18,6 +18,7 @@ from tests.cli.conftest import Said
 from tests.cli.glances import open_glance
 from tests.cli.schemas import valid
 from tests.cli.sums import raw_digest, sha256
+from tests.cli.watches import watch
 
 Regild = Callable[..., Said]
 
@@ -90,6 +91,7 @@ def test_a_service_takes_a_disk_and_gives_it_back(
     with urllib.request.urlopen(asked, timeout=60) as answer:
         assert answer.read() == back.read_bytes()
     assert raw_digest(back, tmp_path) == sha256(raw)
+    assert watch(regild, tmp_path, target)["digest"] == f"sha256:{sha256(back)}"
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from regild.publish.boot_disk import split_format
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid
 from tests.cli.sums import raw_digest, sha256
+from tests.cli.watches import watch
 
 Regild = Callable[..., Said]
 POOL = "regild-test-pool"
@@ -76,6 +77,7 @@ def test_a_pool_takes_a_disk_and_gives_it_back(
     assert brought.code == 0, brought.err
     assert regild("export", "copy", "-o", tmp_path / "back.qcow2").code == 0
     assert (tmp_path / "back.qcow2").read_bytes() == disk.read_bytes()
+    assert watch(regild, tmp_path, TARGET)["digest"] == f"sha256:{sha256(disk)}"
 
 
 @pytest.mark.slow
