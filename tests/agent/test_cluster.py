@@ -3,6 +3,7 @@ without TLS."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -24,7 +25,7 @@ from regild.host.cluster import Cluster, ClusterWish, Tls, open_cluster
 from regild.model.progress import Progress, Silent
 from regild.store.events import list_events
 from regild.store.jobs import read_job, submit_job
-from tests.agent.crew import Teaching, free_port
+from tests.agent.crew import Teaching, free_port, open_crew, scheduler_line, worker_line
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -109,6 +110,30 @@ def test_a_killed_workers_job_is_done_by_another(
     (ended,) = finish(jobs, store.catalogue, ["long"])
     assert (ended.state, ended.attempts) == ("done", 2)
     assert effects(store) == ["long"]
+
+
+@pytest.mark.timeout(300)
+def test_what_only_some_workers_can_do_goes_to_those(store: Store, tmp_path: Path) -> None:
+    port = free_port()
+    scheduler = f"tcp://127.0.0.1:{port}"
+    able = worker_line(scheduler, "--resources", "update=1")
+    lines = {"scheduler": scheduler_line(port), "any": worker_line(scheduler), "able": able}
+    keys = [f"{kind}:{number}" for number in range(4) for kind in ("update", "push")]
+    submit(store, *keys)
+    with open_crew(tmp_path, lines):
+        until = time.monotonic() + 120
+        while True:
+            with contextlib.suppress(Unreachable), open_cluster(ClusterWish(0, scheduler)) as found:
+                if found.workers == 2:
+                    assert found.resources == {"update"}
+                    which = found.ask("which", os.getpid, needs="update").result()
+                    jobs = OnCluster(Workplace(Site(), tmp_path / "store"), Teaching(found))
+                    ended = list(finish(jobs, store.catalogue, keys))
+                    break
+            assert time.monotonic() < until
+            time.sleep(0.3)
+    assert {one.state for one in ended} == {"done"}
+    assert {one.result["by"] for one in ended if one.key.startswith("update:")} == {which}
 
 
 class Measuring:

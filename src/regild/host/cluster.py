@@ -80,6 +80,12 @@ class Cluster:
         """How many workers there are just now."""
         return len(self._client.scheduler_info(n_workers=-1)["workers"])
 
+    @property
+    def resources(self) -> set[str]:
+        """What some worker was started with (`dask worker --resources "NAME=COUNT"`)."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        return {name for one in workers.values() for name in one.get("resources", {})}
+
     def ask(self, name: str, work: Callable[..., Any], *facts: Any, needs: str = "") -> Call:
         """Have a worker call a function of regild's; `name` is told in the cluster's own pages.
 

@@ -27,13 +27,15 @@ class OnCluster:
     """Has each job done by a worker of a cluster.
 
     A job whose worker died goes to another by itself; one that several workers died of is given
-    again with the next turn, and its row tells what became of it.
+    again with the next turn, and its row tells what became of it. Where some worker has a resource
+    that is named as a kind of job (`update`), jobs of that kind go to such workers only.
     """
 
     def __init__(self, workplace: Workplace, cluster: Cluster) -> None:
         self._workplace, self._cluster = workplace, cluster
         self._calls: dict[str, Call] = {}
         self._given = 0
+        self._resources: set[str] = set()
 
     def give(self, key: str) -> None:
         """Have a job done, unless a worker has been asked and has not ended."""
@@ -42,7 +44,11 @@ class OnCluster:
             return
         self._given += 1
         name = f"regild-{key}-{self._given}"
-        self._calls[key] = self._cluster.ask(name, perform, self._workplace, key)
+        # One that has gone is waited for: the others may be machines that cannot do it.
+        self._resources |= self._cluster.resources
+        kind = key.partition(":")[0]
+        needs = kind if kind in self._resources else ""
+        self._calls[key] = self._cluster.ask(name, perform, self._workplace, key, needs=needs)
 
     def wait(self, seconds: float) -> None:
         """Wait until a job has ended, or for so long."""
