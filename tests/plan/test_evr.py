@@ -40,3 +40,9 @@ def test_ten_thousand_random_pairs_are_in_dpkgs_order() -> None:
 def test_a_rewritten_version_reads_as_it_was() -> None:
     for version in ("1.2-3", "1:2.36-9+deb12u7", "2.0~rc1-1", "5.1.9"):
         assert version_of(evr_of(version)) == version
+
+
+def test_a_version_with_any_character_is_rewritten() -> None:
+    for sign in ("\xe9", "\u4e01", "\U0010ffff", "\udcff"):
+        assert evr_of(f"1{sign}2").isascii()
+        assert evr_of(f"1{sign}2") != evr_of("12")

@@ -31,18 +31,28 @@ def evr_of(version: str) -> str:
 @lru_cache(maxsize=65536)
 def _part(text: str) -> str:
     """Runs of letters and of digits in turn, `B` between them, an end that a tilde sorts before."""
-    pairs = (pair for pair in _RUNS.findall(text or "0") if pair != ("", ""))
-    written = ("".join(map(_code, other)) + _END + (digits or "0") for other, digits in pairs)
+    pairs = _RUNS.findall(text or "0")
+    pairs.pop()  # the empty one at the end
+    written = [other.translate(_CODE_OF) + _END + (digits or "0") for other, digits in pairs]
     return "".join(written) + _END + "0"
 
 
-@lru_cache(maxsize=256)
-def _code(sign: str) -> str:
-    """One character: letters sort before all others (dpkg)."""
-    if sign == "~":
-        return _TILDE
-    place = ord(sign) + (0 if sign.isalpha() else 0x100)
-    return _LETTERS[place // _SPAN**2] + _LETTERS[place // _SPAN % _SPAN] + _LETTERS[place % _SPAN]
+class _CodeOf(dict[int, str]):
+    """Each character's code: letters sort before all others (dpkg)."""
+
+    def __missing__(self, place: int) -> str:
+        sign = chr(place)
+        if sign == "~":
+            code = _TILDE
+        else:
+            place = min(place + (0 if sign.isalpha() else 0x100), _SPAN**3 - 1)
+            digits = place // _SPAN**2, place // _SPAN % _SPAN, place % _SPAN
+            code = "".join(_LETTERS[one] for one in digits)
+        self[ord(sign)] = code
+        return code
+
+
+_CODE_OF = _CodeOf()
 
 
 def version_of(evr: str) -> str:

@@ -12,18 +12,37 @@ from typing import IO, Any, NamedTuple
 
 from regild.errors import Malformed, TooLarge
 from regild.plan.debian.evr import evr_of
-from regild.plan.debian.relations import EQUAL, GREATER, LESS, Vocabulary, read_clauses
+from regild.plan.debian.relations import EQUAL, GREATER, LESS, Atom, Vocabulary, read_clauses
 
 STANZA_LIMIT = 1 << 20
 STANZAS_LIMIT = 1_000_000
 CHUNK_BYTES = 1 << 20
 
-FIELD = re.compile(
-    rb"^(package|version|architecture|multi-arch|priority|essential|important|protected|source"
-    rb"|phased-update-percentage|status|section|(?:pre-)?depends|recommends|suggests|breaks|conflicts|provides)"
-    rb":[ \t]*(.*(?:\n[ \t].*)*)",
-    re.MULTILINE | re.IGNORECASE,
+FIELDS = frozenset(
+    {
+        "package",
+        "version",
+        "architecture",
+        "multi-arch",
+        "priority",
+        "essential",
+        "important",
+        "protected",
+        "source",
+        "phased-update-percentage",
+        "status",
+        "section",
+        "pre-depends",
+        "depends",
+        "recommends",
+        "suggests",
+        "breaks",
+        "conflicts",
+        "provides",
+    }
 )
+"""What is read of an entry."""
+_FOLDED = re.compile(r"\n(?=[ \t])")
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9+.-]{0,254}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~:-]{0,254}")
 _WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -85,16 +104,25 @@ def read_stanzas(file: IO[bytes], where: str) -> Iterator[Fields]:
         if len(rest) > STANZA_LIMIT + CHUNK_BYTES:
             raise TooLarge(where=where, why="one of its entries does not end")
         for stanza in whole:
-            if fields := {
-                name.decode().lower(): value.decode(errors="replace").strip()
-                for name, value in FIELD.findall(stanza)
-            }:
+            if fields := _fields(stanza.decode(errors="replace")):
                 count += 1
                 if count > STANZAS_LIMIT:
                     raise TooLarge(where=where, why=f"it lists more than {STANZAS_LIMIT} packages")
                 yield fields
         if not chunk:
             return
+
+
+def _fields(stanza: str) -> Fields:
+    """The fields of an entry that are read, by lower-case name; continued lines are kept apart."""
+    folded = "\n " in stanza or "\n\t" in stanza
+    lines = _FOLDED.sub("\r", stanza) if folded else stanza
+    found = {}
+    for line in lines.split("\n"):
+        name, _, value = line.partition(":")
+        if (key := name.lower()) in FIELDS:
+            found[key] = value.strip()
+    return found
 
 
 def facts_of(fields: Fields, where: str) -> tuple[str, Facts]:
@@ -114,7 +142,7 @@ def facts_of(fields: Fields, where: str) -> tuple[str, Facts]:
     return name, Facts(
         version,
         arch,
-        multi=(fields.get("multi-arch") or "no")[0],
+        multi=fields.get("multi-arch", "no")[:1] or "n",
         priority=PRIORITIES.index(priority) + 1 if priority in PRIORITIES else UNSTATED,
         essential="e" if "essential" in yes else "i" if yes else "-",
         source=source[1] if source else name,
@@ -148,18 +176,16 @@ def _add(repo: Any, name: str, facts: Facts, fields: Fields, words: Vocabulary) 
     one.evr = evr_of(facts.version)
     one.arch = "noarch"
     one.vendor = facts.words
-    for field in ("pre-depends", "depends"):
+    for field, add in (
+        ("pre-depends", one.add_requires),
+        ("depends", one.add_requires),
+        ("recommends", one.add_recommends),
+        ("suggests", one.add_suggests),
+    ):
         for clause in _clauses(fields, field):
             if wanted := words.wanted(clause, facts.arch):
-                one.add_requires(wanted)
-    for clause in _clauses(fields, "recommends"):
-        if wanted := words.wanted(clause, facts.arch):
-            one.add_recommends(wanted)
-    for clause in _clauses(fields, "suggests"):
-        if wanted := words.wanted(clause, facts.arch):
-            one.add_suggests(wanted)
-    provided = list(_provided(name, facts, fields, words))
-    for identity in provided:
+                add(wanted)
+    for identity in _provided(name, facts, fields, words):
         one.add_provides(identity)
     for field in ("breaks", "conflicts"):
         for clause in _clauses(fields, field):
@@ -172,35 +198,41 @@ def _add(repo: Any, name: str, facts: Facts, fields: Fields, words: Vocabulary) 
 
 
 def _clauses(fields: Fields, field: str) -> list[str]:
-    text = fields.get(field, "")
+    text = fields.get(field)
     return text.split(",") if text else []
 
 
-def _provided(name: str, facts: Facts, fields: Fields, words: Vocabulary) -> Iterator[int]:
+def _provided(name: str, facts: Facts, fields: Fields, words: Vocabulary) -> list[int]:
     """The ids of what a package provides: itself first."""
     pool, evr = words.pool, words.pool.str2id(evr_of(facts.version))
     own = facts.arch if facts.arch != "all" else words.native
     everywhere = words.architectures if facts.multi == "f" else (own,)
-    for arch in (own, *(one for one in everywhere if one != own)):
-        yield pool.rel2id(pool.str2id(words.named(name, arch)), evr, EQUAL)
+    titles = [words.named(name, own)]
+    titles += [words.named(name, arch) for arch in everywhere if arch != own]
     if facts.multi == "a":
-        yield pool.rel2id(pool.str2id(f"{name}:any"), evr, EQUAL)
+        titles.append(f"{name}:any")
     if len(words.architectures) > 1:
-        yield pool.rel2id(pool.str2id(f"copy({words.named(name, own)})"), evr, EQUAL)
-    text = fields.get("provides")
-    for atoms in read_clauses(text) if text else ():
-        atom = atoms[0]
-        if atom.operator not in ("", "="):
-            continue
-        for arch in (
-            (atom.arch,) if atom.arch else (*everywhere, *(("any",) if facts.multi == "a" else ()))
-        ):
-            title = words.named(atom.name, arch)
-            if atom.version:
-                version = pool.str2id(evr_of(atom.version))
-                yield pool.rel2id(pool.str2id(title), version, EQUAL)
-            else:
-                yield pool.str2id(f"virt({title})")
+        titles.append(f"copy({titles[0]})")
+    found = [pool.rel2id(pool.str2id(title), evr, EQUAL) for title in titles]
+    if text := fields.get("provides"):
+        named = (*everywhere, "any") if facts.multi == "a" else everywhere
+        for atoms in read_clauses(text):
+            found += _provided_besides(atoms[0], named, words)
+    return found
+
+
+def _provided_besides(atom: Atom, everywhere: Iterable[str], words: Vocabulary) -> Iterator[int]:
+    """The ids of a name that a package provides besides its own."""
+    if atom.operator not in ("", "="):
+        return
+    pool = words.pool
+    for arch in (atom.arch,) if atom.arch else everywhere:
+        title = words.named(atom.name, arch)
+        if atom.version:
+            version = pool.str2id(evr_of(atom.version))
+            yield pool.rel2id(pool.str2id(title), version, EQUAL)
+        else:
+            yield pool.str2id(f"virt({title})")
 
 
 def _copies(name: str, facts: Facts, words: Vocabulary) -> Iterator[int]:

@@ -79,33 +79,35 @@ class Vocabulary:
 
     def wanted(self, clause: str, arch: str) -> int:
         """The id of one clause of a positive relation of a package; 0 where it is not readable."""
-        key = (clause, arch)
+        key = (clause.strip(), "" if arch == "all" else arch)
         found = self._known.get(key)
         if found is None:
-            found = self._wanted(clause, arch)
+            found = self._wanted(*key)
             self._remember(self._known, key, found)
         return found
 
     def _wanted(self, clause: str, arch: str) -> int:
         whole = 0
-        for atoms in read_clauses(clause):
-            for atom in reversed(atoms):
-                one = self.one(atom, arch)
-                whole = self.pool.rel2id(one, whole, OR) if whole else one
+        for alternative in reversed(clause.split("|")):
+            match = ATOM.fullmatch(alternative)
+            if match is None:
+                return 0
+            one = self._one(arch, *match.groups(default=""))
+            whole = self.pool.rel2id(one, whole, OR) if whole else one
         return whole
 
-    def one(self, atom: Atom, arch: str) -> int:
-        """The id of one alternative."""
-        name = self.named(atom.name, atom.arch or arch)
+    def _one(self, own: str, name: str, arch: str, operator: str, version: str) -> int:
+        """The id of one alternative of a package for the architecture `own`."""
+        name = self.named(name, arch or own)
         found: int = self.pool.str2id(name)
-        if atom.version:
-            return self._with_version(found, atom)
+        if version:
+            return self._with_version(found, operator, version)
         virtual = self.pool.str2id(f"virt({name})")
         return int(self.pool.rel2id(found, virtual, OR))
 
-    def _with_version(self, name: int, atom: Atom) -> int:
-        evr = self.pool.str2id(evr_of(atom.version))
-        return int(self.pool.rel2id(name, evr, OPERATORS[atom.operator]))
+    def _with_version(self, name: int, operator: str, version: str) -> int:
+        evr = self.pool.str2id(evr_of(version))
+        return int(self.pool.rel2id(name, evr, OPERATORS[operator]))
 
     def forbidden(self, clause: str, own: str) -> list[int]:
         """The ids of one clause of a negative relation of a package with the name `own`, which
@@ -121,7 +123,7 @@ class Vocabulary:
             name = self.named(atom.name, arch)
             found = self.pool.str2id(name)
             if atom.version:
-                yield self._with_version(found, atom)
+                yield self._with_version(found, atom.operator, atom.version)
             else:
                 yield found
                 yield self.pool.str2id(f"virt({name})")
