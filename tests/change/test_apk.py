@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from regild.change.apk import compile_plan, write_index
-from regild.change.apk_owners import owned_in, read_owners
+from regild.change.apk_owners import _scripts, owned_in, read_owners
 from regild.change.archives import archive_name
 from regild.change.ended import check_ended
 from regild.change.family import check_carrier
@@ -188,3 +188,24 @@ def test_a_damaged_database_is_told(path: str, content: str) -> None:
     tree = MemoryTree({**database_of(OLD), path: content})
     with pytest.raises(Malformed):
         list(owned_in(tree, frozenset({"web"})))
+
+
+def test_no_script_is_longer_than_the_archive_that_holds_it() -> None:
+    whole = tarfile.TarInfo("web-1.0-r0.X1" + "0" * 40 + ".trigger")
+    holes = tarfile.TarInfo("seen-1.0-r0.X1" + "0" * 40 + ".trigger")
+    link = tarfile.TarInfo("more-1.0-r0.X1" + "0" * 40 + ".trigger")
+    holes.pax_headers = {
+        "GNU.sparse.major": "0",
+        "GNU.sparse.minor": "1",
+        "GNU.sparse.map": f"0,1,{8 << 40},0",
+        "GNU.sparse.size": str(8 << 40),
+    }
+    whole.size = holes.size = 1
+    link.type, link.linkname = tarfile.LNKTYPE, whole.name
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(whole, io.BytesIO(b"w"))
+        archive.addfile(holes, io.BytesIO(b"h"))
+        archive.addfile(link)
+    place = "/lib/apk/db/scripts.tar"
+    assert _scripts(MemoryTree({place: out.getvalue()}), "/lib/apk/db").keys() == {"web-1.0-r0"}

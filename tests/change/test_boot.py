@@ -179,6 +179,7 @@ def test_a_whole_report_is_believed_as_far_as_it_goes() -> None:
         (WHOLE.replace(b"end 0 0", b"end 0 9"), 0, GuestCommandFailed, "first.*ended with 9"),
         (WHOLE.replace(b"1\n\n", b"1\nfault\n"), 0, ChangeError, "fault"),
         (WHOLE[:20], TIMED_OUT, GuestCommandHung, "first"),
+        (b"\n\x01regild begin 999\n", 0, GuestCommandFailed, "the booted guest.*panic"),
     ],
 )
 def test_what_is_missing_in_a_report_is_a_failure(

@@ -107,3 +107,28 @@ def test_content_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     content = line(TOP) + line(Sent("/a", "file", bytes=10, extents=((0, 10),))) + b"12345"
     with pytest.raises(Malformed, match="cut off"):
         unpacked(content, tmp_path / "made")
+
+
+def test_files_of_two_subvolumes_are_never_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("left", "right"):
+        (tmp_path / name).write_text(name)
+        (tmp_path / f"{name}-again").hardlink_to(tmp_path / name)
+    real = os.lstat
+
+    def lstat(path: str) -> os.stat_result:
+        facts = list(real(path))
+        if "right" in Path(path).name:
+            facts[2] += 1
+        if Path(path).is_file():
+            facts[1] = 257
+        return os.stat_result(facts, {"st_mtime_ns": 0, "st_rdev": 0})
+
+    monkeypatch.setattr("regild.change.stream.os.lstat", lstat)
+    out = io.BytesIO()
+    send_tree(str(tmp_path), out, ())
+    monkeypatch.undo()
+    unpacked(out.getvalue(), tmp_path / "made")
+    for name in ("left", "right", "left-again", "right-again"):
+        assert (tmp_path / "made" / name).read_text() == name.partition("-")[0]

@@ -13,7 +13,7 @@ import pytest
 from backports import zstd
 
 from regild.errors import Malformed, RegildError, TooLarge, UnsupportedFormat
-from regild.prove.initramfs import read_names
+from regild.prove.initramfs import _Source, read_names
 from tests.image.disks import tool
 
 PACKERS = {
@@ -81,3 +81,23 @@ def test_damage_ends_in_a_typed_error(archive: bytes) -> None:
                     read_names(content, "x")
                 except RegildError as error:
                     assert str(error)
+
+
+def test_zeros_are_passed_over_at_once_and_pieces_without_copying_what_follows(
+    archive: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    real = _Source._look
+
+    def look(self: _Source, count: int) -> bytes:
+        held = self._held
+        piece = real(self, count)
+        looks.append(held is not self._held)
+        return piece
+
+    monkeypatch.setattr(_Source, "_look", look)
+    head = b"070701" + b"0" * 88 + b"00000002" + b"0" * 8 + b"a\0"
+    packed = gzip.compress(archive + bytes(1 << 20) + head * 2000 + archive)
+    assert "init" in read_names(packed, "x")
+    assert len(looks) < 15_000  # a few for each header, none for each zero
+    assert sum(looks) < 20  # once a step

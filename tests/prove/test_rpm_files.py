@@ -12,7 +12,7 @@ from regild.image.tree import Guest, Node
 from regild.model.content import Content, Platform
 from regild.model.rpm_files import RpmFile, RpmPackage
 from regild.prove.family import find_family
-from regild.prove.rpm_database import RpmFiles
+from regild.prove.rpm_database import RpmFiles, read_accounts
 from regild.prove.scene import Scene
 from tests.change.rpm_apps import App, build_apps
 from tests.describe.guests import MemoryTree
@@ -171,3 +171,12 @@ def test_every_damage_is_found(name: str, patient: Patient) -> None:
     damage, check, what = DAMAGE[name]
     damage(patient)
     assert what in patient.found().get(check, []), patient.found()
+
+
+def test_a_number_of_an_account_that_is_none_is_passed_over() -> None:
+    lines = (
+        "good:x:7:7::/:/bin/sh\nodd:x:1234567890abc:7::/:/bin/sh\nlong:x:" + "9" * 5000 + ":7:::\n"
+    )
+    tree = MemoryTree({"/etc/passwd": lines, "/etc/group": ""})
+    users, groups = read_accounts(Guest(tree, (), (), (), ()))
+    assert (users, groups) == ({"root": 0, "good": 7}, {"root": 0})

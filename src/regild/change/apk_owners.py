@@ -77,7 +77,10 @@ def _scripts(tree: Tree, folder: str) -> Mapping[str, Mapping[str, str]]:
         try:
             with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
                 for member in archive:
-                    match, file = _SCRIPT.fullmatch(member.name), archive.extractfile(member)
+                    match = _SCRIPT.fullmatch(member.name)
+                    # A link or a file with holes says more than the archive holds.
+                    plain_file = member.isreg() and not member.issparse()
+                    file = archive.extractfile(member) if match and plain_file else None
                     if match and file is not None:
                         text = file.read().decode(errors="replace")
                         found.setdefault(match[1], {})[match[2]] = text

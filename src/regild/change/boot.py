@@ -110,7 +110,8 @@ class _Told:
 
     def _raise_unfinished(self, code: int, limit_seconds: float, console: str) -> None:
         """Say how far a guest came that did not do all that it was told."""
-        begun = self.report.begun[-1] if self.report.begun else None
+        known = [one for one in self.report.begun if one < len(self.commands)]
+        begun = known[-1] if known else None
         where = "the booted guest" if begun is None else self.commands[begun].what
         last = console if begun is None else tail_of(self.report.said(begun))
         if code == TIMED_OUT:

@@ -56,7 +56,7 @@ class Sent(Value, frozen=True):
 
 def send_tree(root: str, out: IO[bytes], hiding: tuple[str, ...]) -> None:
     """Write everything below a folder, but what lies below the paths in `hiding`."""
-    firsts: dict[int, str] = {}
+    firsts: dict[tuple[int, int], str] = {}
     folders = ["/"]
     while folders:
         folder = folders.pop()
@@ -71,12 +71,13 @@ def send_tree(root: str, out: IO[bytes], hiding: tuple[str, ...]) -> None:
                 _send(root, path, out, firsts)
 
 
-def _send(root: str, path: str, out: IO[bytes], firsts: dict[int, str]) -> None:
+def _send(root: str, path: str, out: IO[bytes], firsts: dict[tuple[int, int], str]) -> None:
     place = root + path
     status = os.lstat(place)
     kind = KINDS[stat.S_IFMT(status.st_mode)]
     if kind != "directory" and status.st_nlink > 1:
-        first = firsts.setdefault(status.st_ino, path)
+        # Each subvolume of a btrfs counts its own, and shows itself as a device of its own.
+        first = firsts.setdefault((status.st_dev, status.st_ino), path)
         if first != path:
             _line(out, Sent(path, kind, link_to=first))
             return

@@ -7,6 +7,7 @@ Source: passwd(5), shadow(5), group(5), gshadow(5); Debian Policy 9.2 (user and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from regild.image.tree import Tree
@@ -114,7 +115,7 @@ def _added(path: str, name: str, row: list[str]) -> Iterator[Difference]:
     if path in (PASSWD, GROUP):
         if row[0] not in ("x", "*", "!"):
             yield Difference(what, "its password elsewhere", "a password in this file")
-        if not row[1].isdecimal() or int(row[1][:9]) not in SYSTEM_IDS:
+        if not re.fullmatch(r"[0-9]{1,9}", row[1]) or int(row[1]) not in SYSTEM_IDS:
             yield Difference(what, "a number of the system's", f"number {row[1]}")
 
 

@@ -7,6 +7,7 @@ Contents are skipped, never kept.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 
 from regild.errors import Malformed, TooLarge, UnsupportedFormat
@@ -18,6 +19,7 @@ NAME_BYTES_MAX = 4096
 STEP = 1 << 18
 
 _HEADER = 110
+_NO_ZERO = re.compile(rb"[^\0]")
 _MAGICS = (b"070701", b"070702")
 _LAST = "TRAILER!!!"
 _PACKED = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\0": ".xz", b"\x28\xb5\x2f\xfd": ".zst", b"BZh": ".bz2"}
@@ -48,7 +50,7 @@ class _Source:
 
     def __init__(self, reader: Reader, where: str) -> None:
         self._reader = reader
-        self._held = b""
+        self._held, self._begin = b"", 0
         self.where = where
         self.at = 0
 
@@ -56,17 +58,17 @@ class _Source:
         """The first bytes of what stands next, as often as something does; zeros in between are
         skipped."""
         while True:
-            while (first := self._look(1)) == b"\0":
-                self.take(1)
-            if not first:
+            while self._look(1) == b"\0":
+                found = _NO_ZERO.search(self._held, self._begin)
+                self._pass_over((found.start() if found else len(self._held)) - self._begin)
+            if not self._look(1):
                 return
             yield self._look(6)
 
     def take(self, count: int) -> bytes:
         """The next bytes; fewer only at the end."""
         piece = self._look(count)
-        self._held = self._held[len(piece) :]
-        self.at += len(piece)
+        self._pass_over(len(piece))
         return piece
 
     def skip(self, count: int) -> None:
@@ -74,10 +76,15 @@ class _Source:
         while count > 0 and (piece := self.take(min(count, STEP))):
             count -= len(piece)
 
+    def _pass_over(self, count: int) -> None:
+        self._begin += count
+        self.at += count
+
     def _look(self, count: int) -> bytes:
-        while len(self._held) < count and (more := self._reader.read(STEP)):
-            self._held += more
-        return self._held[:count]
+        while len(self._held) - self._begin < count and (more := self._reader.read(STEP)):
+            # What was passed over is let go of once a step: archives have very many short pieces.
+            self._held, self._begin = self._held[self._begin :] + more, 0
+        return self._held[self._begin : self._begin + count]
 
 
 def _read_archive(source: _Source, found: set[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from regild.image.tree import Guest
 from regild.model.rpm_files import RpmPackage
 
 ACCOUNTS_BYTES_MAX = 16 << 20
+_NUMBER = re.compile(r"[0-9]{1,10}")
 
 
 @dataclass(frozen=True)
@@ -69,4 +71,4 @@ def _numbers(guest: Guest, path: str) -> dict[str, int]:
     except MissingFile:
         return {}
     rows = (line.split(":") for line in text.splitlines())
-    return {row[0]: int(row[2]) for row in rows if len(row) > 3 and row[2][:10].isdecimal()}
+    return {row[0]: int(row[2]) for row in rows if len(row) > 3 and _NUMBER.fullmatch(row[2])}
