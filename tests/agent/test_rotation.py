@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from regild.agent.rotating.backing import name_of
-from regild.agent.rotating.groups import apply_group, keep_rotation, rotation_of, scale
+from regild.agent.rotating.groups import apply_group, group_of, keep_rotation, rotation_of, scale
 from regild.agent.rotating.rotation import Disk, Means, Turn, take_turn
 from regild.errors import Busy, DriverFailed, GroupRefused, NotListed
 from regild.model.digest import sha256_of
@@ -23,6 +23,7 @@ from regild.store import Catalogue, open_catalogue
 from regild.store.channels import promote
 from regild.store.events import list_events
 from regild.store.generations import NewGeneration, add_generation, list_generations
+from regild.store.groups import remove_window
 from regild.store.images import add_image
 from regild.store.instances import list_approvals, list_instances
 from regild.store.leases import take_lease
@@ -292,10 +293,47 @@ def apply_and_scale(world: World, change: object) -> None:
     scale(change, "web", 1)  # type: ignore[arg-type] - a Writing
 
 
+def calendar_of(day: int) -> str:
+    """A day in June."""
+    event = f"UID:1\nDTSTART:202606{day:02}T000000Z\nDTEND:202606{day + 1:02}T000000Z\nEND:VEVENT"
+    told = f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\nBEGIN:VEVENT\n{event}\nEND:VCALENDAR\n"
+    return told.replace("\n", "\r\n")
+
+
+def test_calendars_that_would_take_each_others_place_are_refused(world: World) -> None:
+    for folder, day in (("windows", 1), ("freezes", 9)):
+        (world.folder / folder).mkdir()
+        (world.folder / folder / "shop.ics").write_text(calendar_of(day))
+    told = '[calendar]\nwindows = "windows/shop.ics"\nfreezes = "freezes/shop.ics"\n'
+    with pytest.raises(GroupRefused, match="two names"):
+        apply(world, more=told)
+
+
+def test_a_group_whose_windows_are_lost_is_not_open_at_any_time(world: World) -> None:
+    (world.folder / "night.ics").write_text(calendar_of(1))
+    apply(world, more='[calendar]\nwindows = "night.ics"\n')
+    with world.catalogue.writing("tests", world.now) as change:
+        remove_window(change, "web.night")
+        with pytest.raises(NotListed, match=r"web\.night"):
+            group_of(change, "web")
+
+
+def test_a_groups_own_calendar_is_no_freeze_of_the_site(world: World) -> None:
+    from regild.agent.keeping.storing import Store
+    from regild.agent.rotating.rotating import remove_freeze
+    from regild.host.shelf import open_shelf
+
+    (world.folder / "night.ics").write_text(calendar_of(1))
+    apply(world, more='[calendar]\nwindows = "night.ics"\n')
+    store = Store(world.catalogue, open_shelf(world.folder / "blobs"), "tests")
+    with pytest.raises(NotListed, match="its file says it"):
+        remove_freeze(store, "web.night")
+    with world.catalogue.reading() as view:
+        assert group_of(view, "web").windows
+
+
 def test_windows_come_from_the_files_beside(world: World) -> None:
-    event = "BEGIN:VEVENT\nUID:1\nDTSTART:20260601T000000Z\nDTEND:20260602T000000Z\nEND:VEVENT"
-    told = f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\n{event}\nEND:VCALENDAR\n".replace("\n", "\r\n")
-    (world.folder / "night.ics").write_text(told)
+    (world.folder / "night.ics").write_text(calendar_of(1))
     apply(world, more='[calendar]\nwindows = "night.ics"\n')
     world.turns()
     world.publish(2)

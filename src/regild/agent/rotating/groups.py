@@ -7,14 +7,14 @@ freezes without a dot in their name are the whole site's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
-from regild.errors import GroupRefused, Malformed, TooLarge, UsageError
+from regild.errors import GroupRefused, Malformed, NotListed, TooLarge, UsageError
 from regild.host.files import read_limited
 from regild.model.group import KnownInstance, WindowKind
 from regild.model.rotation import Group, Instance, Line, Rotation
@@ -56,6 +56,7 @@ def apply_group(change: Writing, path: Path, place: Path) -> Group:
     group = read_group(text, str(path), read)
     find_channel(change, group.image, group.channel)
     source = SettingsText(text, str(path), _refused)
+    _check_names(source, group.name, calendars)
     _check_opens(source, group, change.now)
     _check_driver(source, group, place / group.name)
     for name, told in calendars.items():
@@ -63,6 +64,20 @@ def apply_group(change: Writing, path: Path, place: Path) -> Group:
         save_window(change, _calendar_name(group.name, name), kind, told)
     save_group(change, group.name, text, group.image, group.channel)
     return group_of(change, group.name)
+
+
+def _check_names(source: SettingsText, group: str, files: Collection[str]) -> None:
+    """Refuse calendars that would be kept under one name: the second would take the first's place,
+    and the group would be replaced when it is not to be.
+
+    Raises: GroupRefused with the line.
+    """
+    names = {_calendar_name(group, file) for file in files}
+    if len(names) != len(files):
+        why = (
+            f"would be kept under the name of windows: {' and '.join(sorted(files))} need two names"
+        )
+        source.refuse("calendar", "freezes", why)
 
 
 def _check_opens(source: SettingsText, group: Group, now: datetime) -> None:
@@ -111,7 +126,10 @@ def group_of(view: Reading, name: str) -> Group:
     kept = {one.name: one.calendar for one in list_windows(view)}
 
     def read(file: str) -> str:
-        return kept.get(_calendar_name(name, file), "")
+        place = _calendar_name(name, file)
+        if place not in kept:  # nothing would be a group that may be replaced at any time
+            raise NotListed(where=f"calendar {place}", why="the catalogue has lost it")
+        return kept[place]
 
     group = read_group(version.text, f"{name} (version {version.version})", read)
     return group if version.size is None else replace(group, size=version.size)

@@ -336,6 +336,8 @@ def remove_freeze(store: Store, name: str) -> FreezesAnswer:
     Raises: NotListed.
     """
     with store.catalogue.writing(store.actor) as change:
+        if "." in name:
+            raise NotListed(where=f"freeze {name}", why="it is a group's own, and its file says it")
         remove_window(change, name)
         return _freezes(change)
 
