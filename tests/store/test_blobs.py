@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import random
 from pathlib import Path
@@ -24,7 +25,7 @@ from regild.store.groups import save_group
 from regild.store.images import add_image
 from regild.store.instances import save_instance
 from regild.store.map import cut
-from regild.store.pack import PIECE_BYTES
+from regild.store.pack import PACK_BYTES, PIECE_BYTES, PackWriter, unpacked
 from regild.store.schema import leases, packs
 from regild.store.withdraw import export_file
 from tests.store.depots import Depot
@@ -48,6 +49,16 @@ def test_a_file_comes_back_with_every_byte(depot: Depot) -> None:
         content = noise(size, size)
         assert depot.content(depot.publish("web", content)) == content
     assert check_store(depot.catalogue, depot.shelf, Silent()) == ()
+
+
+def test_the_map_of_a_very_large_file_can_be_read_again() -> None:
+    content = noise(1, 64) * ((PACK_BYTES >> 6) + 1)
+    writer = PackWriter()
+    writer.add(hashlib.sha256(content).digest(), content)
+    (kept,) = (pack := writer.close()).kept
+    assert kept.method == "zstd"
+    stored = pack.content[kept.offset : kept.offset + kept.stored]
+    assert unpacked(stored, kept, pack.name) == content
 
 
 def test_versions_share_what_is_equal(depot: Depot) -> None:

@@ -209,7 +209,7 @@ class Registry:
                 answer = None
             if answer is not None and answer.status_code == 204:
                 last = answer.headers.get("range", "0-0").partition("-")[2]
-                at = int(last) + 1 if last.isdigit() and last != "0" else 0
+                at = int(last) + 1 if re.fullmatch(r"[1-9][0-9]{0,18}", last) else 0
                 if at <= size:
                     return _next(answer.headers, self._api.address), at
         begun = self._api.ask("POST", f"/v2/{self.repository}/blobs/uploads/", (202,))

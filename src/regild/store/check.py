@@ -14,12 +14,9 @@ from regild.model.digest import Digest
 from regild.model.progress import Progress
 from regild.store.catalogue import Catalogue, Reading
 from regild.store.lineage import in_parts
-from regild.store.pack import PACK_BYTES, Kept, name_of, read_list, unpacked
+from regild.store.pack import Kept, name_of, read_list, unpacked
 from regild.store.schema import files, generations, images, maps, packs, pieces
 from regild.store.withdraw import map_of
-
-READ_BYTES = 2 * PACK_BYTES
-"""More than a pack holds is never read of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +79,7 @@ def _pack_damage(
     if quick and size == row.bytes:
         return "", set()
     try:
-        content = shelf.read(name, 0, min(size, READ_BYTES))
+        content = shelf.read(name, 0, min(size, row.bytes + 1))
     except MissingFile:
         return "it is missing", every
     if hashlib.sha256(content).hexdigest() == row.digest.partition(":")[2]:

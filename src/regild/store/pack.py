@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from regild.errors import Malformed
+from regild.errors import Malformed, TooLarge
 from regild.model.digest import Digest, sha256_of
 
 if sys.version_info >= (3, 14):
@@ -33,8 +33,8 @@ PACK_BYTES = 32 << 20
 """A pack is closed when it holds so much: few files, and each in memory while it is made."""
 PIECE_BYTES = 64 << 10
 """The longest piece: a grain (docs/adr/0071)."""
-LONGEST_BYTES = 1 << 20
-"""A piece with a seam of its own may be longer than a grain: one that did not get smaller."""
+LONGEST_BYTES = 1 << 30
+"""The longest map, which is kept as one piece too: that of a file of 1.8 TiB."""
 MAGIC = b"regild pack 1\n\0\0"
 END = b"dligerkp"
 HEAD_BYTES = 32
@@ -87,7 +87,12 @@ class PackWriter:
         return not self._kept
 
     def add(self, digest: bytes, piece: bytes | memoryview) -> None:
-        """Put one piece in."""
+        """Put one piece in.
+
+        Raises: TooLarge for one that could not be read again.
+        """
+        if len(piece) > LONGEST_BYTES:
+            raise TooLarge(where="the store", why=f"a piece of {len(piece)} bytes is too long")
         packed, method = zstd.compress(piece, LEVEL), "zstd"
         if len(packed) > len(piece) * WORTH:
             packed, method = bytes(piece), "plain"
@@ -142,7 +147,7 @@ def read_list(content: bytes, where: str) -> tuple[Kept, ...]:
 
 
 def _inflated(stored: bytes, kept: Kept, where: str) -> bytes:
-    if not 0 <= kept.bytes <= PACK_BYTES:
+    if not 0 <= kept.bytes <= LONGEST_BYTES:
         raise Malformed(where=where, why=f"piece {kept.digest[:16]} says that it is too long")
     try:
         return zstd.ZstdDecompressor().decompress(stored, max_length=kept.bytes + 1)
