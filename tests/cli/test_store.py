@@ -121,6 +121,8 @@ def test_channels_revocations_and_pins_have_commands(regild: Regild, ova: Path, 
         *("generation.add", "generation.revoke", "generation.restore")
     ]
     assert {one["actor"] for one in told} == {"anna"}
+    newest = regild("events", "web@2", "--limit", "1", "--json").json["events"]
+    assert newest == told[-1:]
 
 
 @pytest.mark.parametrize(

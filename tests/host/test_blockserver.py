@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from regild.errors import Malformed
+from regild.errors import HostError, Malformed
 from regild.host.blockserver import PIECE_BYTES_MAX, BlockServer
 from regild.host.run import run
 
@@ -118,6 +118,20 @@ def test_what_a_disk_raises_is_kept_for_the_caller(disk: Memory) -> None:
     assert Peer(server).go().ask(0, SIZE - 4096, 4096)[0] == errno.EIO
     server.close()
     assert isinstance(server.failure, Malformed)
+
+
+def test_a_drive_of_the_host_that_fails_is_told_to_both(disk: Memory, monkeypatch) -> None:
+    def fails(offset: int, content: bytes) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(disk, "write", fails)
+    server = BlockServer(disk)
+    peer = Peer(server).go()
+    assert peer.ask(1, 0, 3, b"abc")[0] == errno.EIO
+    assert peer.ask(0, 0, 1) == (0, b"\0")
+    server.close()
+    assert isinstance(server.failure, HostError)
+    assert "Input/output error" in str(server.failure)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import struct
 import threading
 from typing import Final, Protocol, runtime_checkable
 
-from regild.errors import DiskFull, RegildError
+from regild.errors import DiskFull, HostError, RegildError
 
 PIECE_BYTES_MAX: Final = 32 << 20
 """The largest request that the protocol promises to be served."""
@@ -158,9 +158,14 @@ class BlockServer:
             else:
                 return errno.EINVAL, b""
         except RegildError as error:
-            self.failure = self.failure or error
-            return errno.ENOSPC if isinstance(error, DiskFull) else errno.EIO, b""
+            return self._failed(error), b""
+        except OSError as error:
+            return self._failed(HostError(where="the disk", why=error.strerror or str(error))), b""
         return 0, b""
+
+    def _failed(self, error: RegildError) -> int:
+        self.failure = self.failure or error
+        return errno.ENOSPC if isinstance(error, DiskFull) else errno.EIO
 
     def _take(self, length: int) -> bytes:
         """Exactly so many bytes from the peer.

@@ -140,7 +140,7 @@ def stats(store: Store) -> StatsAnswer:
 def events(store: Store, subject: str, limit: int) -> EventsAnswer:
     """What happened, newest last."""
     with store.catalogue.reading() as view:
-        return EventsAnswer(list_events(view, subject=subject, limit=limit))
+        return EventsAnswer(list_events(view, subject=subject, limit=limit, newest=True))
 
 
 def _image(view: Reading, name: str) -> ImageAnswer:

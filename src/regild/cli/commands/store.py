@@ -70,7 +70,9 @@ def events(
     subject: Annotated[
         str, typer.Argument(metavar="[OF]", help="Of this alone, such as web@7 or web@dev.")
     ] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="So many.")] = 1000,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, metavar="N", help="The newest so many.")
+    ] = 1000,
     place: StorePlace = None,
     config: Config = None,
     json: Json = False,
