@@ -57,6 +57,13 @@ def test_the_time_of_a_state_is_kept_while_it_lasts() -> None:
     assert judged(replace(SEEN, draining=True), READY).since == NOW
 
 
+def test_what_is_drained_stays_so_though_its_platform_cannot_tell() -> None:
+    drained = Instance("web-1", 7, "draining", NOW - MINUTE)
+    told = judged(replace(SEEN, healthy=True), drained)
+    assert (told.state, told.since) == ("draining", NOW - MINUTE)
+    assert judged(replace(SEEN, running=False), drained).state == "stopped"
+
+
 def test_what_failed_stays_failed() -> None:
     failed = Instance("web-1", 7, "failed", NOW - MINUTE)
     assert judged(replace(SEEN, healthy=True), failed).state == "failed"

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from regild.errors import GroupRefused
 from regild.model.rotation import Group, Seen, StartOrder
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 ENTRY_POINTS = "regild.drivers"
 
@@ -76,13 +79,26 @@ def open_driver(group: Group, place: Path) -> Driver:
     """
     if opener := DRIVERS.get(group.driver):
         return opener(group, place)
-    from importlib.metadata import entry_points
-
-    found = [one for one in entry_points(group=ENTRY_POINTS) if one.name == group.driver]
-    if not found:
-        known = ", ".join(sorted(DRIVERS))
+    foreign = _foreign()
+    if group.driver not in foreign:
+        known = ", ".join(sorted({*DRIVERS, *foreign}))
         raise GroupRefused(
             where=group.name, why=f"[group] driver: there are {known}, not {group.driver!r}"
         )
-    opened: Driver = found[0].load()(group, place)
-    return opened
+    return _load(foreign[group.driver], group)(group, place)
+
+
+def _foreign() -> dict[str, EntryPoint]:
+    """Drivers that other distributions bring; regild's own names stay its own."""
+    from importlib.metadata import entry_points
+
+    return {one.name: one for one in entry_points(group=ENTRY_POINTS)}
+
+
+def _load(entry: EntryPoint, group: Group) -> Opener:
+    try:
+        opener: Opener = entry.load()
+    except (ImportError, AttributeError) as error:
+        why = f"[group] driver: {entry.value} of {entry.name!r} cannot be loaded: {error}"
+        raise GroupRefused(where=group.name, why=why) from error
+    return opener

@@ -48,7 +48,7 @@ def _state(
         return "failed"
     if not seen.running:
         return "failed" if was == "starting" else "stopped"
-    if seen.draining:
+    if seen.draining or was == "draining":
         return "draining"
     if was == "ready":
         return "failed" if ill_since and now - ill_since >= patience else "ready"

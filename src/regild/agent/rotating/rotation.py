@@ -303,7 +303,7 @@ class _GroupTurn:
         elif isinstance(action, Stop):
             self._try(action.instance, partial(self._stop, action.instance))
         elif isinstance(action, Drain):
-            self._try(action.instance, partial(self._driver.drain, action.instance))
+            self._try(action.instance, partial(self._drain, action.instance))
 
     def _start(self, made: Instance) -> None:
         disk = self._means.disk_of(self._group.image, made.generation)
@@ -313,6 +313,14 @@ class _GroupTurn:
         self._driver.start(order)
         with self._noting() as change:
             self._keep(change, row_of_instance(self._group, made))
+
+    def _drain(self, name: str) -> None:
+        """Remembered here too: not every platform can say what it was told."""
+        self._driver.drain(name)
+        one = instance_of_row(self._rows[name])
+        drained = replace(one, state="draining", since=self._means.now())
+        with self._noting() as change:
+            self._keep(change, row_of_instance(self._group, drained, self._intent(name)))
 
     def _stop(self, name: str) -> None:
         self._driver.stop(name)
