@@ -92,11 +92,16 @@ def test_everything_that_is_said_is_kept(tmp_path: Path) -> None:
         ('bake = "2h"', 'bake = "-1h"', 11, "is a time such as"),
         ('["production"]\nwin', '["prod"]\nwin', 12, "prod is none of its channels"),
         ('["dev", "production"]', '["dev", "dev"]', 10, "names one twice"),
-        ('mode = "full"', 'mode = "fuller"', 17, "Invalid enum value 'fuller'"),
+        ('mode = "full"', 'mode = "fuller"', 17, "is one of upgrade, security, full, not 'fuller'"),
         ("https://hooks.example/regild", "hooks.example", 20, "no address of a web server"),
         ('sender = "regild@site.example"\n', "", 19, "says from whom mail comes"),
         ("mail.example:2525", "mail.example", 24, "is HOST:PORT"),
-        ('on = ["halted"]', 'on = ["never"]', 25, "Invalid enum value 'never'"),
+        (
+            'on = ["halted"]',
+            'on = ["never"]',
+            25,
+            "is one of pending, done, halted, revoked, not 'never'",
+        ),
         ('"operators@site.example"', '"a@b.example\\r\\nBcc: c@d.example"', 22, "is no address"),
     ],
 )

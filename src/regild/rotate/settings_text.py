@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
 
 import msgspec
@@ -44,7 +44,7 @@ class SettingsText:
             # msgspec says "... field `size`" of a name, and "... - at `$.size`" of a value.
             found = re.search(r"field `([a-z_]+)`|`\$\.([a-z_]+)", str(error))
             setting = next(filter(None, found.groups())) if found else ""
-            known = get_args(get_type_hints(kind).get(setting))
+            known = tuple(_words(get_type_hints(kind).get(setting)))
             self.refuse(name, setting, _plainly(str(error).partition(" - at")[0], known))
 
     def amount(self, table: str, name: str, value: int | str, most: int) -> Amount:
@@ -90,7 +90,16 @@ class SettingsText:
         return heading
 
 
-def _plainly(said: str, known: tuple[Any, ...]) -> str:
+def _words(kind: Any) -> Iterator[str]:
+    """The words of a Literal, wherever it stands in a type: in a list, or beside None."""
+    for one in get_args(kind):
+        if isinstance(one, str):
+            yield one
+        else:
+            yield from _words(one)
+
+
+def _plainly(said: str, known: tuple[str, ...]) -> str:
     """What msgspec says of a value, in words of the file and not of a programming language;
     `known` are the words that the setting takes."""
     if said.startswith("Object contains unknown field"):
@@ -98,7 +107,7 @@ def _plainly(said: str, known: tuple[Any, ...]) -> str:
     if said.startswith("Object missing required field"):
         return "has to be said"
     if found := re.fullmatch(r"Invalid enum value (.*)", said):
-        return f"is one of {', '.join(map(str, known))}, not {found[1]}"
+        return f"is one of {', '.join(known)}, not {found[1]}"
     if found := re.fullmatch(r"Expected `(.*)`, got `(.*)`", said):
         wanted = " or ".join(KINDS.get(one, one) for one in found[1].split(" | "))
         return f"is {wanted}, not {KINDS.get(found[2], found[2])}"
