@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 BY_HAND = Path(__file__).resolve().parent / "by_hand"
+LAUNCH = [sys.executable, "-S", "-E", str(Path(__file__).resolve().with_name("launch.py"))]
 ROOT = os.geteuid() == 0
 
 
@@ -47,26 +50,22 @@ def measure(
     """
     line = [str(word) for word in argv]
     group = ControlGroup.make()
-    begun = time.monotonic()
-    with log.open("wb") as said:
-        process = subprocess.Popen(
-            [*(group.entering if group else ()), *line],
+    entering = group.entering if group else []
+    with tempfile.NamedTemporaryFile() as report, log.open("wb") as said:
+        process = subprocess.run(
+            [*LAUNCH, report.name, *entering, *line],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=said,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(env or {})},
+            check=False,
         )
-        assert process.stdout is not None
-        with process.stdout:
-            output = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.monotonic() - begun
-    cpu = group.close() if group else usage.ru_utime + usage.ru_stime
+        used = json.loads(report.read())
+    cpu = group.close() if group else used["cpu"]
     if process.returncode not in codes:
         tail = log.read_text(errors="replace")[-2000:]
         raise Failed(f"{' '.join(line)} ended with {process.returncode}:\n{tail}")
-    return Cost(seconds, cpu, usage.ru_maxrss * 1024, output)
+    return Cost(used["seconds"], cpu, used["peak"], process.stdout)
 
 
 @dataclass(frozen=True, slots=True)
