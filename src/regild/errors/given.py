@@ -79,7 +79,7 @@ class Ambiguous(InputError):
     """There are two answers where one was needed."""
 
     sentence = "{where} is ambiguous: {why}"
-    hint = "say which one is meant, or remove the other"
+    hint = "leave only one of them there: regild does not choose between them"
 
 
 class UnsafeName(InputError):
