@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from regild.errors import Malformed, TooLarge
+from regild.errors import Malformed, TooLarge, UnsupportedFilesystem
 from regild.image import filesystems
 from regild.image.formats import open_disk
 from regild.image.guest import open_guest
@@ -77,6 +77,14 @@ def test_an_ext_filesystem_reads_as_the_folder_that_it_was_made_from(tmp_path, o
     with open_disk(path) as disk, open_guest(disk) as guest:
         assert guest.unknowns == ()
         compare(folder, guest.tree)
+
+
+def test_an_ext_filesystem_that_cannot_be_read_is_called_by_its_reason(tmp_path):
+    folder, path = fill(tmp_path / "tree"), tmp_path / "disk"
+    tool("mke2fs", "-q", "-F", "-t", "ext4", "-O", "bigalloc", "-d", folder, path, "64M")
+    refused = pytest.raises(UnsupportedFilesystem, match="bigalloc")
+    with open_disk(path) as disk, refused, open_guest(disk):
+        pass
 
 
 @pytest.mark.parametrize("options", [(), ("--nodesize", "4096", "--mixed")], ids=["16K", "mixed"])

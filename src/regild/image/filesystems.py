@@ -46,6 +46,8 @@ KINDS: dict[EntryType, NodeKind] = {
 FOLDING = frozenset({"vfat", "ntfs", "hfsplus"})
 """Filesystems whose names are the same in upper and lower case; exact names are tried first."""
 
+EXT_BIGALLOC = 0x200
+
 SUBVOLUME_ROOT = 256
 """The inode of every subvolume's root (BTRFS_FIRST_FREE_OBJECTID)."""
 TOP_SUBVOLUME = 5
@@ -93,9 +95,18 @@ def open_filesystem(disk: Disk, volume: Volume) -> Filesystem:
         raise UnsupportedFilesystem(where=volume.name, why=f"it is {volume.filesystem}")
     access = _VolumeBytes(disk, volume)
     access.allow(LOOK_BUDGET_BYTES)
+    if volume.filesystem.startswith("ext") and _is_clustered(disk, volume):
+        why = "it allocates in clusters (bigalloc), which is not read here"
+        raise UnsupportedFilesystem(where=volume.name, why=why)
     with translated(volume.name):
         reader = open_reader(access, volume.filesystem)
         return Filesystem(volume, access, reader, reader.root())
+
+
+def _is_clustered(disk: Disk, volume: Volume) -> bool:
+    """Whether an ext4's bitmaps count clusters of blocks (ext2_fs.h, s_feature_ro_compat)."""
+    (features,) = struct.unpack("<I", disk.read(volume.offset + 1024 + 0x64, 4))
+    return bool(features & EXT_BIGALLOC)
 
 
 class Filesystem:
