@@ -5,7 +5,7 @@ from sqlalchemy import func, select
 from regild.model.content import Content, Package, Platform, Unknown
 from regild.model.versions import sort_key
 from regild.store import Catalogue
-from regild.store.contents import LONGEST, keep_content, key_of
+from regild.store.contents import keep_content, key_of
 from regild.store.schema import holdings, platforms, releases
 from tests.store.samples import content_of
 
@@ -34,18 +34,18 @@ def test_a_row_sorts_as_its_familys_versions_do(catalogue: Catalogue) -> None:
 
 
 def test_what_a_database_would_refuse_is_kept_in_other_signs(catalogue: Catalogue) -> None:
-    odd = Package("deb", "a\x00b\udcff" + "x" * 300, "1\x00", "amd64", state="half-configured")
-    content = Content(
-        Platform("linux", "debian", "12", arch="amd64"), (odd,), unknowns=(Unknown("x", "y"),)
-    )
+    odd = Package("deb", "a\x00b\udcff" + "x" * 300, "1\x00", "x" * 50, state="half-configured")
+    system = Platform("linux", "d" * 90, "12\x00", arch="a" * 90)
+    content = Content(system, (odd,), unknowns=(Unknown("x", "y"),))
     with catalogue.writing("tests") as change:
         keep_content(change, content)
         row = change.connection.execute(select(releases)).one()
         platform = change.connection.execute(select(platforms)).one()
     assert row.name == key_of(odd)[1]
-    assert len(row.name) == LONGEST
+    assert (len(row.name), len(row.arch)) == (255, 40)
     assert row.name.startswith("a\\x00b\\udcffxxx")
-    assert (platform.id, platform.packages, platform.unknowns) == ("debian", 1, 1)
+    assert (platform.id, platform.version) == ("d" * 77 + "...", "12\\x00")
+    assert (platform.arch, platform.packages, platform.unknowns) == ("a" * 37 + "...", 1, 1)
 
 
 def test_a_family_without_an_order_has_no_key_and_is_kept_all_the_same(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Column, insert, select
 
 from regild.model.content import Content, Package
 from regild.model.versions import sort_key
@@ -14,8 +14,9 @@ from regild.store.documents import keep_document
 from regild.store.lineage import in_parts
 from regild.store.schema import holdings, platforms, releases
 
-LONGEST = 255
-"""Signs of a name or version in a row; dpkg's and rpm's own are under 100."""
+COLUMNS = tuple(
+    releases.c[name] for name in ("type", "name", "version", "arch", "source", "source_version")
+)
 
 Key = tuple[str, str, str, str, str, str]
 """Type, name, version, arch, source and its version: one row of `releases`."""
@@ -30,10 +31,10 @@ def keep_content(change: Writing, content: Content) -> int:
     if not is_new:
         return row
     platform = content.platform
-    values = {"content_id": row, "id": platform.id, "version": platform.version}
-    values |= {"arch": platform.arch, "packages": len(content.packages)}
-    values |= {"unknowns": len(content.unknowns)}
-    change.connection.execute(insert(platforms).values(values))
+    said = {"id": platform.id, "version": platform.version, "arch": platform.arch}
+    values = {name: _text(word, platforms.c[name]) for name, word in said.items()}
+    counts = {"packages": len(content.packages), "unknowns": len(content.unknowns)}
+    change.connection.execute(insert(platforms).values(content_id=row, **values, **counts))
     wanted = {key_of(package) for package in content.packages}
     held = [{"release_id": one, "content_id": row} for one in _releases(change, wanted)]
     if held:
@@ -46,26 +47,27 @@ def key_of(package: Package) -> Key:
     source = package.source or package.name
     source_version = package.source_version or package.version
     known = package.type, package.name, package.version, package.arch
-    return tuple(map(_text, (*known, source, source_version)))  # type: ignore[return-value] # six
+    words = *known, source, source_version
+    return tuple(map(_text, words, COLUMNS))  # type: ignore[return-value] # six
 
 
-def _text(said: str) -> str:
-    """A guest's word without what databases refuse: NUL, halves of characters, endless names.
+def _text(said: str, column: Column[Any]) -> str:
+    """A guest's word without what databases refuse: NUL, halves of characters, more signs than the
+    column takes (SQLite does not count them, PostgreSQL does).
 
     The content itself is kept with every byte.
     """
     plain = said.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
-    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 3]}..."
+    most: int = getattr(column.type, "length", 0)
+    return plain if len(plain) <= most else f"{plain[: most - 3]}..."
 
 
 def _releases(change: Writing, wanted: set[Key]) -> Iterable[int]:
     """The rows of some packages; those that no content held before are added."""
     found: dict[Key, int] = {}
     names = sorted({key[1] for key in wanted})
-    columns = [releases.c[name] for name in ("type", "name", "version", "arch")]
-    columns += [releases.c.source, releases.c.source_version]
     for part in in_parts(names):
-        rows = select(releases.c.id, *columns).where(releases.c.name.in_(part))
+        rows = select(releases.c.id, *COLUMNS).where(releases.c.name.in_(part))
         for row in change.connection.execute(rows):
             found[tuple(row[1:])] = row.id
     missing = [_row(key) for key in sorted(wanted - found.keys())]
