@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from regild.errors import DigestMismatch, IntegrityError, LeaseLost, MissingFile, NotListed
+from regild.errors import (
+    DigestMismatch,
+    IntegrityError,
+    LeaseLost,
+    Malformed,
+    MissingFile,
+    NotListed,
+)
 from regild.host.shelf import FolderShelf
 from regild.model.generation import Reference, Retention
 from regild.model.group import KnownInstance
@@ -163,6 +170,19 @@ def test_quick_looks_at_lengths_alone(depot: Depot) -> None:
     shorten(pack_paths(depot)[0])
     first = check_store(depot.catalogue, depot.shelf, Silent(), quick=True)[0]
     assert pack_paths(depot)[0].name in first.where
+
+
+def test_a_pack_whose_list_cannot_be_read_is_named(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depot.publish("web", noise(1, 3 * GRAIN))
+
+    def torn(content: bytes, where: str) -> None:
+        raise Malformed(where=where, why="its list cannot be read")
+
+    monkeypatch.setattr("regild.store.check.read_list", torn)
+    found = check_store(depot.catalogue, depot.shelf, Silent())
+    assert {one.why for one in found} == {"its list cannot be read"}
 
 
 def test_a_damaged_export_writes_nothing(depot: Depot, tmp_path: Path) -> None:

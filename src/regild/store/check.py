@@ -83,7 +83,10 @@ def _pack_damage(
     except MissingFile:
         return "it is missing", every
     if hashlib.sha256(content).hexdigest() == row.digest.partition(":")[2]:
-        agrees = set(read_list(content, name)) == set(kept)
+        try:
+            agrees = set(read_list(content, name)) == set(kept)
+        except Malformed as error:
+            return error.why, set()
         return ("" if agrees else "its list and the catalogue differ"), set()
     bad = {bytes.fromhex(one.digest) for one in kept if not _is_whole(content, one, name)}
     why = f"it has {size} of {row.bytes} bytes" if size != row.bytes else "its bytes were changed"
