@@ -73,7 +73,7 @@ def test_the_index_says_what_createrepo_says(tmp_path: Path) -> None:
     write_index(ours, plan, entries, Planning())
     for path in paths:
         (theirs / path.name).write_bytes(path.read_bytes())
-    packing = ["--no-database", "--simple-md-filenames"]
+    packing = ["--no-database", "--simple-md-filenames", "--general-compress-type=gz"]
     subprocess.run(["createrepo_c", "-q", *packing, str(theirs)], check=True)
     subprocess.run(["gunzip", str(theirs / "repodata/primary.xml.gz")], check=True)
     told, known = read(ours / "repodata/primary.xml"), read(theirs / "repodata/primary.xml")

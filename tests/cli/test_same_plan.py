@@ -91,6 +91,7 @@ def without_its_disk(package: Path, folder: Path) -> Path:
         return folder / package.name
     with tarfile.open(package) as archive:
         texts = [one for one in archive.getmembers() if one.name.endswith((".ovf", ".mf"))]
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # from 3.11.4 on
         archive.extractall(folder, texts)
     return folder / next(one.name for one in texts if one.name.endswith(".ovf"))
 

@@ -118,6 +118,7 @@ def publish(
     for path in build(rpms):
         shutil.copy(path, folder / path.name)
     argv = ["createrepo_c", "-q", "--no-database", "--simple-md-filenames", *options]
+    argv.append("--general-compress-type=gz")  # newer ones would take zstd
     _run([*argv, str(folder)])
     for kind, text in (("updateinfo", updateinfo), ("modules", modules)):
         if text:

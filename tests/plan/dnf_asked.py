@@ -18,6 +18,9 @@ def main(root: str, mode: str) -> dict[str, object]:
         base.conf.reposdir = [f"{root}/etc/yum.repos.d"]
         base.conf.varsdir = []
         base.conf.plugins = False
+        if hasattr(base.conf, "optional_metadata_types"):
+            # Newer ones leave the lists of all files away unless they are asked for.
+            base.conf.optional_metadata_types = ["filelists"]
         base.conf.substitutions["releasever"] = "39"
         base.conf.substitutions["arch"] = base.conf.substitutions["basearch"] = "x86_64"
         protected = [f"glob:{root}/etc/dnf/protected.d/*.conf"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import sqlite3
 from pathlib import Path
@@ -157,7 +158,8 @@ def test_a_killed_writer_leaves_the_catalogue_as_it_was(tmp_path: Path) -> None:
     writer.join(120)
     with open_catalogue(place) as catalogue, catalogue.reading() as view:
         assert [one.name for one in list_images(view)] == ["web"]
-    assert sqlite3.connect(place).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    with contextlib.closing(sqlite3.connect(place)) as tables:
+        assert tables.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def _half(place: str) -> None:
