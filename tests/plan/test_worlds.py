@@ -523,6 +523,10 @@ def test_the_transaction_is_apts_own(world: World, seed: int, mode: Mode) -> Non
     assert len(content_after) == len(plan.expected)
 
 
+@pytest.mark.skipif(
+    run(["apt-get", "--version"], purpose="to ask it").stdout.startswith(b"apt 3"),
+    reason="apt 3 takes back what such a trial brought; the plans are those of apt 2",
+)
 def test_what_a_trial_brought_stays_though_the_trial_itself_is_given_up(world: World) -> None:
     """On its way to a removal apt tries what else is named; its outer package fails, what that had
     brought by then stays, and what went for it stays away."""
