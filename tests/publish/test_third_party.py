@@ -17,6 +17,7 @@ from tests.cli.conftest import ova as ova
 from tests.cli.conftest import raw as raw
 from tests.cli.conftest import regild as regild
 from tests.cli.conftest import vmdk as vmdk
+from tests.distributions import install
 
 MODULE = '''
 import shutil
@@ -50,13 +51,7 @@ file = a_drawer:Drawer
 @pytest.fixture
 def drawer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Another distribution is installed, which brings a target; the folder that it speaks for."""
-    site = tmp_path / "site"
-    told = site / "a_drawer-1.dist-info"
-    told.mkdir(parents=True)
-    (site / "a_drawer.py").write_text(MODULE)
-    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: a-drawer\nVersion: 1\n")
-    (told / "entry_points.txt").write_text(ENTRIES)
-    monkeypatch.syspath_prepend(site)
+    install(tmp_path / "site", "a_drawer", MODULE, ENTRIES, monkeypatch)
     place = tmp_path / "drawer"
     place.mkdir()
     return place

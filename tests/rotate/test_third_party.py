@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.conftest import Said
 from tests.cli.conftest import regild as regild
+from tests.distributions import install
 
 MODULE = '''
 from pathlib import Path
@@ -56,13 +57,7 @@ Regild = Callable[..., Said]
 @pytest.fixture
 def apply(regild: Regild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Said]:
     """Another distribution brings a driver; applies a group that names it, or another."""
-    site = tmp_path / "site"
-    told = site / "a_shed-1.dist-info"
-    told.mkdir(parents=True)
-    (site / "a_shed.py").write_text(MODULE)
-    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: a-shed\nVersion: 1\n")
-    (told / "entry_points.txt").write_text(ENTRIES)
-    monkeypatch.syspath_prepend(site)
+    install(tmp_path / "site", "a_shed", MODULE, ENTRIES, monkeypatch)
     monkeypatch.setenv("REGILD_STORE", str(tmp_path / "store"))
     raw, disk = tmp_path / "disk.raw", tmp_path / "disk.qcow2"
     raw.write_bytes(bytes(1 << 20))

@@ -15,6 +15,7 @@ def following_paths(solve: Solver, bring: Callable[[], tuple[IndexFile, ...]]) -
     first answer hangs on a path that no index names."""
 
     def ask(request: Request, /) -> Transaction:
+        """The answer, which may have taken two questions."""
         found = solve(replace(request, asks_paths=True))
         if not found.paths:
             return found

@@ -126,6 +126,7 @@ def group_of(view: Reading, name: str) -> Group:
     kept = {one.name: one.calendar for one in list_windows(view)}
 
     def read(file: str) -> str:
+        """The calendar that the catalogue keeps under a file's name."""
         place = _calendar_name(name, file)
         if place not in kept:  # nothing would be a group that may be replaced at any time
             raise NotListed(where=f"calendar {place}", why="the catalogue has lost it")
