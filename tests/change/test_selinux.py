@@ -45,8 +45,8 @@ FILES = {
 """,
     "file_contexts.homedirs": "/home/[^/]+ -d u:r:user_home_dir_t:s0\n/home/.+ u:r:home_t:s0\n",
     "file_contexts.local": "/etc/web/.* u:r:local_t:s0\n/usr/bin/own u:r:own_t:s0\n",
-    # The longest comes last: libselinux 3.4 takes the last that fits, 3.8 the longest.
-    "file_contexts.subs_dist": "/lib /usr/lib\n/opt /srv\n/opt/a /etc\n",
+    # One fits at most: libselinux 3.4 takes the last that does, as we do, and 3.8 the first.
+    "file_contexts.subs_dist": "/lib /usr/lib\n/own /srv\n/opt/a /etc\n",
     "file_contexts.subs": "/mine /opt/a\n",
 }
 WORDS = (
