@@ -35,12 +35,20 @@ def write_repository(
 
     Raises: DigestMismatch.
     """
-    for step in plan.package_steps:
-        if step.archive is not None:
-            _copy_checked(files[step.archive.digest], folder / archive_name(step), step.archive)
+    link_archives(folder, plan, files)
     family_of(plan).write_index(folder, plan, entries, planning)
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def link_archives(folder: Path, plan: Plan, files: Mapping[Digest, Path]) -> None:
+    """Put the plan's package files into a folder, found by the archive's digest.
+
+    Raises: DigestMismatch.
+    """
+    for step in plan.package_steps:
+        if step.archive is not None:
+            _copy_checked(files[step.archive.digest], folder / archive_name(step), step.archive)
 
 
 def write_errands(folder: Path, plan: Plan, files: Mapping[Digest, Path]) -> None:

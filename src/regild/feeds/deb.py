@@ -85,30 +85,42 @@ def _members(path: Path, part: str) -> Iterator[tuple[str, IO[bytes]]]:
 @contextmanager
 def _opened_part(deb: IO[bytes], part: str, path: Path) -> Iterator[Reader]:
     """The stream of one archive, unpacked."""
+    for name, _, member in read_members(deb, path):
+        if name.startswith(part):
+            yield unpacked(member, name[len(part) :], path, UNPACKED_BYTES_MAX)
+            return
+    raise Malformed(where=str(path), why=f"it has no {part}")
+
+
+def read_members(deb: IO[bytes], path: Path) -> Iterator[tuple[str, bytes, IO[bytes]]]:
+    """The members of the archive in order: name, header, and content, which is to be read before
+    the next one is asked for.
+
+    Raises: Malformed.
+    """
     if deb.read(len(AR_MAGIC)) != AR_MAGIC:
         raise Malformed(where=str(path), why="it is not a Debian package")
     for _ in range(MEMBERS_MAX):
         header = deb.read(HEADER_BYTES)
         if len(header) < HEADER_BYTES:
-            break
-        name = header[:16].decode("ascii", "replace").strip().rstrip("/")
+            return
         digits = header[48:58].strip()
         if header[58:60] != b"`\n" or not digits.isdigit():
             raise Malformed(where=str(path), why="its archive is damaged")
-        size = int(digits)
-        if name.startswith(part):
-            member = cast(IO[bytes], _Slice(deb, size, path))
-            yield _unpacked(member, name[len(part) :], path)
-            return
-        deb.seek(size + size % 2, 1)
-    raise Malformed(where=str(path), why=f"it has no {part}")
+        name, size, begin = header[:16].decode("ascii", "replace"), int(digits), deb.tell()
+        yield name.strip().rstrip("/"), header, cast(IO[bytes], _Slice(deb, size, path))
+        deb.seek(begin + size + size % 2)
+    raise Malformed(where=str(path), why=f"it holds {MEMBERS_MAX} members or more")
 
 
-def _unpacked(member: IO[bytes], ending: str, path: Path) -> Reader:
-    """A stream without its compression, bounded."""
+def unpacked(member: IO[bytes], ending: str, path: Path, most: int) -> Reader:
+    """A member without the compression that the end of its name tells, up to `most` bytes.
+
+    Raises: Malformed; reading raises what `open_unpacked` says.
+    """
     if ending not in UNPACKERS:
         raise Malformed(where=str(path), why=f"it is compressed as {ending}, which is unknown")
-    return open_unpacked(ending, member, str(path), UNPACKED_BYTES_MAX)
+    return open_unpacked(ending, member, str(path), most)
 
 
 class _Slice:

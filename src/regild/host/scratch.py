@@ -27,7 +27,9 @@ LOCK = "job.lock"
 WORK = "work"
 JOURNAL = "job.json"
 """What a job notes of how far it has come (`regild.agent.changing.journal`)."""
-HELD = (LOCK, JOURNAL, "guest", "repository")
+PACKAGES, REPOSITORY = "packages", "repository"
+"""The files of a plan's packages as they were published, and as the guest is given them."""
+HELD = (LOCK, JOURNAL, "guest", PACKAGES, REPOSITORY)
 """What is kept of a job that goes on."""
 KEPT_AFTER_FAILURE = (".log", ".png")
 GUEST_LOGS = ("guest.log", "console.log")

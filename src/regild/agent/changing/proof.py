@@ -6,20 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from regild.agent.changing.packages import shipped_of
 from regild.agent.reading.inspect import Inspected, with_further
 from regild.change.apply import Changed
-from regild.change.archives import archive_name
 from regild.change.family import family_of
 from regild.describe.boot import read_boot
 from regild.describe.licences import Licences, read_licences
 from regild.describe.reader import describe_guest
 from regild.describe.rpm import read_installed
 from regild.errors import ProveError
-from regild.feeds.feed import read_shipped
 from regild.feeds.rpm_file import open_package
-from regild.feeds.shipped import ShippedPackage
 from regild.host.namespace import View
-from regild.host.scratch import Scratch
+from regild.host.scratch import PACKAGES, Scratch
 from regild.host.stage import run_stage
 from regild.image.guest import open_guest
 from regild.image.overlay import Overlay
@@ -69,7 +67,7 @@ def prove_result(
     cache: Path,
 ) -> Proof:
     """Describe a changed disk afresh and hold it against what the plan promised, and against the
-    plan's package files in the job's repository; what they hold is kept in the cache.
+    plan's package files in the job's folder; what they hold is kept in the cache.
 
     Raises: ProveError, and as `open_guest`.
     """
@@ -89,8 +87,8 @@ def prove_result(
             boot_before=read_boot(inspected.guest.tree).entries,
             expected=None if any(one.packages for one in plan.errands) else plan.expected,
             applications=plan.applications,
-            shipped=shipped_of(plan, job.path / "repository", cache),
-            rpm=rpm_files_of(guest, inspected.guest, job.path / "repository"),
+            shipped=shipped_of(plan, job, cache),
+            rpm=rpm_files_of(guest, inspected.guest, job.path / PACKAGES),
             touched=touched,
             filesystems=filesystems,
             changed=known,
@@ -102,18 +100,6 @@ def prove_result(
         raise ProveError(where="the result", differences=tuple(map(told_of, proof.found)))
     checks = (*_recorded_checks(plan, changed), *proof.held)
     return Proof(observed, checks, licences, (*proof.unchecked, *_uncompared(inspected.guest)))
-
-
-def shipped_of(plan: Plan, repository: Path, cache: Path) -> tuple[ShippedPackage, ...]:
-    """What the plan's package files hold; a removal has none.
-
-    Raises: as `read_shipped`.
-    """
-    return tuple(
-        read_shipped(repository / archive_name(step), step, step.archive, cache)
-        for step in plan.package_steps
-        if step.archive is not None
-    )
 
 
 def rpm_files_of(guest: Guest, before: Guest | None, repository: Path | None) -> RpmFiles | None:

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from regild import __version__
 from regild.agent.changing.boot_test import test_change
 from regild.agent.changing.journal import Journal, done_before, forget, new_journal, note
+from regild.agent.changing.packages import write_packages
 from regild.agent.changing.parts import check_writers, parts_of
 from regild.agent.changing.proof import prove_result
 from regild.agent.planning.planning import Planned, plan_system
@@ -34,7 +35,7 @@ from regild.change.apk_owners import owned_in
 from regild.change.apply import Boot, Changed, DiskFile, apply_plan
 from regild.change.family import FAMILIES, check_carrier
 from regild.change.owners import Owned
-from regild.change.repository import write_errands, write_repository
+from regild.change.repository import write_errands
 from regild.change.rpm_owners import owned_of
 from regild.change.start import read_start
 from regild.describe.boot import read_boot
@@ -284,12 +285,7 @@ def _change(
     progress: Progress,
 ) -> Changed:
     """Fetch the plan's packages and apply them to an overlay of the boot disk."""
-    repository = job.folder("repository")
-    content = inspected.content
-    packages = planned.fetch_packages(content, progress)
-    files = {digest: package.path for digest, package in packages.items()}
-    entries = {digest: package.entry for digest, package in packages.items()}
-    write_repository(repository, planned.plan, files, entries, content.planning)
+    repository = write_packages(inspected.content, planned, job, progress)
     write_errands(repository, planned.plan, planned.kitchen.fetch(planned.plan, progress))
     return apply_plan(
         DiskFile(*inspected.boot.stored.whole()),
