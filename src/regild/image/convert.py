@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import IO
 
 from regild.host.files import translated
+from regild.host.reflink import Sharing
 from regild.host.run import run
 from regild.image.disk import Disk
 from regild.image.grains import GRAIN_BYTES
 from regild.image.merkle import virtual_digest
 from regild.image.vhd_seal import seal_vhd, seal_vhdx
+from regild.image.whereabouts import place_of
 from regild.model.digest import hex_of
 from regild.model.progress import Progress, Silent
 
@@ -27,20 +29,23 @@ SEALS: dict[str, Callable[[Path, bytes], None]] = {"vhd": seal_vhd, "vhdx": seal
 
 
 def write_raw(disk: Disk, file: IO[bytes], progress: Progress | None = None) -> None:
-    """Write a disk's bytes into an empty file that stays sparse where the disk holds zeros.
+    """Write a disk's bytes into an empty file that stays sparse where the disk holds zeros; what
+    lies in a file of the same filesystem as it is shares its blocks, where that can be.
 
     `progress` is told bytes of the virtual disk, which add up to its size.
 
     Raises: Truncated, Malformed, DiskFull.
     """
     watched = progress or Silent()
-    done = 0
+    sharing, done = Sharing(), 0
     with translated(Path(str(file.name))):
         for offset, length in disk.extents():
             end = offset + length
             while offset < end:
                 count = min(PIECE_BYTES - offset % PIECE_BYTES, end - offset)
-                _write_data(file, offset, disk.read(offset, count))
+                place = place_of(disk, offset, count)
+                if place is None or not sharing.share(*place, file.fileno(), offset, count):
+                    _write_data(file, offset, disk.read(offset, count))
                 offset += count
                 watched.advance(offset - done)
                 done = offset

@@ -152,6 +152,19 @@ class Overlay:
                     self._write_piece(number, edge, memoryview(bytes(edge_end - edge)))
             offset += count
 
+    @property
+    def handle(self) -> int:
+        """The file that holds what was changed, where the disk has it."""
+        return self._handle
+
+    def holds(self, offset: int, length: int) -> bool | None:
+        """Whether the overlay's file holds these bytes, all of them or none; None: some."""
+        if self._unchanged(offset, length):
+            return False
+        numbers = range(offset // GRAIN_BYTES, (offset + length - 1) // GRAIN_BYTES + 1)
+        whole = all(self._held.get(number, 0) & ALL == self._all(number) for number in numbers)
+        return True if whole else None
+
     def changed(self) -> list[int]:
         """The numbers of the grains that were written or discarded, ascending."""
         return sorted(self._held)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Protocol
 
 from regild.errors import IntegrityError
+from regild.host.reflink import Sharing
 from regild.model.digest import Digest
 from regild.model.progress import Progress, Silent
 from regild.ovf.member import Member
@@ -39,6 +41,9 @@ class Copied:
     """A file that is taken over as it is: a member of the old package, or a file of the job."""
 
     members: tuple[Member, ...]
+    is_ours: bool = False
+    """Files of the job, which nobody else writes: what was hashed is still there when its blocks
+    are shared."""
 
     @property
     def bytes(self) -> int:
@@ -51,21 +56,33 @@ class Copied:
         hash_update: Callable[[memoryview], object] | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Copy the bytes; stretches of zeros stay holes of the new file.
+        """Copy the bytes; stretches of zeros stay holes of the new file, and files of the job are
+        shared with it where the filesystem can.
 
         Raises: Truncated, MissingFile, NotPermitted.
         """
         watched = progress or Silent()
         zeros = Bytes(CHUNK_BYTES)
         for member in self.members:
-            for chunk in member.chunks(CHUNK_BYTES):
-                if hash_update is not None:
-                    hash_update(memoryview(chunk))
-                if chunk == zeros:
-                    file.seek(len(chunk), 1)
-                else:
-                    file.write(chunk)
-                watched.advance(len(chunk))
+            sharing, at = Sharing(), member.offset
+            with self._opened(member) as source:
+                for chunk in member.chunks(CHUNK_BYTES):
+                    if hash_update is not None:
+                        hash_update(memoryview(chunk))
+                    if chunk == zeros or (source and _shares(sharing, source, at, file, chunk)):
+                        file.seek(len(chunk), 1)
+                    else:
+                        file.write(chunk)
+                    at += len(chunk)
+                    watched.advance(len(chunk))
+
+    def _opened(self, member: Member) -> contextlib.AbstractContextManager[IO[Bytes] | None]:
+        """A file of the job, to be shared; nothing for those of others."""
+        return member.path.open("rb") if self.is_ours else contextlib.nullcontext()
+
+
+def _shares(sharing: Sharing, source: IO[Bytes], at: int, file: IO[Bytes], chunk: Bytes) -> bool:
+    return sharing.share(source.fileno(), at, file.fileno(), file.tell(), len(chunk))
 
 
 @dataclass(frozen=True)

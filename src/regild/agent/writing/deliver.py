@@ -219,7 +219,7 @@ def new_disk(
     else:
         write_through_qemu(disk, packed, form, scratch, progress)
     stack.callback(packed.unlink)
-    return Copied((Member(packed.name, packed, 0, packed.stat().st_size),))
+    return Copied((Member(packed.name, packed, 0, packed.stat().st_size),), is_ours=True)
 
 
 def _draft(
