@@ -166,8 +166,7 @@ gpgcheck=1
 repo_gpgcheck=0
 gpgkey=file://{KEY_PATH}
 """
-OFFSET = 1 << 20
-DISK_BYTES = 384 << 20
+MIB = 1 << 20
 
 INSTALL = """
 set -eu
@@ -186,10 +185,11 @@ echo 'replaced = mine' >$1/etc/web/replaced.conf
 echo kept >$1/var/lib/web/own
 """
 """What the site changed in its image."""
-FILL = """
+ROOT_UUID = "6a3b2c4e-0000-4000-8000-000000000001"
+FILL = f"""
 set -eu
-mke2fs -q -F -t ext4 -b 4096 -L root -U 6a3b2c4e-0000-4000-8000-000000000001 \\
-    -O ^orphan_file,^metadata_csum_seed -d "$1" -E offset=1048576 "$2" 391168k
+mke2fs -q -F -t ext4 -b 4096 -L root -U {ROOT_UUID} \\
+    -O ^orphan_file,^metadata_csum_seed -d "$1" -E offset=$3 "$2" $4k
 """
 """The filesystem of a tree, straight in the disk."""
 
@@ -231,16 +231,17 @@ def make_tree(
     as_root("sh", "-euc", site, "site", root)
 
 
-def make_image(root: Path, image: Path) -> None:
-    """A disk with one partition that holds a tree."""
+def make_image(root: Path, image: Path, mebibytes: int = 384, first: int = 1) -> None:
+    """A disk with one partition that holds a tree and begins at the MiB `first`."""
     with image.open("wb") as file:
-        file.truncate(DISK_BYTES)
+        file.truncate(mebibytes * MIB)
     subprocess.run(
         ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", image],
-        input=b"label: gpt\nstart=2048, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709\n",
+        input=b"label: gpt\nstart=%d, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709\n" % (first * 2048),
         check=True,
     )
-    as_root("sh", "-c", FILL, "fill", root, image)
+    size = (mebibytes - first - 1) * 1024
+    as_root("sh", "-c", FILL, "fill", root, image, first * MIB, size)
 
 
 @dataclass(frozen=True)

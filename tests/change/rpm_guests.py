@@ -147,9 +147,9 @@ def kept(kind: str, recipe: str, build: Callable[[Path], None]) -> Path:
     return place
 
 
-def find_wrapped() -> Path:
+def find_wrapped(kind: str = "rpm-wrapped", more: Sequence[str] = ()) -> Path:
     """A folder with a package for each of Debian's packages that the guest needs."""
-    packages = closure((*ROOTS, *MANAGERS))
+    packages = closure((*ROOTS, *MANAGERS, *more))
     recipe = "\n".join(
         [Path(__file__).read_text(), *(f"{one.name} {one.version}" for one in packages)]
     )
@@ -161,7 +161,7 @@ def find_wrapped() -> Path:
             path.rename(folder / path.name)
         shutil.rmtree(work)
 
-    return kept("rpm-wrapped", recipe, build)
+    return kept(kind, recipe, build)
 
 
 def closure(roots: Iterable[str]) -> list[Wrapped]:

@@ -78,10 +78,13 @@ def test_a_guest_without_an_architecture_is_refused(tmp_path: Path) -> None:
         write_index(tmp_path, plan_of(), {}, Planning(type="apk"))
 
 
-def test_a_change_by_booting_is_refused_in_words() -> None:
+def test_a_carrier_that_is_not_for_apk_is_refused_in_words() -> None:
     check_carrier(plan_of(WEB))
-    with pytest.raises(UnsupportedError, match="packages of apk are changed offline alone"):
-        check_carrier(plan_of(WEB, carrier="boot"))
+    check_carrier(plan_of(WEB, carrier="boot"))
+    with pytest.raises(
+        UnsupportedError, match="packages of apk are not changed by the carrier uml"
+    ):
+        check_carrier(plan_of(WEB, carrier="uml"))
 
 
 @pytest.mark.parametrize(

@@ -173,13 +173,13 @@ def test_a_whole_report_is_believed_as_far_as_it_goes() -> None:
 @pytest.mark.parametrize(
     ("content", "code", "kind", "words"),
     [
-        (b"", 0, GuestCommandFailed, "the booted guest.*panic"),
+        (b"", 0, GuestCommandFailed, "the guest's boot failed.*panic"),
         (WHOLE.replace(b"done", b"dome"), 0, GuestCommandFailed, "ended before"),
         (WHOLE, TIMED_OUT, GuestCommandHung, "60 seconds"),
         (WHOLE.replace(b"end 0 0", b"end 0 9"), 0, GuestCommandFailed, "first.*ended with 9"),
         (WHOLE.replace(b"1\n\n", b"1\nfault\n"), 0, ChangeError, "fault"),
         (WHOLE[:20], TIMED_OUT, GuestCommandHung, "first"),
-        (b"\n\x01regild begin 999\n", 0, GuestCommandFailed, "the booted guest.*panic"),
+        (b"\n\x01regild begin 999\n", 0, GuestCommandFailed, "the guest's boot failed.*panic"),
     ],
 )
 def test_what_is_missing_in_a_report_is_a_failure(

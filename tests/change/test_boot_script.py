@@ -10,17 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regild.change.apt import ENVIRONMENT
 from regild.change.boot_script import (
     CALLS_MAX,
     CMDLINE,
     EARLY,
     FIRST,
     LINE_BYTES_MAX,
+    OWN_OPTIONS,
     SCRIPT,
     Report,
     write_script,
 )
+from regild.change.family import FAMILIES, Family
 from regild.change.script import PLACE, STATE, GuestCommand
 
 ECHO = GuestCommand(("sh", "-c", "echo said; echo 'it''s' >&2"), "saying")
@@ -30,7 +31,9 @@ NEVER = GuestCommand(("sh", "-c", "echo never"), "what comes later")
 LINE = 'ro systemd.mask=a.service systemd.mask=b.service systemd.run="/bin/sh x"\n'
 
 
-def run_script(folder: Path, *commands: GuestCommand) -> Report:
+def run_script(
+    folder: Path, *commands: GuestCommand, family: Family = FAMILIES["deb"], options: str = ""
+) -> Report:
     """Run the script in a folder; mounts are only written down."""
     for name in ("media", "usr/sbin", "etc/initramfs-tools/conf.d", "etc/dracut.conf.d", "bin"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -41,13 +44,16 @@ def run_script(folder: Path, *commands: GuestCommand) -> Report:
         tool = folder / "bin" / name
         tool.write_text(f'#!/bin/sh\necho {name} "$@" >>{folder}/calls\n')
         tool.chmod(0o755)
-    write_script(folder / "media", commands, ENVIRONMENT)
+    unshare = folder / "bin/unshare"
+    unshare.write_text('#!/bin/sh\nshift 2\nexec "$@"\n')
+    unshare.chmod(0o755)
+    write_script(folder / "media", commands, family, options)
     script = folder / "media" / SCRIPT
     text = script.read_text().replace("/dev/ttyS1", f"{folder}/report")
     text = text.replace(STATE, f"{folder}/state").replace(PLACE, f"{folder}/media")
     text = text.replace(CMDLINE, f"{folder}/cmdline").replace(EARLY, f"{folder}/early")
     text = re.sub(r"(?<![\w.])/(usr/sbin/policy|etc/)", rf"{folder}/\1", text)
-    for first in (folder / "media/first").iterdir():
+    for first in (folder / "media").glob("first/*"):
         own = first.read_text().replace(STATE, f"{folder}/state")
         own = own.replace("findmnt -nvo SOURCE /", "echo /dev/vda3")
         first.write_text(re.sub(r"(?<![\w*])/(usr|etc)/", rf"{folder}/\1/", own))
@@ -77,7 +83,7 @@ def test_what_was_shown_is_taken_away_again(tmp_path: Path) -> None:
         "etc/initramfs-tools/initramfs.conf",
         "etc/dracut.conf.d/zz-regild.conf",
     ):
-        assert re.search(rf"^mount --bind \S+ {tmp_path}/{place}$", calls, re.MULTILINE)
+        assert re.search(rf"^mount -o bind \S+ {tmp_path}/{place}$", calls, re.MULTILINE)
         assert re.search(rf"^umount {tmp_path}/{place}$", calls, re.MULTILINE)
     assert "conf.d/other" not in calls
     assert not (tmp_path / "usr/sbin/policy-rc.d").exists()
@@ -85,6 +91,25 @@ def test_what_was_shown_is_taken_away_again(tmp_path: Path) -> None:
     shown = (tmp_path / "state/initramfs.conf").read_text()
     assert shown == "MODULES=most\nCOMPRESS=zstd\n"
     assert "dep" in (tmp_path / "etc/initramfs-tools/initramfs.conf").read_text()
+
+
+def test_a_guest_of_rpm_is_shown_nothing_of_dpkgs(tmp_path: Path) -> None:
+    report = run_script(tmp_path, ECHO, family=FAMILIES["rpm"])
+    assert report.codes == {0: 0} and report.is_done
+    assert not (tmp_path / "media/first").exists()
+    assert "policy-rc.d" not in (tmp_path / "calls").read_text()
+    assert (tmp_path / "state/cache").is_dir()
+
+
+def test_commands_see_the_guests_own_options_and_systemd_those_of_this_boot(tmp_path: Path) -> None:
+    see = GuestCommand(("cat", f"{PLACE}/{OWN_OPTIONS}"), "looking")
+    report = run_script(tmp_path, see, ECHO, family=FAMILIES["rpm"], options="root=UUID=1 rhgb")
+    assert report.said(0).strip() == "root=UUID=1 rhgb"
+    assert report.codes == {0: 0, 1: 0}
+    calls = (tmp_path / "calls").read_text().splitlines()
+    shown = f"mount -o bind {tmp_path}/media/{OWN_OPTIONS} {tmp_path}/cmdline"
+    assert calls.count(shown) == 2  # by each command, where nobody else sees it
+    assert f"mount -o bind {tmp_path}/state/cmdline {tmp_path}/cmdline" in calls
 
 
 def test_a_unit_that_was_left_out_of_the_boot_can_be_switched_on(tmp_path: Path) -> None:
@@ -135,7 +160,7 @@ def test_what_has_to_see_this_machine_or_the_files_is_done_at_once(
 
 def test_apt_gives_the_same_path_to_scripts(tmp_path: Path) -> None:
     (tmp_path / "apt.conf").write_text("A;\n")
-    write_script(tmp_path, (ECHO,), ENVIRONMENT)
+    write_script(tmp_path, (ECHO,), FAMILIES["deb"])
     assert f"APT_CONFIG={PLACE}/booted.conf " in (tmp_path / SCRIPT).read_text()
     first, second = (tmp_path / "booted.conf").read_text().splitlines()
     assert first == "A;" and second.startswith(f'DPkg::Path "{FIRST}:/usr/sbin:')

@@ -205,12 +205,11 @@ def test_an_address_that_the_site_does_not_allow_is_refused(made: Made, regild: 
     assert "file: addresses need the site's consent" in said.err
 
 
-def test_what_takes_the_booted_machine_is_refused_in_words(
+def test_what_takes_the_booted_machine_is_refused_where_it_cannot_be_booted(
     made: Made, regild: Regild, tmp_path: Path
 ) -> None:
     said = regild("update", made.disk, "-o", tmp_path / "out.raw", "--allow", made.mirror)
     assert said.code == 5
-    assert (
-        "packages of rpm are changed offline alone, and kernel takes the booted machine" in said.err
-    )
+    assert "cannot be changed by booting it: it is not started by a systemd" in said.err
+    assert "--method offline changes all packages that do not take" in said.err
     assert not (tmp_path / "out.raw").exists()

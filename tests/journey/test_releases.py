@@ -1,5 +1,5 @@
 """Debian 11 to 13 as their last point releases left them, brought up to date with a new kernel, and
-started with it."""
+started with it; Debian 12 also as its installer lays it out in LVM."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import re
 import shutil
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from demo.build import cache_folder
+from demo.build import cache_folder, find_appliance
 from demo.disk import BIOS_BOOT, Part, _write_bios_boot
-from demo.recipe import MIB
+from demo.recipe import MIB, RECIPES, WORKER
 from tests.change import laid
 from tests.change.laid import Laid, laid_out
 from tests.change.releases import release_appliance
@@ -49,13 +50,18 @@ LAYOUTS = {
     "xfs": (Laid("/", "xfs", 3500), Laid("/boot", "ext4", 300), Laid("/var", "ext4", 700)),
     "btrfs": (Laid("/", "btrfs", 4000),),
     "lvm": (Laid("/", "ext4", 3500), Laid("/var", "ext4", 700, logical=True)),
+    "installer": (
+        Laid("/", "ext4", 1000, logical=True),
+        Laid("/boot", "ext2", 300),
+        Laid("/var", "ext4", 400, logical=True),
+    ),
 }
 STARTED = ("xfs", "btrfs")
-"""Those that come up: the guest has no LVM of its own."""
+"""Those that come up: the demo's guest has no LVM of its own."""
 
 
 @pytest.mark.skipif(not shutil.which("linux.uml"), reason="user-mode-linux is not installed")
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", ("xfs", "btrfs", "lvm"))
 def test_debian_12_gets_a_new_kernel_on_other_filesystems(
     layout: str, demo_ova: Path, tmp_path: Path
 ) -> None:
@@ -69,6 +75,47 @@ def test_debian_12_gets_a_new_kernel_on_other_filesystems(
     if layout in STARTED:  # nobody is put into these filesystems: what they say is listened to
         expect = ("--expect", f"console:Linux version {kernel}", "--expect", "console: login:")
         regild("boot-test", output, *expect, "--test-timeout", "1500")
+
+
+IN_LVM = (
+    "findmnt -no SOURCE / | grep -x /dev/mapper/golden-root",
+    "findmnt -no SOURCE /var | grep -x /dev/mapper/golden-var",
+    "findmnt -no FSTYPE /boot | grep -x ext2",
+)
+"""What a machine says that came up from the volumes as the installer lays them out."""
+
+
+@pytest.fixture(scope="module")
+def installed() -> Path:
+    """A small Debian 12 as Debian's installer lays it out with LVM: /boot outside of the group,
+    root and /var in it; with the kernel of its last point release."""
+    recipe = replace(
+        WORKER,
+        name="lvm",
+        title="A small Debian 12 that can start from LVM",
+        packages=(*WORKER.packages, "lvm2"),
+        suites=("bookworm",),
+        outdated=(),
+    )
+    appliance = find_appliance(RECIPES.setdefault(recipe.name, recipe).name)
+    return laid_appliance(appliance, "installer")
+
+
+@pytest.mark.parametrize("carrier", ["record", "boot"])
+def test_debian_12_in_lvm_gets_a_new_kernel_and_starts_with_it(
+    carrier: str, installed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "new.raw"
+    options = ("--carrier", carrier, "--timeout", "3000", "--scratch", tmp_path / "jobs")
+    answer = regild("update", installed, "-o", output, *options)
+    kernel = new_kernel(answer)
+    assert answer["receipt"]["carrier"] == carrier  # type: ignore[index]  # JSON
+    by = {one["mount"]: one["by"] for one in answer["receipt"]["writers"]}  # type: ignore[index]
+    assert by == dict.fromkeys(("/", "/boot", "/var"), "libext2fs")
+    regild("plan", output)
+    commands = (f"test $(uname -r) = {kernel}", *IN_LVM)
+    expect = [word for command in commands for word in ("--expect", f"command:{command}")]
+    regild("boot-test", output, *expect, "--test-timeout", "1500")
 
 
 def laid_appliance(appliance: Path, layout: str) -> Path:
@@ -106,6 +153,8 @@ class Loader:
         own = "/boot" in device
         menu = "/grub" if own else "/boot/grub"
         uuid = device["/boot" if own else "/"].removeprefix("UUID=")
+        told = root / "boot/grub/grub.cfg"  # of where the guest lay before
+        told.write_text(re.sub(r"root=UUID=\S+", f"root={device['/']}", told.read_text()))
         early = root / "boot/grub/early.cfg"
         early.write_text(
             f"search.fs_uuid {uuid} root\nset prefix=($root){menu}\nconfigfile $prefix/grub.cfg\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from regild.plan.method import choose_method
+from regild.plan.method import choose_method, writes_loader
 
 GRUB = ("grub2-common", "grub-pc", "grub-pc-bin", "linux-image-amd64", "initramfs-tools")
 
@@ -71,3 +71,13 @@ def test_the_order_of_what_is_installed_changes_nothing() -> None:
     assert choose_method("linux-image-amd64", names) == choose_method(
         "linux-image-amd64", names[::-1]
     )
+
+
+@pytest.mark.parametrize("name", ["grub-pc", "shim-signed", "shim-x64", "grub2-efi-x64", "lilo"])
+def test_what_writes_outside_of_the_guests_filesystems(name: str) -> None:
+    assert writes_loader(name)
+
+
+@pytest.mark.parametrize("name", ["grub2-common", "grub2-tools-minimal", "grub-pc-bin", "kernel"])
+def test_what_does_not(name: str) -> None:
+    assert not writes_loader(name)

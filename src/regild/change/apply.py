@@ -207,7 +207,8 @@ class _Stages:
 
         It is not confined, so that it can start the machine as nobody.
         """
-        write_script(self.repository, commands, family_named(request["type"]).environment)
+        family = family_named(request["type"])
+        write_script(self.repository, commands, family, boot.start.options)
         asked = {
             **request,
             "commands": to_json(commands, indent=0),

@@ -57,7 +57,7 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
             drives=(Drive(overlay), Drive(RawDisk(window), read_only=True)),
             kernel=Path(start.kernel).read_bytes(),
             initrd=Path(start.initrd).read_bytes(),
-            options=kernel_options(start.root, uuid.uuid4().hex),
+            options=kernel_options(start, uuid.uuid4().hex),
         )
         finished = run_machine(
             machine,
@@ -112,7 +112,7 @@ class _Told:
         """Say how far a guest came that did not do all that it was told."""
         known = [one for one in self.report.begun if one < len(self.commands)]
         begun = known[-1] if known else None
-        where = "the booted guest" if begun is None else self.commands[begun].what
+        where = "boot" if begun is None else self.commands[begun].what
         last = console if begun is None else tail_of(self.report.said(begun))
         if code == TIMED_OUT:
             why = f"{limit_seconds:.0f} seconds had passed; it last said: {last}"

@@ -18,8 +18,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from regild.change.apt import DPKG_PATH, FOLDERS, POLICY
+from regild.change.apt import DPKG_PATH
 from regild.change.boot_chain import DRACUT, INITRAMFS, MENU
+from regild.change.family import Family
 from regild.change.script import PLACE, STATE, GuestCommand
 
 SCRIPT: Final = "run.sh"
@@ -31,6 +32,12 @@ FIRST: Final = f"{PLACE}/first"
 CMDLINE: Final = "/proc/cmdline"
 EARLY: Final = "/run/systemd/generator.early"
 """Where systemd keeps what the kernel's command line masks; written anew at every reload."""
+OWN_OPTIONS: Final = "own-options"
+_SHOWN_OPTIONS: Final = (
+    f"unshare --mount -- sh -c 'mount -o bind {PLACE}/{OWN_OPTIONS} {CMDLINE} && exec \"$@\"' own "
+)
+"""Each command by itself: a reload of systemd has to find this boot's command line, or it would
+forget to power off."""
 MKCONFIG: Final = "/usr/sbin/grub-mkconfig"
 
 _HEAD = f"""\
@@ -53,7 +60,7 @@ finish() {{
 }}
 show() {{
     [ -e "$2" ] || {{ : >"$2"; made="$made $2"; }}
-    mount --bind "$1" "$2"
+    mount -o bind "$1" "$2"
     shown="$2 $shown"
 }}
 run() {{
@@ -65,8 +72,7 @@ run() {{
     say end "$number" $code
     [ $code = 0 ] || finish
 }}
-mkdir -p {" ".join(f"{STATE}/{name}" for name in FOLDERS)}
-show {PLACE}/policy-rc.d /usr/sbin/policy-rc.d
+mkdir -p {STATE}
 for settings in /etc/initramfs-tools/initramfs.conf /etc/initramfs-tools/conf.d/*; do
     grep -qsE '^[[:space:]]*MODULES[[:space:]]*=[[:space:]]*["'"'"']?dep' "$settings" || continue
     copy={STATE}/$(basename "$settings")
@@ -91,17 +97,31 @@ done
 
 
 def write_script(
-    folder: Path, commands: Iterable[GuestCommand], environment: Mapping[str, str]
+    folder: Path, commands: Iterable[GuestCommand], family: Family, options: str = ""
 ) -> None:
-    """Put the script and what it shows into the folder that becomes the read-only drive."""
-    settings = _settings({**environment, **_write_first(folder, environment)})
-    lines = [
-        f"run {number} env -i {settings} {shlex.join(command.argv)}"
+    """Put the script and what it shows into the folder that becomes the read-only drive.
+
+    `options` is the kernel's command line with which the guest starts by itself, which commands
+    see in place of this boot's: who installs a kernel writes what he finds there into its boot
+    entry (kernel-install(8)). systemd goes on seeing this boot's.
+    """
+    settings = dict(family.environment)
+    if family.boots_later:
+        settings |= _write_first(folder, settings)
+    lines = [f"mkdir -p {STATE}/{name}" for name in family.folders]
+    for place, text in family.injected.items():
+        shown = folder / Path(place).name
+        shown.write_text(text)
+        shown.chmod(0o755)
+        lines.append(f"show {PLACE}/{shown.name} {place}")
+    if options:
+        (folder / OWN_OPTIONS).write_text(f"{options}\n")
+    start = _SHOWN_OPTIONS if options else ""
+    lines += [
+        f"run {number} {start}env -i {_settings(settings)} {shlex.join(command.argv)}"
         for number, command in enumerate(commands)
     ]
     (folder / SCRIPT).write_text("\n".join([_HEAD, *lines, "finish", ""]))
-    (folder / "policy-rc.d").write_text(POLICY)
-    (folder / "policy-rc.d").chmod(0o755)
 
 
 def _write_first(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:

@@ -33,6 +33,12 @@ EXPLANATIONS: Final = (
     ("rpm state", r".*\.rpm(new|save|orig)"),
     ("dnf state", r"/var/lib/(dnf|yum)(/.*)?|/usr/lib/sysimage/libdnf5(/.*)?"),
     ("dnf cache", r"/var/cache/(dnf|yum|libdnf5)(/.*)?"),
+    (
+        "trigger kernel-install",
+        r"/boot/(vmlinuz|initramfs|System\.map|config|symvers|\.vmlinuz)-[^/]+"
+        r"|/boot/loader/(entries(/[^/]+\.conf)?|entries\.srel)|/etc/kernel/.+",
+    ),
+    ("boot menu", r"/boot/grub2/(grubenv|grub\.cfg(\.new)?)"),
     ("trigger authselect", r"/etc/authselect/.*|/var/lib/authselect/.*"),
     ("trigger crypto-policies", r"/etc/crypto-policies/(back-ends|state)/.*"),
     ("trigger ca-trust", r"/etc/pki/ca-trust/extracted/.*"),

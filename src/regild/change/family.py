@@ -33,6 +33,9 @@ class Family(NamedTuple):
     checked: tuple[str, ...]
     """What holds when all commands have ended well, for the receipt."""
     carriers: tuple[Carrier, ...] = ("record",)
+    boots_later: bool = False
+    """A booted guest may leave initial RAM disk and boot menu to be made apart
+    (`regild.change.boot_chain`)."""
 
 
 FAMILIES: dict[str, Family] = {
@@ -46,6 +49,7 @@ FAMILIES: dict[str, Family] = {
         apt.EXPLANATIONS,
         ("dpkg --audit finds nothing",),
         carriers=("record", "uml", "boot"),
+        boots_later=True,
     ),
     "rpm": Family(
         dnf.write_index,
@@ -56,6 +60,7 @@ FAMILIES: dict[str, Family] = {
         rpm_owners.read_owners,
         dnf.EXPLANATIONS,
         ("no scriptlet failed", "rpmdb --verifydb finds nothing"),
+        carriers=("record", "boot"),
     ),
     "apk": Family(
         apk.write_index,
@@ -66,6 +71,7 @@ FAMILIES: dict[str, Family] = {
         apk_owners.read_owners,
         apk.EXPLANATIONS,
         ("no script or trigger failed",),
+        carriers=("record", "boot"),
     ),
 }
 """By the packages' purl type."""
@@ -96,9 +102,7 @@ def check_carrier(plan: Plan) -> None:
     Raises: UnsupportedError.
     """
     if plan.carrier not in family_of(plan).carriers:
-        offline = f"packages of {type_of(plan)} are changed offline alone, and {plan.carrier_why}"
-        other = f"packages of {type_of(plan)} are not changed by the carrier {plan.carrier}"
-        why = offline if plan.carrier == "boot" else other
+        why = f"packages of {type_of(plan)} are not changed by the carrier {plan.carrier}"
         raise UnsupportedError(where="the guest", why=why)
 
 

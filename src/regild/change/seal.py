@@ -103,11 +103,13 @@ def is_looked_into(path: str, seal: Collection[Seal]) -> bool:
 BOOT_TRACES = re.compile(
     r"/(etc|var)/\.updated|/var/log/(journal/.+|wtmp|btmp|lastlog|faillog|dmesg.*|boot\.log.*)"
     r"|/var/log/(syslog|messages|debug|kern|auth|daemon|user|cron)(\.log)?|/var/log/cloud-init.*"
-    r"|/var/lib/systemd/(timers|rfkill|backlight|timesync|coredump|pstore|linger)/.*"
-    r"|/var/lib/(dhcp|dhcpcd|NetworkManager|cloud|private)/.+|/var/lib/logrotate/status"
+    r"|/var/lib/systemd(/(timers|rfkill|backlight|timesync|coredump|pstore|linger)(/.*)?)?"
+    r"|/var/lib/private(/.*)?|/var/(lock|run)"
+    r"|/var/lib/(dhcp|dhcpcd|NetworkManager|cloud)/.+|/var/lib/logrotate/status"
     r"|/var/spool/.+|/root/\..*|/etc/network/.*|/lost\+found"
 )
-"""What a machine writes because it runs, and not because a package was changed."""
+"""What a machine writes because it runs, and not because a package was changed; some folders are
+made at the first start alone (tmpfiles.d/systemd.conf, legacy.conf)."""
 
 
 def is_trace(path: str) -> bool:

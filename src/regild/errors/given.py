@@ -146,6 +146,16 @@ class InstallPending(UnsupportedError):
     )
 
 
+class CannotBoot(UnsupportedError):
+    """A guest cannot be booted for its changes, or what it changed could not be taken over."""
+
+    sentence = "{where} cannot be changed by booting it: {why}"
+    hint = (
+        "--method offline changes all packages that do not take the booted machine, and names "
+        "those that it leaves out"
+    )
+
+
 class UnsupportedCarrier(UnsupportedError):
     """What was asked to run the guest's commands is not there."""
 

@@ -94,6 +94,10 @@ _OF_RPM: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 )
 
 
+LOADERS_OF_RPM: Final = re.compile(r"grub2-efi-[a-z0-9]+(-cdboot)?|systemd-boot-unsigned")
+"""Their files, or those that their scripts write, lie in the EFI system partition."""
+
+
 def rpm_method(name: str) -> tuple[Method, str]:
     """How one package of rpm is changed and why."""
     why = next((why for pattern, why in _OF_RPM if pattern.fullmatch(name)), "")
@@ -131,6 +135,8 @@ def apk_method(name: str, installed: Iterable[str]) -> tuple[Method, str]:
 
 def writes_loader(name: str) -> bool:
     """Whether a package's script writes a boot loader outside of the guest's filesystems."""
+    if LOADERS_OF_RPM.fullmatch(name):
+        return True
     return bool(_why_booted(name, OWN_LOADER)) or name in ("systemd-boot", "lilo", "extlinux")
 
 

@@ -7,7 +7,9 @@ import re
 from msgspec.structs import replace
 
 from regild.change.kernel import CHECKERS
+from regild.change.start import check_start
 from regild.change.tree import Part
+from regild.errors import CannotBoot
 from regild.host.run import find_tool
 from regild.host.uml import require_kernel
 from regild.image.tree import Guest, Mount
@@ -43,11 +45,17 @@ def check_writers(guest: Guest, plan: Plan) -> None:
     """Pass where all that the plan's carrier and the writers of the guest's filesystems need is
     installed.
 
-    Raises: ToolMissing, naming the package to install.
+    Raises: ToolMissing, naming the package to install; CannotBoot where a guest that is to be
+    booted would take no orders, or its changes of a volume could not be taken over.
     """
+    if plan.carrier == "boot":
+        check_start(guest)
     if plan.carrier == "uml":
         require_kernel("to run the guest's programs in a kernel of their own")
     for part in parts_of(guest):
+        if part.by_kernel and plan.carrier == "boot":
+            why = f"what it changes on {part.filesystem} is not taken over, and {plan.carrier_why}"
+            raise CannotBoot(where=f"a guest with {part.mount} on {part.filesystem}", why=why)
         if part.by_kernel:
             require_kernel(f"to change {part.filesystem} filesystems")
             tool, *_ = CHECKERS[part.filesystem]

@@ -37,7 +37,7 @@ RECORDED: tuple[str, ...] = (
     " script",
     "every changed path was read back from the image",
 )
-"""What the record carrier has checked when it is done, whatever the packages, or there would be no
+"""What every carrier has checked when it is done, whatever the packages, or there would be no
 overlay."""
 RUN_TOO = "every changed path is accounted for by a package, or by what was run"
 TESTED = "every test of the recipes ended with 0 in the changed guest"
@@ -75,8 +75,8 @@ def prove_result(
     with open_guest(overlay, inspected.boot.stored.name, inspected.image.keys) as guest:
         observed = with_further(describe_guest(guest, recipes=recipes), inspected)
         touched = filesystems = None
-        known = _recorded(changed)
-        if known is not None and areas_of(inspected.guest):
+        known = frozenset(row.path for row in changed.explained)
+        if areas_of(inspected.guest):
             touched, filesystems = compare(inspected, changed.overlay, known, job, progress)
         progress.step("Proving the result")
         scene = Scene(
@@ -98,7 +98,7 @@ def prove_result(
         licences = read_licences(guest, observed.packages)
     if proof.found:
         raise ProveError(where="the result", differences=tuple(map(told_of, proof.found)))
-    checks = (*_recorded_checks(plan, changed), *proof.held)
+    checks = (*_recorded_checks(plan), *proof.held)
     return Proof(observed, checks, licences, (*proof.unchecked, *_uncompared(inspected.guest)))
 
 
@@ -173,21 +173,13 @@ def told_of(found: Found) -> str:
     return f"{found.check}: {one.what}: {one.expected} != {one.observed}"
 
 
-def _recorded_checks(plan: Plan, changed: Changed) -> Iterator[str]:
+def _recorded_checks(plan: Plan) -> Iterator[str]:
     """What held before the result was looked at."""
-    if changed.carrier != "boot":
-        told = RUN_TOO if plan.errands else RECORDED[0]
-        yield from (told, *RECORDED[1:])
-        if plan.seal:
-            yield f"cleared as the site wants it: {', '.join(plan.seal)}"
-        if plan.package_steps:
-            yield from family_of(plan).checked
+    told = RUN_TOO if plan.errands else RECORDED[0]
+    yield from (told, *RECORDED[1:])
+    if plan.seal:
+        yield f"cleared as the site wants it: {', '.join(plan.seal)}"
+    if plan.package_steps:
+        yield from family_of(plan).checked
     if any(one.tests for one in plan.errands):
         yield TESTED
-
-
-def _recorded(changed: Changed) -> frozenset[str] | None:
-    """The paths on record; a guest that was booted has none."""
-    if changed.carrier == "boot":
-        return None
-    return frozenset(row.path for row in changed.explained)
