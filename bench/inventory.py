@@ -1,12 +1,7 @@
-"""What is inside an appliance: regild in a cold process, near and far, beside the field's tools.
-
-The kernel that libguestfs boots, emulated, is the appliance's own, because not every machine has
-one in /boot.
-"""
+"""What is inside an appliance: regild in a cold process, near and far, beside the field's tools."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
@@ -15,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import libguestfs
 from bench.measure import BY_HAND, ROOT, Cost, Failed, forget_files, measure, ratio, repeat, say
 from bench.table import Row, table
 from tests.host.ranges import serve_ranges
@@ -93,45 +89,9 @@ def _inspector(shop: Workshop, raw: Path) -> Cost:
 
     Raises: Failed, also when it takes too long.
     """
-    env = {
-        "LIBGUESTFS_BACKEND": "direct",
-        "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg",
-        "LIBGUESTFS_CACHEDIR": str(shop.fresh("appliance")),
-        **_kernel(shop),
-    }
     bounded = ["timeout", str(INSPECTOR_SECONDS)]
-    with _modules_folder():
-        make = "libguestfs-make-fixed-appliance"
-        measure([*bounded, make, shop.fresh("fixed")], shop.log, env)
-    env["LIBGUESTFS_PATH"] = str(shop.folder / "fixed")
+    env = libguestfs.made(shop, bounded)
     return measure([*bounded, "virt-inspector", "--format=raw", "-a", raw], shop.log, env)
-
-
-@contextlib.contextmanager
-def _modules_folder() -> Iterator[None]:
-    """This machine's own folder of modules, whose owner and mode supermin copies; gone after."""
-    folder = Path("/lib/modules")
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        folder.rmdir()
-
-
-def _kernel(shop: Workshop) -> dict[str, str]:
-    """A kernel and its modules, as regild copies them out of the appliance."""
-    folder = shop.fresh("kernel")
-    boot = json.loads(shop.regild("ls", shop.ova, "/boot", "--json").output)
-    names = (entry["name"] for entry in boot["entries"])
-    kernel = max(name for name in names if name.startswith("vmlinuz-"))
-    modules = folder / kernel.removeprefix("vmlinuz-")
-    shop.regild("cp", shop.ova, f"/boot/{kernel}", folder / "vmlinuz")
-    shop.regild("cp", shop.ova, f"/lib/modules/{modules.name}", modules, codes=(0, 3))
-    return {"SUPERMIN_KERNEL": str(folder / "vmlinuz"), "SUPERMIN_MODULES": str(modules)}
 
 
 def _beside(ours: Cost, name: str, cost: Cost, told: str) -> Row:

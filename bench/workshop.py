@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.measure import BY_HAND, Cost, measure
@@ -28,8 +29,8 @@ class Workshop:
     def regild(self, *argv: str | Path, codes: tuple[int, ...] = (0,)) -> Cost:
         return measure([REGILD, *argv], self.log, codes=codes)
 
-    def by_hand(self, *argv: str | Path) -> Cost:
-        return measure([BY_HAND, *argv], self.log)
+    def by_hand(self, *argv: str | Path, env: Mapping[str, str] | None = None) -> Cost:
+        return measure([BY_HAND, *argv], self.log, env)
 
     def fresh(self, name: str) -> Path:
         """An empty folder of this name; what was in it is gone."""
