@@ -19,17 +19,20 @@ from typing import IO
 
 from regild.errors import CommandFailed, HostError
 from regild.host.answering import LENGTH
+from regild.host.fork import Forked, can_fork
 from regild.host.run import ENVIRONMENT, end_group, ending_with_us
 from regild.host.stage import LOG_TAIL_BYTES
 
 ANSWER_BYTES_MAX = 256 << 20
 PIECE_BYTES = 1 << 20
 
+Process = subprocess.Popen[bytes] | Forked
+
 
 class Child:
     """A process that answers; made by `open_child`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], title: str, complaints: IO[bytes]) -> None:
+    def __init__(self, process: Process, title: str, complaints: IO[bytes]) -> None:
         self._process, self._title, self._complaints = process, title, complaints
 
     def ask(self, question: bytes, timeout_seconds: float) -> bytes:
@@ -76,17 +79,10 @@ class Child:
 
 @contextlib.contextmanager
 def open_child(module: str, title: str) -> Iterator[Child]:
-    """Start `python -m module` with nothing of the user's environment; ended with the block."""
-    line = [*ending_with_us(), sys.executable, "-I", "-m", module]
+    """Run the `main` of a module apart, with nothing of the user's environment; ended with the
+    block. It begins as a copy of this process where that is safe, else from nothing."""
     with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(
-            line,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            env=dict(ENVIRONMENT),
-            start_new_session=True,
-        )
+        process = Forked(module, complaints) if can_fork() else _started(module, complaints)
         try:
             yield Child(process, title, complaints)
         finally:
@@ -96,3 +92,14 @@ def open_child(module: str, title: str) -> Iterator[Child]:
                 if pipe is not None:
                     with contextlib.suppress(BrokenPipeError):
                         pipe.close()
+
+
+def _started(module: str, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*ending_with_us(), sys.executable, "-I", "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=complaints,
+        env=dict(ENVIRONMENT),
+        start_new_session=True,
+    )

@@ -18,11 +18,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from regild.errors import CommandFailed, NoProgram, ToolMissing
 
 log = logging.getLogger("regild.run")
+
+
+class Process(Protocol):
+    """A process that leads a group of its own."""
+
+    pid: int
+
 
 PACKAGES = {
     "apt-get": "apt",
@@ -259,7 +266,7 @@ def _hear(
     return bool(ready)
 
 
-def end_group(process: subprocess.Popen[bytes]) -> None:
+def end_group(process: Process) -> None:
     """Kill a process and everything in its group; one that is gone already is fine."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
