@@ -15,7 +15,7 @@ from regild.feeds.policy import SitePolicy, with_options
 from regild.model.content import Content, TextFile
 from regild.model.progress import Silent
 from regild.plan.debian import answer as answering
-from regild.plan.debian.answer import answer, open_shelf
+from regild.plan.debian.answer import Shelves, answer, open_shelf
 from regild.plan.debian.seen import seen_for
 from regild.plan.solver import Request, Transaction
 from tests.feeds.repositories import NOW, Deb, Suite, content_of, publish
@@ -73,9 +73,9 @@ def images(dice: random.Random, debs: Sequence[Deb]) -> list[Content]:
     return found
 
 
-def told(shelf: object, request: Request) -> Transaction | str:
+def told(shelves: Shelves, request: Request) -> Transaction | str:
     try:
-        return answer(shelf, request)  # type: ignore[arg-type]  # a shelf
+        return answer(shelves, request)
     except Unsolvable as error:
         return error.why
 
@@ -96,10 +96,10 @@ def test_the_plain_case_is_decided_as_libsolv_decides(
         for content in contents
         for mode in MODES
     ]
-    shelf = open_shelf(requests[0])
-    mixed = [told(shelf, request) for request in requests]
+    shelves = open_shelf(requests[0])
+    mixed = [told(shelves, request) for request in requests]
     assert any(isinstance(one, Transaction) and one.moves for one in mixed)
-    assert [told(shelf, request) for request in requests] == mixed
+    assert [told(shelves, request) for request in requests] == mixed
     monkeypatch.setattr(answering, "seat_among", lambda *_: None)
     assert [told(open_shelf(request), request) for request in requests] == mixed
 
@@ -128,11 +128,12 @@ def test_what_was_seen_of_images_is_forgotten_in_time(
     monkeypatch.setattr("regild.plan.debian.seen.STANZAS_LIMIT", 5)
     content = content_of([Deb("a")], (MAIN, SECURITY))
     available = refresh(content, policy, tmp_path / "cache", NOW, Silent())
-    shelf = open_shelf(Request(content.planning, available.indexes, "upgrade"))
+    shelves = open_shelf(Request(content.planning, available.indexes, "upgrade"))
     for number in range(20):
         image = content_of([Deb("a", f"1.{number}"), Deb("b", f"{number}")], (MAIN, SECURITY))
-        found = answer(shelf, Request(image.planning, available.indexes, "upgrade"))
+        request = Request(image.planning, available.indexes, "upgrade")
+        found = answer(shelves, request)
         assert [(one.name, one.was, one.becomes) for one in found.moves] == [
             ("a", f"1.{number}", "9")
         ]
-        assert len(seen_for(shelf).shelf.seen_ids) <= 6
+        assert len(seen_for(shelves.shelf_for(request)).shelf.seen_ids) <= 6

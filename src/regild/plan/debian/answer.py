@@ -10,26 +10,67 @@ from regild.plan.debian.choice import Relations
 from regild.plan.debian.decide import Aim, Decision
 from regild.plan.debian.guest import Guest, Installed, seat
 from regild.plan.debian.loading import read_facts
+from regild.plan.debian.near import keep_near, near_shelf
 from regild.plan.debian.plain import NotPlain, Plain, seat_among
 from regild.plan.debian.seen import seen_for
+from regild.plan.debian.settings import is_on, read_settings
 from regild.plan.debian.shelf import Shelf, Version
 from regild.plan.debian.sweep import unneeded
 from regild.plan.solver import Move, Request, Transaction
 
 
-def open_shelf(request: Request) -> Shelf:
-    """Load what a request offers.
+class Shelves:
+    """What some indexes offer: the part that images reach as long as that is enough, then all."""
+
+    def __init__(self, request: Request) -> None:
+        self._indexes = request.indexes
+        self._architectures = request.planning.architectures or ("amd64",)
+        self._near = near_shelf(self._indexes, self._architectures)
+        self._all: Shelf | None = None
+
+    def shelf_for(self, request: Request) -> Shelf:
+        """Where an image is decided.
+
+        Raises: Malformed, TooLarge.
+        """
+        if self._all is not None:
+            return self._all
+        narrow = not _takes_suggested(request)
+        if narrow and self._near is not None and self._near.holds(_names(self._near, request)):
+            return self._near
+        self._near = None
+        self._all = Shelf(self._indexes, self._architectures)
+        if narrow:
+            keep_near(self._all, _names(self._all, request))
+        return self._all
+
+
+def _takes_suggested(request: Request) -> bool:
+    """Whether the image's apt installs what is only suggested, which may be anything."""
+    return is_on(read_settings(request.planning.settings), "APT::Install-Suggests", default=False)
+
+
+def _names(shelf: Shelf, request: Request) -> set[str]:
+    """The names that an image's packages have, need and recommend."""
+    seen = seen_for(shelf)
+    stanzas = map(seen.stanza, request.planning.status.split("\n\n"))
+    return {name for one in stanzas if one for name in seen.names(one.solvable)}
+
+
+def open_shelf(request: Request) -> Shelves:
+    """Load what a request offers, as far as it is needed.
 
     Raises: Malformed, TooLarge.
     """
-    return Shelf(request.indexes, request.planning.architectures or ("amd64",))
+    return Shelves(request)
 
 
-def answer(shelf: Shelf, request: Request) -> Transaction:
+def answer(shelves: Shelves, request: Request) -> Transaction:
     """What changes in an image.
 
     Raises: Unsolvable, PlanError, Malformed.
     """
+    shelf = shelves.shelf_for(request)
     if (guest := seat_among(seen_for(shelf), request)) is not None:
         with contextlib.suppress(NotPlain):
             return _decided(guest, request, Plain)

@@ -9,10 +9,9 @@ from typing import Any
 from regild.plan.debian.evr import version_of
 from regild.plan.debian.guest import Guest
 from regild.plan.debian.loading import UNSTATED, Facts, read_facts
-from regild.plan.debian.relations import EQUAL, GREATER, LESS, OR
+from regild.plan.debian.relations import OR, part_of, parts_of
 
 REQUIRES, RECOMMENDS, SUGGESTS, CONFLICTS = "REQUIRES", "RECOMMENDS", "SUGGESTS", "CONFLICTS"
-SIGNS = {"<": LESS, "=": EQUAL, ">": GREATER}
 
 
 class Relations:
@@ -167,16 +166,10 @@ class Relations:
         return "what it needs is held"
 
     def _parts(self, relation: int) -> list[str]:
-        text: str = self.pool.dep2str(relation)
-        return (text[1:-1] if text.startswith("(") else text).split(" or ")
+        return parts_of(self.pool.dep2str(relation))
 
     def _named(self, text: str, with_virtual: bool) -> int:
-        name, _, rest = text.partition(" ")
-        found: int = self.pool.str2id(name)
         if with_virtual:
-            return int(self.pool.rel2id(found, self.pool.str2id(f"virt({name})"), OR))
-        if not rest:
-            return found
-        sign, _, evr = rest.partition(" ")
-        flags = sum(SIGNS[one] for one in sign)
-        return int(self.pool.rel2id(found, self.pool.str2id(evr), flags))
+            named = self.pool.str2id(text)
+            return int(self.pool.rel2id(named, self.pool.str2id(f"virt({text})"), OR))
+        return part_of(self.pool, text)

@@ -22,7 +22,7 @@ from regild.plan.debian.pins import (
     pins_version,
     read_pins,
 )
-from regild.plan.debian.settings import read_settings
+from regild.plan.debian.settings import is_on, read_settings
 from regild.plan.debian.shelf import Shelf, Title, Version
 from regild.plan.solver import Request
 
@@ -95,10 +95,7 @@ class Guest:
 
     def is_on(self, option: str, default: bool) -> bool:
         """Whether a setting of the guest is on (apt.conf(5))."""
-        word = self.word(option, "").lower()
-        if word in ("0", "no", "false", "without", "off", "disable"):
-            return False
-        return True if word in ("1", "yes", "true", "with", "on", "enable") else default
+        return is_on(self.options, option, default)
 
     def close(self) -> None:
         """Take the image out of the pool again."""

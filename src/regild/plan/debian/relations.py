@@ -41,6 +41,7 @@ OPERATORS = {
 }
 OR = 17
 """libsolv's REL_OR."""
+SIGNS = {"<": LESS, "=": EQUAL, ">": GREATER}
 KNOWN_LIMIT = 200_000
 
 
@@ -133,3 +134,32 @@ class Vocabulary:
         if len(known) >= KNOWN_LIMIT:
             known.clear()
         known[key] = value
+
+
+def parts_of(text: str) -> list[str]:
+    """The alternatives of a relation as libsolv tells it."""
+    return (text[1:-1] if text.startswith("(") else text).split(" or ")
+
+
+def part_of(pool: Any, part: str) -> int:
+    """libsolv's id of one alternative that it told."""
+    name, _, rest = part.partition(" ")
+    found: int = pool.str2id(name)
+    if not rest:
+        return found
+    sign, _, evr = rest.partition(" ")
+    return int(pool.rel2id(found, pool.str2id(evr), sum(SIGNS[one] for one in sign)))
+
+
+def relation_of(pool: Any, parts: list[str]) -> int:
+    """libsolv's id of a relation that it told, perhaps for another pool: the id that `Vocabulary`
+    has for it, in which a name and its `virt` are one alternative."""
+    whole, place = 0, len(parts)
+    while place:
+        place -= 1
+        one = part_of(pool, parts[place])
+        if place and parts[place] == f"virt({parts[place - 1]})":
+            place -= 1
+            one = int(pool.rel2id(pool.str2id(parts[place]), one, OR))
+        whole = int(pool.rel2id(one, whole, OR)) if whole else one
+    return whole

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from regild.plan.debian.guest import STATUS, is_held, is_there
 from regild.plan.debian.loading import Facts, add_packages, read_facts, read_stanzas
+from regild.plan.debian.relations import parts_of
 from regild.plan.debian.shelf import Shelf
 
 STANZAS_LIMIT = 10_000
@@ -38,12 +39,16 @@ class Seen:
         import solv
 
         self.shelf, self._provides = shelf, solv.SOLVABLE_PROVIDES
+        self._followed = (solv.SOLVABLE_REQUIRES, solv.SOLVABLE_RECOMMENDS)
         self._repo = shelf.pool.add_repo("seen")
         self._stanzas: dict[str, Stanza | None] = {}
         self._solvables: dict[int, Any] = {}
         self._relations: dict[tuple[int, str], tuple[int, ...]] = {}
         self._facts: dict[int, Facts] = {}
         self._ids: dict[int, set[int]] = {}
+        self._names: dict[int, frozenset[str]] = {}
+        self._asked: dict[int, tuple[str, ...]] = {}
+        """The names in a relation."""
         self._by_name: dict[str, list[int]] = {}
         """The relations that were looked up, by the names in them."""
         self._providing: dict[str, list[Any]] = {}
@@ -95,13 +100,27 @@ class Seen:
         shelf = self.shelf
         shelf.clean()
         found = {int(one.id) for one in shelf.pool.whatprovides(relation) if one.id < shelf.end}
-        text: str = shelf.pool.dep2str(relation)
-        parts = (text[1:-1] if text.startswith("(") else text).split(" or ")
-        for name in {part.partition(" ")[0] for part in parts}:
+        for name in {*self._names_in(relation)}:
             self._by_name.setdefault(name, []).append(relation)
             for one in self._providing.get(name, ()):
                 if one.matchesdep(self._provides, relation):
                     found.add(one.id)
+        return found
+
+    def names(self, solvable: Any) -> frozenset[str]:
+        """The names that a version has, needs and recommends."""
+        found = self._names.get(solvable.id)
+        if found is None:
+            relations = (one.id for key in self._followed for one in solvable.lookup_deparray(key))
+            asked = (name for one in relations for name in self._names_in(one))
+            found = self._names[solvable.id] = frozenset((solvable.name, *asked))
+        return found
+
+    def _names_in(self, relation: int) -> tuple[str, ...]:
+        found = self._asked.get(relation)
+        if found is None:
+            parts = parts_of(self.shelf.pool.dep2str(relation))
+            found = self._asked[relation] = tuple(part.partition(" ")[0] for part in parts)
         return found
 
     def solvable(self, identity: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from regild.errors import Malformed
 from regild.model.content import TextFile
@@ -42,3 +42,11 @@ def read_settings(files: Iterable[TextFile]) -> dict[str, list[str]]:
             if name in HEEDED:
                 found[name] = [*found.get(name, []), value] if is_list else [value]
     return found
+
+
+def is_on(options: Mapping[str, Sequence[str]], option: str, default: bool) -> bool:
+    """Whether a setting is on (apt.conf(5))."""
+    word = options.get(option, [""])[-1].lower()
+    if word in ("0", "no", "false", "without", "off", "disable"):
+        return False
+    return True if word in ("1", "yes", "true", "with", "on", "enable") else default

@@ -26,7 +26,7 @@ from regild.model.versions import debian_key
 from regild.plan.debian.loading import Facts, add_packages, read_facts, read_stanzas
 from regild.plan.debian.relations import Vocabulary
 
-FORM = 2
+FORM = 3
 """Raised whenever the same index would be kept differently."""
 
 
@@ -38,8 +38,6 @@ class Note(Value, frozen=True):
     """CRC-32 of the kept form: against decay, not against malice; the folder is the user's own."""
     repeated: tuple[str, ...]
     """Names that it offers more than one version of."""
-    essential: tuple[str, ...]
-    """Names with an Essential version."""
 
 
 class Version(NamedTuple):
@@ -76,8 +74,8 @@ class Shelf:
         self.words = Vocabulary(self.pool, architectures)
         self.repos: list[Any] = []
         self.notes: list[Note] = []
-        for index in self.indexes:
-            repo, note = _load(index, self.words)
+        for place in range(len(self.indexes)):
+            repo, note = self._load(place)
             self.repos.append(repo)
             self.notes.append(note)
         self.place_of = {repo.id: place for place, repo in enumerate(self.repos)}
@@ -93,6 +91,10 @@ class Shelf:
         """Its solvables, which are in the pool and not on offer."""
         self._titles: dict[int, Title] = {}
         self._clean = False
+
+    def _load(self, place: int) -> tuple[Any, Note]:
+        """The repository of one index, with what is kept about it."""
+        return _load(self.indexes[place], self.words)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -172,14 +174,11 @@ def _load(index: IndexFile, words: Vocabulary) -> tuple[Any, Note]:
     repo.empty()
     with Path(index.path).open("rb") as file:
         seen: dict[str, int] = {}
-        essential = set()
-        for one, facts in add_packages(repo, read_stanzas(file, index.where), words, index.where):
+        for one, _ in add_packages(repo, read_stanzas(file, index.where), words, index.where):
             seen[one.name] = seen.get(one.name, 0) + 1
-            if facts.essential == "e":
-                essential.add(one.name)
     repo.internalize()
     repeated = tuple(sorted(name for name, times in seen.items() if times > 1))
-    return repo, _keep(repo, Note(0, 0, repeated, tuple(sorted(essential))), kept)
+    return repo, _keep(repo, Note(0, 0, repeated), kept)
 
 
 def _kept_note(kept: Path) -> Note | None:
