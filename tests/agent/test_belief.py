@@ -1,8 +1,8 @@
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from regild.agent.reading.belief import DiskEvidence, Evidence, believe
 from regild.model.appliance import Binding, Descriptor

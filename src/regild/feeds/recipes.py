@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -167,7 +167,7 @@ def allowed_for(recipe: Recipe, policy: SitePolicy, uris: Iterable[str]) -> Site
 def open_fetcher(recipe: Recipe, policy: SitePolicy) -> Fetcher:
     """A reader of the network that also reads the recipe's own folder."""
     reach = reach_of(policy)
-    return Fetcher(replace(reach, folders=(*reach.folders, Path(recipe.folder))))
+    return Fetcher(msgspec.structs.replace(reach, folders=(*reach.folders, Path(recipe.folder))))
 
 
 def _places(uri: str, recipe: Recipe, policy: SitePolicy) -> Iterator[Address]:

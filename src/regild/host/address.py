@@ -7,10 +7,11 @@ import ipaddress
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
+
+import msgspec
 
 from regild.errors import SourceRefused
 from regild.model.uri import without_credentials
@@ -24,8 +25,7 @@ LOCAL_NAMES = ("localhost", "local", "internal", "localdomain", "home.arpa", "la
 """Last parts of names that a proxy must not be asked for (RFC 6761, 6762, 8375, and usage)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(msgspec.Struct, frozen=True):
     """How addresses that begin with a text are reached; empty where the machine's own way is."""
 
     begins: str
@@ -36,8 +36,7 @@ class Access:
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(msgspec.Struct, frozen=True):
     """Which addresses that are not public the site lets regild read."""
 
     hosts: frozenset[str] = frozenset()

@@ -21,11 +21,12 @@ import stat
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
+
+import msgspec
 
 from regild.errors import (
     AccessDenied,
@@ -66,8 +67,7 @@ AGAIN = (408, 425, 429, 500, 502, 503, 504)
 """Answers after which the same request may succeed (RFC 9110, 15.5 and 15.6)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(msgspec.Struct, frozen=True):
     """How long to wait, in seconds, and how often to try."""
 
     connect: float = 15.0

@@ -18,9 +18,10 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+import msgspec
 
 from regild.errors import NotPermitted
 from regild.host import enter
@@ -37,8 +38,7 @@ MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Top folders that are links into /usr on a merged system."""
 
 
-@dataclass(frozen=True, slots=True)
-class IdMap:
+class IdMap(msgspec.Struct, frozen=True):
     """Which outside ids stand behind the inside ids: rows of (inside, outside, count)."""
 
     users: tuple[tuple[int, int, int], ...]
@@ -50,8 +50,7 @@ class IdMap:
         return self.users[0][1], self.groups[0][1]
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """What a command inside sees of the machine besides its programs."""
 
     readable: tuple[Path, ...] = ()

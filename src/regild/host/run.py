@@ -16,9 +16,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
+
+import msgspec
 
 from regild.errors import CommandFailed, NoProgram, ToolMissing
 
@@ -69,8 +70,7 @@ PIPE_BYTES = 1 << 16
 TICK_SECONDS = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True):
     """A command that ended: its exit status, what it printed (bytes) and how long it took."""
 
     argv: tuple[str, ...]

@@ -10,7 +10,8 @@ import struct
 import uuid
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from regild.errors import Malformed, TooLarge, Truncated
 from regild.image.disk import Disk
@@ -37,8 +38,7 @@ MAX_PARTITIONS = 256
 UNUSED = uuid.UUID(int=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(msgspec.Struct, frozen=True):
     """One entry of a partition table; `offset` and `bytes` on the disk."""
 
     number: int

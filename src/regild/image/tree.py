@@ -6,8 +6,9 @@ it. Nothing in a guest leads outside of it: a symlink is followed from the guest
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+import msgspec
 
 from regild.image.volumes import Volume
 from regild.model.content import Unknown, Value, VolumeSpace
@@ -75,8 +76,7 @@ class Mount(Value, frozen=True):
     """Where it stands in its filesystem."""
 
 
-@dataclass(frozen=True, slots=True)
-class Guest:
+class Guest(msgspec.Struct, frozen=True):
     """A guest that was opened: its files, where they lie, and what could not be read."""
 
     tree: Tree

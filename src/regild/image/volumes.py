@@ -9,9 +9,9 @@ from __future__ import annotations
 import struct
 import uuid as uuids
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 from msgspec.structs import replace
 
 from regild.errors import Malformed, TooLarge, Truncated
@@ -81,8 +81,7 @@ class Volume(Value, frozen=True):
         return self.places if self.layer else ((self.offset, self.bytes),)
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """A format's mark: `magic` at `offset` of the volume."""
 
     offset: int

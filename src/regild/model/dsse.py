@@ -11,8 +11,9 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from regild.errors import Malformed, SignatureRefused, TooLarge, UsageError
 from regild.model.content import Value
@@ -33,8 +34,7 @@ CURVES: Final = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA
 _PEM = re.compile(rb"-----BEGIN (CERTIFICATE|PUBLIC KEY)-----[^-]*+-----END \1-----")
 
 
-@dataclass(frozen=True, slots=True)
-class SignedBytes:
+class SignedBytes(msgspec.Struct, frozen=True):
     """Bytes that somebody signed, and the signatures; nothing is believed of them yet."""
 
     payload: bytes

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
 
+import msgspec
+
 from regild.errors import (
     Ambiguous,
     InputError,
@@ -41,8 +43,7 @@ Form = Literal["ova", "folder"]
 _XML_HEADS: Final = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe<", b"\xfe\xff\0<")
 
 
-@dataclass(frozen=True, slots=True)
-class DiskSource:
+class DiskSource(msgspec.Struct, frozen=True):
     """How a disk is stored: the members that hold it, one behind another."""
 
     parts: tuple[Member, ...]

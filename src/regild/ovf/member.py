@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from regild.errors import TooLarge, Truncated
 from regild.host.files import translated
@@ -14,8 +15,7 @@ Bytes = bytes
 """The type, inside a class that has a length of the same name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """One file of a package, read in place."""
 
     name: str

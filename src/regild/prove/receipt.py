@@ -8,7 +8,8 @@ canonical JSON; signed or not, the digest of these bytes names it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from regild.errors import Malformed, UnsupportedFormat
 from regild.model.content import Content, Unknown
@@ -31,8 +32,7 @@ PAYLOAD = "application/vnd.in-toto+json"
 BYTES_MAX = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class ReadReceipt:
+class ReadReceipt(msgspec.Struct, frozen=True):
     """A receipt's file, read; a signature is not checked yet."""
 
     statement: Statement

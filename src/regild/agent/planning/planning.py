@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import asdict, replace
 
 from regild.agent.planning.kitchen import Kitchen
@@ -30,16 +30,14 @@ from regild.model.progress import Progress
 from regild.ovf.archive import find_form
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
+class Package(msgspec.Struct, frozen=True):
     """A package file at hand, and what an index says of it."""
 
     path: Path
     entry: str
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(msgspec.Struct, frozen=True):
     """A plan and what it takes to carry it out."""
 
     plan: Plan

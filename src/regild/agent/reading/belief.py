@@ -11,7 +11,8 @@ is true is said.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from regild.model.appliance import Binding, Descriptor, DescriptorState
 from regild.model.content import Content, Witness
@@ -21,8 +22,7 @@ NAMED = 3
 """So many differing files are named in a reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class DiskEvidence:
+class DiskEvidence(msgspec.Struct, frozen=True):
     """What was seen of one disk of the virtual system."""
 
     bytes: int | None
@@ -35,8 +35,7 @@ class DiskEvidence:
     """The Merkle digest of its virtual bytes, where it was computed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True):
     """What was seen beside a descriptor."""
 
     packaged: bool
@@ -46,7 +45,7 @@ class Evidence:
     envelope: Digest | None = None
     broken_signature: str = ""
     """Why a signature that stands there is not that of its certificate over this manifest."""
-    disks: Mapping[str, DiskEvidence] = field(default_factory=dict)
+    disks: Mapping[str, DiskEvidence] = msgspec.field(default_factory=dict)
     """By diskId."""
     observed: Content | None = None
     """What the disk holds now; None where it was not opened."""

@@ -6,9 +6,10 @@ acts on it says so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import msgspec
 
 from regild.agent.reading.belief import DiskEvidence, Evidence, believe
 from regild.agent.reading.intake import Image, System
@@ -21,8 +22,7 @@ from regild.model.content import Content, Platform, Unknown
 from regild.ovf.archive import Appliance, find_form, open_appliance
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """What one virtual system's descriptor says, and how far that goes."""
 
     image: Image

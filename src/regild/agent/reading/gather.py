@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from regild.agent.reading.inspect import Inspected
 from regild.host.files import translated

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
@@ -30,16 +29,14 @@ from regild.model.digest import Digest
 from regild.model.recipe import Recipe
 
 
-@dataclass(frozen=True, slots=True)
-class OpenDisk:
+class OpenDisk(msgspec.Struct, frozen=True):
     """A disk that was opened, and where it is stored."""
 
     stored: StoredDisk
     disk: Disk
 
 
-@dataclass(frozen=True, slots=True)
-class Inspected:
+class Inspected(msgspec.Struct, frozen=True):
     """A virtual system with its disks open: what it holds, and what its descriptor is worth."""
 
     image: Image

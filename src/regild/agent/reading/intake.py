@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from regild.errors import (
     MissingFile,
@@ -43,8 +45,7 @@ Part = tuple[Path, int, int]
 """A file, and the offset and length of what is meant in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredDisk:
+class StoredDisk(msgspec.Struct, frozen=True):
     """A disk of an image and where its bytes lie."""
 
     id: str
@@ -109,8 +110,7 @@ def open_stored(stored: StoredDisk) -> Iterator[Disk]:
         yield stack.enter_context(open_parts(stored.parts, stored.packed, parent))
 
 
-@dataclass(frozen=True, slots=True)
-class System:
+class System(msgspec.Struct, frozen=True):
     """One virtual system of an image."""
 
     id: str
@@ -120,8 +120,7 @@ class System:
     """It is to install itself when it is first switched on (DSP0243, InstallSection)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(msgspec.Struct, frozen=True):
     """An image that was recognised; its disks are not open yet."""
 
     path: Path
@@ -130,7 +129,7 @@ class Image:
     appliance: Appliance | None = None
     envelope_bytes: bytes = b""
     """Of the package, or of the sidecar of a bare disk; empty where there is none."""
-    promised: Mapping[str, Digest] = field(default_factory=dict)
+    promised: Mapping[str, Digest] = msgspec.field(default_factory=dict)
     """The manifest's digests by file name."""
     envelope_name: str = ""
     keys: Keys = NO_KEYS

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from regild.agent.reading.intake import Image, System
 from regild.agent.reading.stated import descriptor_of
@@ -36,8 +37,7 @@ PROPOSED_MAX = 50
 TEXT_BYTES_MAX = 32 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Recipes:
+class Recipes(msgspec.Struct, frozen=True):
     """The recipes that count for one image, and those that do not, with the reason."""
 
     used: tuple[Recipe, ...] = ()
