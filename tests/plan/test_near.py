@@ -8,20 +8,26 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from regild.errors import TooLarge
 from regild.feeds.apt import refresh
 from regild.feeds.policy import SitePolicy, with_options
 from regild.model.content import Content, TextFile
+from regild.model.digest import sha256_of
 from regild.model.progress import Silent
+from regild.model.release import IndexFile
 from regild.plan.debian.answer import answer, open_shelf
-from regild.plan.debian.near import NearShelf, near_shelf
-from regild.plan.debian.relations import parts_of, relation_of
+from regild.plan.debian.near import Near, NearShelf, read_near
 from regild.plan.debian.shelf import Shelf
+from regild.plan.debian.stated import Stated
 from regild.plan.solver import Request
 from tests.feeds.repositories import NOW, Deb, Suite, content_of, publish
 from tests.plan.test_plain import MODES, images, some, told
 from tests.plan.test_worlds import MAIN, SECURITY, URI
 
 SUGGESTING = (TextFile("/etc/apt/apt.conf", 'APT::Install-Suggests "true";\n'),)
+
+
+NOTHING = Near((), (b"", b""), ((), ()))
 
 
 def asked(folder: Path, content: Content, *debs: Deb, safe: tuple[Deb, ...] = ()) -> Request:
@@ -33,9 +39,14 @@ def asked(folder: Path, content: Content, *debs: Deb, safe: tuple[Deb, ...] = ()
     return Request(content.planning, indexes, "upgrade")
 
 
-def is_near(request: Request) -> bool:
-    """Whether a question is decided among what images reach."""
-    return isinstance(open_shelf(request).shelf_for(request), NearShelf)
+def shelf_of(request: Request) -> Shelf:
+    """Where a question is decided by a process that begins with it."""
+    return open_shelf(request).shelf_for(request)
+
+
+def names_kept(request: Request) -> set[str]:
+    """The names that are near by what is kept."""
+    return set(read_near(request.indexes, request.planning.architectures).names)
 
 
 def moved(request: Request) -> list[str]:
@@ -61,92 +72,145 @@ def test_near_is_as_good_as_all(tmp_path: Path, seed: int, monkeypatch: pytest.M
         for mode in MODES
     ]
     once = [told(open_shelf(request), request) for request in requests]
-    assert all(map(is_near, requests))
+    assert all(isinstance(shelf_of(request), NearShelf) for request in requests)
     assert [told(open_shelf(request), request) for request in requests] == once
-    monkeypatch.setattr("regild.plan.debian.answer.near_shelf", lambda *_: None)
+    monkeypatch.setattr("regild.plan.debian.answer.GROWTHS_LIMIT", -1)
+    monkeypatch.setattr("regild.plan.debian.answer.read_near", lambda *_: NOTHING)
+    assert not any(isinstance(shelf_of(request), NearShelf) for request in requests)
     assert [told(open_shelf(request), request) for request in requests] == once
 
 
-def test_an_image_that_asks_for_more_is_decided_among_all_and_its_names_are_kept(
-    tmp_path: Path,
-) -> None:
+def test_what_is_near_grows_with_an_image_that_asks_for_more(tmp_path: Path) -> None:
     offers = [Deb("a", "2", fields={"Depends": "b"}), Deb("b"), Deb("x", "2"), Deb("far")]
     one = asked(tmp_path, content_of([Deb("a")], (MAIN, SECURITY)), *offers)
     other = asked(tmp_path, content_of([Deb("x")], (MAIN, SECURITY)), *offers)
-    assert not is_near(one) and is_near(one)
-    near = near_shelf(one.indexes, ("amd64",))
-    assert near is not None and {"a", "b"} <= near.asked and "far" not in near.asked
-    assert moved(other) == ["x 2"] and is_near(other) and is_near(one)
-    assert moved(one) == ["a 2", "b 1.0"]
+    assert moved(one) == ["a 2", "b 1.0"] and names_kept(one) == {"a", "b"}
+    assert moved(other) == ["x 2"] and names_kept(one) == {"a", "b", "x"}
+    assert moved(one) == ["a 2", "b 1.0"] and names_kept(one) == {"a", "b", "x"}
+
+
+def test_images_too_unlike_are_decided_among_all(tmp_path: Path) -> None:
+    offers = [Deb(name, "2") for name in "abcdefgh"]
+    requests = [
+        asked(tmp_path, content_of([Deb(name)], (MAIN, SECURITY)), *offers) for name in "abcdefgh"
+    ]
+    shelves = open_shelf(requests[0])
+    found = [[one.name for one in answer(shelves, request).moves] for request in requests]
+    assert found == [[name] for name in "abcdefgh"]
+    assert not isinstance(shelves.shelf_for(requests[0]), NearShelf)
+    assert names_kept(requests[0]) == {"a", "b", "c"}
 
 
 def test_a_stanza_may_ask_for_what_no_package_on_offer_asks_for(tmp_path: Path) -> None:
     offers = [Deb("a", "2"), Deb("b"), Deb("c")]
     plain = asked(tmp_path, content_of([Deb("a")], (MAIN, SECURITY)), *offers)
-    assert moved(plain) == ["a 2"] and is_near(plain)
+    assert moved(plain) == ["a 2"] and names_kept(plain) == {"a"}
     needing = content_of([Deb("a", fields={"Recommends": "c"})], (MAIN, SECURITY))
-    assert not is_near(replace(plain, planning=needing.planning))
+    assert moved(replace(plain, planning=needing.planning)) == ["a 2"]
+    assert names_kept(plain) == {"a", "c"}
 
 
 def test_what_provides_a_name_is_near(tmp_path: Path) -> None:
     offers = [
-        Deb("a", "2", fields={"Depends": "virtual"}),
-        Deb("p", fields={"Provides": "virtual", "Depends": "q"}),
-        Deb("q"),
-        Deb("far"),
+        Deb("a", "2", fields={"Depends": "virtual (>= 1) | none"}),
+        Deb("p", fields={"Provides": "other, virtual (= 2)", "Depends": "q:any"}),
+        Deb("q", fields={"Multi-Arch": "allowed"}),
+        Deb("far", fields={"Provides": "another"}),
     ]
     request = asked(tmp_path, content_of([Deb("a")], (MAIN, SECURITY)), *offers)
-    first = moved(request)
-    assert is_near(request) and moved(request) == first == ["a 2", "p 1.0", "q 1.0"]
-    near = near_shelf(request.indexes, ("amd64",))
-    assert near is not None and {"p", "q"} <= set(near.names) and "far" not in near.names
+    assert moved(request) == moved(request) == ["a 2", "p 1.0", "q 1.0"]
+    assert names_kept(request) == {"a", "none", "p", "q", "virtual"}
 
 
 def test_an_image_whose_apt_installs_what_is_suggested_is_decided_among_all(tmp_path: Path) -> None:
     offers = [Deb("a", "2", fields={"Suggests": "far"}), Deb("far")]
     quiet = asked(tmp_path, content_of([Deb("a")], (MAIN, SECURITY)), *offers)
-    assert moved(quiet) == ["a 2"] and is_near(quiet)
+    assert moved(quiet) == ["a 2"] and isinstance(shelf_of(quiet), NearShelf)
     eager = replace(quiet, planning=replace(quiet.planning, settings=SUGGESTING))
-    assert not is_near(eager) and moved(eager) == ["a 2", "far 1.0"]
+    assert moved(eager) == ["a 2", "far 1.0"] and not isinstance(shelf_of(eager), NearShelf)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "gone"])
-def test_what_is_kept_and_damaged_is_made_again(tmp_path: Path, damage: str) -> None:
+def test_what_is_kept_and_damaged_is_found_again(tmp_path: Path, damage: str) -> None:
     request = asked(tmp_path, content_of([Deb("a")], (MAIN, SECURITY)), Deb("a", "2"))
     assert moved(request) == ["a 2"]
     content = kept(tmp_path).read_bytes()
     middle = len(content) // 2
-    kept(tmp_path).write_bytes({
-        "cut": content[:-1],
-        "flipped": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
-        "empty": b"",
-        "gone": b"",
-    }[damage])  # fmt: skip
     if damage == "gone":
         kept(tmp_path).unlink()
-    assert near_shelf(request.indexes, ("amd64",)) is None
+    else:
+        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        bad = {"cut": content[:-1], "flipped": flipped, "empty": b""}[damage]
+        kept(tmp_path).write_bytes(bad)
+    assert names_kept(request) == set()
     assert moved(request) == ["a 2"]
-    assert kept(tmp_path).read_bytes() == content
+    assert names_kept(request) == {"a"}
 
 
-def test_too_many_names_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regild.plan.debian.near.NAMES_LIMIT", 3)
+def test_too_many_names_are_not_near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regild.plan.debian.near.NAMES_LIMIT", 2)
     offers = [Deb("a", "2"), Deb("x", "2", fields={"Depends": "y, z"}), Deb("y"), Deb("z")]
     wide = asked(tmp_path, content_of([Deb("x")], (MAIN, SECURITY)), *offers)
     assert moved(wide) == ["x 2", "y 1.0", "z 1.0"]
-    assert not is_near(wide)
+    assert names_kept(wide) == set() and not isinstance(shelf_of(wide), NearShelf)
     small = replace(wide, planning=content_of([Deb("a")], (MAIN, SECURITY)).planning)
-    assert moved(small) == ["a 2"] and is_near(small)
+    assert moved(small) == ["a 2"] and names_kept(small) == {"a"}
+    assert moved(wide) == ["x 2", "y 1.0", "z 1.0"] and names_kept(small) == {"a"}
 
 
-def test_a_relation_is_the_same_in_another_pool() -> None:
-    import solv
+INDEX = """PACKAGE: first
+version: 1
+Architecture: all
 
-    clauses = ["a", "a | b (>= 1:2~x) | c", "a:any (<< 3) | d", "e (= 1) | f", "g:i386 | h"]
-    shelf, pool = Shelf((), ("amd64", "i386")), solv.Pool()
-    other = Shelf((), ("amd64", "i386"))
-    for clause in clauses:
-        text = shelf.pool.dep2str(shelf.words.wanted(clause, "amd64"))
-        assert pool.dep2str(relation_of(pool, parts_of(text))) == text
-        wanted = other.words.wanted(clause, "amd64")
-        assert relation_of(other.pool, parts_of(text)) == wanted
+Package: second
+Provides: virtual,
+ more (= 2)
+Version: 2
+Architecture: amd64
+Description: a long
+ Package: no-field
+
+Package:third
+Architecture: amd64
+Version: 3
+Provides:	more"""
+
+
+def index_of(folder: Path, text: str) -> Stated:
+    """What an index states."""
+    path = folder / "Packages"
+    path.write_text(text)
+    return Stated(IndexFile(str(path), sha256_of(text.encode()), "an index"))
+
+
+def test_entries_are_found_by_what_they_have_and_provide(tmp_path: Path) -> None:
+    stated = index_of(tmp_path, INDEX)
+    found = {
+        name: [fields["version"] for _, fields in stated.entries(name)]
+        for name in ("first", "second", "third", "virtual", "more", "no-field", "")
+    }
+    assert found == {
+        "first": ["1"],
+        "second": ["2"],
+        "third": ["3"],
+        "virtual": ["2"],
+        "more": ["2", "3"],
+        "no-field": [],
+        "": [],
+    }
+    assert [begin for name in ("first", "third") for begin, _ in stated.entries(name)] == [
+        0,
+        INDEX.index("Package:third"),
+    ]
+    assert not list(index_of(tmp_path, "").entries("first"))
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_an_entry_without_an_end_is_refused(
+    tmp_path: Path, before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regild.plan.debian.stated.STANZA_LIMIT", 1000)
+    long = "X: y\n" * 400
+    text = f"A: b\n\n{long}Package: a\n" if before else f"A: b\n\nPackage: a\n{long}"
+    with pytest.raises(TooLarge):
+        list(index_of(tmp_path, text).entries("a"))

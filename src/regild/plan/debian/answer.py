@@ -10,13 +10,16 @@ from regild.plan.debian.choice import Relations
 from regild.plan.debian.decide import Aim, Decision
 from regild.plan.debian.guest import Guest, Installed, seat
 from regild.plan.debian.loading import read_facts
-from regild.plan.debian.near import keep_near, near_shelf
+from regild.plan.debian.near import Near, NearShelf, find_near, keep_near, read_near
 from regild.plan.debian.plain import NotPlain, Plain, seat_among
 from regild.plan.debian.seen import seen_for
 from regild.plan.debian.settings import is_on, read_settings
 from regild.plan.debian.shelf import Shelf, Version
 from regild.plan.debian.sweep import unneeded
 from regild.plan.solver import Move, Request, Transaction
+
+GROWTHS_LIMIT = 3
+"""How often what is near grows for one process, whose images then are too unlike."""
 
 
 class Shelves:
@@ -25,24 +28,39 @@ class Shelves:
     def __init__(self, request: Request) -> None:
         self._indexes = request.indexes
         self._architectures = request.planning.architectures or ("amd64",)
-        self._near = near_shelf(self._indexes, self._architectures)
+        self._near: NearShelf | None = None
         self._all: Shelf | None = None
+        self._growths = 0
 
     def shelf_for(self, request: Request) -> Shelf:
         """Where an image is decided.
 
         Raises: Malformed, TooLarge.
         """
-        if self._all is not None:
-            return self._all
-        narrow = not _takes_suggested(request)
-        if narrow and self._near is not None and self._near.holds(_names(self._near, request)):
-            return self._near
-        self._near = None
-        self._all = Shelf(self._indexes, self._architectures)
-        if narrow:
-            keep_near(self._all, _names(self._all, request))
+        if self._all is None and not _takes_suggested(request):
+            near = self._near or self._opened(read_near(self._indexes, self._architectures))
+            names = _names(near, request)
+            if near.holds(names) or self._grow(names, near):
+                return self._near or near
+        if self._all is None:
+            self._near, self._all = None, Shelf(self._indexes, self._architectures)
         return self._all
+
+    def _opened(self, near: Near) -> NearShelf:
+        self._near = NearShelf(self._indexes, self._architectures, near)
+        return self._near
+
+    def _grow(self, names: set[str], before: NearShelf) -> bool:
+        """Take in what some names lead to; whether that is near enough."""
+        self._growths += 1
+        where = (before.stated, self._indexes, self._architectures)
+        near = None
+        if self._growths <= GROWTHS_LIMIT:
+            near = find_near(*where, names | before.names_held) or find_near(*where, names)
+        if near is not None:
+            keep_near(near, self._indexes, self._architectures)
+            self._opened(near).stated = before.stated
+        return near is not None
 
 
 def _takes_suggested(request: Request) -> bool:

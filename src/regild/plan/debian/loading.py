@@ -104,7 +104,7 @@ def read_stanzas(file: IO[bytes], where: str) -> Iterator[Fields]:
         if len(rest) > STANZA_LIMIT + CHUNK_BYTES:
             raise TooLarge(where=where, why="one of its entries does not end")
         for stanza in whole:
-            if fields := _fields(stanza.decode(errors="replace")):
+            if fields := fields_of(stanza.decode(errors="replace")):
                 count += 1
                 if count > STANZAS_LIMIT:
                     raise TooLarge(where=where, why=f"it lists more than {STANZAS_LIMIT} packages")
@@ -113,7 +113,7 @@ def read_stanzas(file: IO[bytes], where: str) -> Iterator[Fields]:
             return
 
 
-def _fields(stanza: str) -> Fields:
+def fields_of(stanza: str) -> Fields:
     """The fields of an entry that are read, by lower-case name; continued lines are kept apart."""
     folded = "\n " in stanza or "\n\t" in stanza
     lines = _FOLDED.sub("\r", stanza) if folded else stanza

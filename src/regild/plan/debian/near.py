@@ -2,11 +2,12 @@
 
 Deciding follows what packages need and recommend. Beginning with the names that an image's packages
 have and ask for, that leads to a set of names with everything that provides them; what lies outside
-can come into no transaction, whatever versions the image has. Of 66,000 packages of bookworm a
-small server reaches 1,080, which libsolv loads in 2 ms in place of 60, and finds in as little.
+can come into no transaction, whatever versions the image has. Of bookworm's 66,000 packages a small
+server reaches some 1,100: they are read in 0.1 s in place of 4, and loaded again in 2 ms in place
+of 60.
 
-Every image whose packages have and ask for names of the set only is decided within it; another one
-is decided among all that is on offer, and what it reaches is added to what is kept.
+Every image whose packages have and ask for names of the set only is decided within it; for another
+one the set grows.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import contextlib
 import hashlib
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +27,22 @@ from regild.errors import HostError
 from regild.host.files import open_new
 from regild.model.content import Value
 from regild.model.release import IndexFile
-from regild.plan.debian.relations import parts_of, relation_of
-from regild.plan.debian.seen import seen_for
-from regild.plan.debian.shelf import Note, Shelf
+from regild.plan.debian.loading import add_packages
+from regild.plan.debian.relations import Vocabulary
+from regild.plan.debian.shelf import Note, Shelf, new_pool
+from regild.plan.debian.stated import Stated, reach
 
 FORM = 1
 """Raised whenever the same packages would be kept differently."""
 NAMES_LIMIT = 20_000
 """Names of a set that is worth keeping."""
-COPIED = ("REQUIRES", "RECOMMENDS", "SUGGESTS", "PROVIDES", "CONFLICTS")
 
 
 class Near(Value, frozen=True):
     """A set of names, and of each index the packages that provide them."""
 
     names: tuple[str, ...]
+    """Without architectures."""
     repositories: tuple[bytes, ...]
     """In libsolv's form."""
     repeated: tuple[tuple[str, ...], ...]
@@ -54,27 +57,13 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     near: bytes
 
 
-def near_shelf(indexes: Sequence[IndexFile], architectures: tuple[str, ...]) -> NearShelf | None:
-    """What is kept of some indexes, if there is any and it is whole."""
-    if not indexes:
-        return None
-    try:
-        kept = msgspec.msgpack.decode(_place(indexes, architectures).read_bytes(), type=Kept)
-        if zlib.crc32(kept.near) != kept.checksum:
-            return None
-        near = msgspec.msgpack.decode(kept.near, type=Near)
-    except (OSError, msgspec.DecodeError):
-        return None
-    return NearShelf(indexes, architectures, near)
-
-
 class NearShelf(Shelf):
     """The repositories of some indexes, as far as images reach."""
 
     def __init__(
         self, indexes: Sequence[IndexFile], architectures: tuple[str, ...], near: Near
     ) -> None:
-        self.near, self.asked = near, frozenset(near.names)
+        self.near, self.names_held = near, frozenset(near.names)
         super().__init__(indexes, architectures)
 
     def _load(self, place: int) -> tuple[Any, Note]:
@@ -86,70 +75,52 @@ class NearShelf(Shelf):
 
     def holds(self, names: Iterable[str]) -> bool:
         """Whether all that provides some names is here, and all that this leads to."""
-        return self.asked.issuperset(names)
+        return self.names_held.issuperset(names)
 
 
-def keep_near(shelf: Shelf, names: Iterable[str]) -> None:
-    """Keep what some names lead to, where that is worth it."""
-    architectures = shelf.words.architectures
-    before = near_shelf(shelf.indexes, architectures)
-    reached, ids = _reached(shelf, (*names, *(before.asked if before else ())))
-    if len(reached) > NAMES_LIMIT:
-        reached, ids = _reached(shelf, names)
-    if len(reached) > NAMES_LIMIT:
-        return
-    repositories, repeated = zip(*_copies(shelf, ids), strict=True)
-    content = msgspec.msgpack.encode(Near(tuple(sorted(reached)), repositories, repeated))
-    with contextlib.suppress(HostError), open_new(_place(shelf.indexes, architectures)) as file:
+def read_near(indexes: Sequence[IndexFile], architectures: tuple[str, ...]) -> Near:
+    """What is kept for some indexes; nothing where that is not there or not whole."""
+    nothing = Near((), (b"",) * len(indexes), ((),) * len(indexes))
+    try:
+        kept = msgspec.msgpack.decode(_place(indexes, architectures).read_bytes(), type=Kept)
+        if zlib.crc32(kept.near) != kept.checksum:
+            return nothing
+        return msgspec.msgpack.decode(kept.near, type=Near)
+    except (OSError, msgspec.DecodeError):
+        return nothing
+
+
+def keep_near(near: Near, indexes: Sequence[IndexFile], architectures: tuple[str, ...]) -> None:
+    """Keep it for the next question; where it cannot be kept, it is found again."""
+    content = msgspec.msgpack.encode(near)
+    with contextlib.suppress(HostError), open_new(_place(indexes, architectures)) as file:
         file.write(msgspec.msgpack.encode(Kept(zlib.crc32(content), content)))
 
 
-def _reached(shelf: Shelf, names: Iterable[str]) -> tuple[set[str], set[int]]:
-    """All names that some names lead to, and the numbers of the packages that provide them."""
-    shelf.clean()
-    todo = list(names)
-    reached, ids, seen = set(todo), set[int](), seen_for(shelf)
-    while todo:
-        for one in shelf.pool.whatprovides(shelf.pool.str2id(todo.pop())):
-            if one.id >= shelf.end or one.id in ids:
-                continue
-            ids.add(one.id)
-            fresh = seen.names(one) - reached
-            reached |= fresh
-            todo += fresh
-    return reached, ids
+def find_near(
+    stated: Sequence[Stated],
+    indexes: Sequence[IndexFile],
+    architectures: tuple[str, ...],
+    names: Iterable[str],
+) -> Near | None:
+    """What some names lead to; None where that is too much to be near.
 
-
-def _copies(shelf: Shelf, ids: set[int]) -> Iterator[tuple[bytes, tuple[str, ...]]]:
-    """Of each index some packages in libsolv's form, in their order, and the names of those that
-    it offers more than one version of."""
-    import solv
-
-    keys = [getattr(solv, f"SOLVABLE_{kind}") for kind in COPIED]
-    pool = solv.Pool()
-    pool.setarch("x86_64")
-    known: dict[int, int] = {}
-    for repo in shelf.repos:
-        copy = pool.add_repo(repo.name)
-        times: dict[str, int] = {}
-        for one in repo.solvables if repo.nsolvables else ():
-            if one.id in ids:
-                times[one.name] = times.get(one.name, 0) + 1
-                _copy(shelf.pool, one, copy, keys, known)
-        copy.internalize()
-        yield _written(copy) if times else b"", tuple(sorted(n for n in times if times[n] > 1))
-
-
-def _copy(pool: Any, one: Any, repo: Any, keys: Iterable[int], known: dict[int, int]) -> None:
-    """Add a package to a repository of another pool."""
-    copy = repo.add_solvable()
-    copy.name, copy.evr, copy.arch, copy.vendor = one.name, one.evr, one.arch, one.vendor
-    for key in keys:
-        for relation in one.lookup_deparray(key):
-            if relation.id not in known:
-                parts = parts_of(pool.dep2str(relation.id))
-                known[relation.id] = relation_of(repo.pool, parts)
-            copy.add_deparray(key, known[relation.id])
+    Raises: Malformed, TooLarge.
+    """
+    found = reach(stated, names, frozenset((*architectures, "all")), NAMES_LIMIT)
+    if found is None:
+        return None
+    reached, begins = found
+    words = Vocabulary(new_pool(), architectures)
+    repositories, repeated = [], []
+    for one, index, places in zip(stated, indexes, begins, strict=True):
+        repo = words.pool.add_repo(index.where)
+        fields = (one.at(place) for place in sorted(places))
+        times = Counter(made.name for made, _ in add_packages(repo, fields, words, index.where))
+        repo.internalize()
+        repositories.append(_written(repo) if times else b"")
+        repeated.append(tuple(sorted(name for name in times if times[name] > 1)))
+    return Near(tuple(sorted(reached)), tuple(repositories), tuple(repeated))
 
 
 def _written(repo: Any) -> bytes:
@@ -177,4 +148,4 @@ def _place(indexes: Sequence[IndexFile], architectures: tuple[str, ...]) -> Path
     """Where it is kept: beside the first index, by the digests of all."""
     digests = (str(index.digest) for index in indexes)
     key = hashlib.sha256(" ".join((str(FORM), *architectures, *digests)).encode()).hexdigest()[:16]
-    return Path(f"{indexes[0].path}.{key}.near")
+    return Path(f"{indexes[0].path if indexes else ''}.{key}.near")

@@ -149,17 +149,3 @@ def part_of(pool: Any, part: str) -> int:
         return found
     sign, _, evr = rest.partition(" ")
     return int(pool.rel2id(found, pool.str2id(evr), sum(SIGNS[one] for one in sign)))
-
-
-def relation_of(pool: Any, parts: list[str]) -> int:
-    """libsolv's id of a relation that it told, perhaps for another pool: the id that `Vocabulary`
-    has for it, in which a name and its `virt` are one alternative."""
-    whole, place = 0, len(parts)
-    while place:
-        place -= 1
-        one = part_of(pool, parts[place])
-        if place and parts[place] == f"virt({parts[place - 1]})":
-            place -= 1
-            one = int(pool.rel2id(pool.str2id(parts[place]), one, OR))
-        whole = int(pool.rel2id(one, whole, OR)) if whole else one
-    return whole

@@ -108,12 +108,17 @@ class Seen:
         return found
 
     def names(self, solvable: Any) -> frozenset[str]:
-        """The names that a version has, needs and recommends."""
+        """The names that a version has, needs and recommends, without architectures."""
         found = self._names.get(solvable.id)
         if found is None:
             relations = (one.id for key in self._followed for one in solvable.lookup_deparray(key))
             asked = (name for one in relations for name in self._names_in(one))
-            found = self._names[solvable.id] = frozenset((solvable.name, *asked))
+            found = frozenset(
+                name.partition(":")[0]
+                for name in (solvable.name, *asked)
+                if not name.startswith("virt(")
+            )
+            self._names[solvable.id] = found
         return found
 
     def _names_in(self, relation: int) -> tuple[str, ...]:

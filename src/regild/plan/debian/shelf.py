@@ -1,7 +1,8 @@
 """Indexes as libsolv's repositories, kept beside them in the form that libsolv loads at once.
 
-An index is parsed once for all images of its suite and set of architectures: 63,000 packages take
-3 s, and 0.06 s from then on (bookworm, one core). What was kept is believed when its length and
+Mostly only what images reach is loaded (`plan.debian.near`). Where all is, an index is parsed once
+for all images of its suite and set of architectures: 63,000 packages take 3 s, and 0.06 s from then
+on (bookworm, one core). What was kept is believed when its length and
 checksum are as they were written; else it is made again.
 """
 
@@ -25,6 +26,7 @@ from regild.model.release import IndexFile
 from regild.model.versions import debian_key
 from regild.plan.debian.loading import Facts, add_packages, read_facts, read_stanzas
 from regild.plan.debian.relations import Vocabulary
+from regild.plan.debian.stated import Stated
 
 FORM = 3
 """Raised whenever the same index would be kept differently."""
@@ -66,11 +68,7 @@ class Shelf:
     """The repositories of some indexes in one pool, with what has been looked up in them."""
 
     def __init__(self, indexes: Sequence[IndexFile], architectures: tuple[str, ...]) -> None:
-        import solv
-
-        self.indexes = tuple(indexes)
-        self.pool = solv.Pool()
-        self.pool.setarch("x86_64")  # everything is noarch here; names tell architectures apart
+        self.indexes, self.pool = tuple(indexes), new_pool()
         self.words = Vocabulary(self.pool, architectures)
         self.repos: list[Any] = []
         self.notes: list[Note] = []
@@ -95,6 +93,11 @@ class Shelf:
     def _load(self, place: int) -> tuple[Any, Note]:
         """The repository of one index, with what is kept about it."""
         return _load(self.indexes[place], self.words)
+
+    @cached_property
+    def stated(self) -> list[Stated]:
+        """The indexes themselves."""
+        return [Stated(index) for index in self.indexes]
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -161,6 +164,15 @@ class Shelf:
             if repo is not largest:
                 found.update(one.nameid for one in repo.solvables)
         return found
+
+
+def new_pool() -> Any:
+    """A pool of libsolv's in which names tell architectures apart."""
+    import solv
+
+    pool = solv.Pool()
+    pool.setarch("x86_64")  # everything is noarch here
+    return pool
 
 
 def _load(index: IndexFile, words: Vocabulary) -> tuple[Any, Note]:
