@@ -1,9 +1,9 @@
 """Indexes as libsolv's repositories, kept beside them in the form that libsolv loads at once.
 
 Mostly only what images reach is loaded (`plan.debian.near`). Where all is, an index is parsed once
-for all images of its suite and set of architectures: 63,000 packages take 3 s, and 0.06 s from then
-on (bookworm, one core). What was kept is believed when its length and
-checksum are as they were written; else it is made again.
+for all images of its suite and set of architectures: 63,000 packages take 4 s, and 0.06 s from then
+on (bookworm, one core). What was kept is believed when its length and checksum are as they were
+written; else it is made again.
 """
 
 from __future__ import annotations
