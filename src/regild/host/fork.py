@@ -65,8 +65,8 @@ def _become(module: str, pipes: tuple[int, int, int, int]) -> NoReturn:
         os.environ.clear()
         os.environ.update(ENVIRONMENT)
         code = importlib.import_module(module).main()
-    except BaseException:  # nothing may reach the caller, who is another process
-        traceback.print_exc()
+    except BaseException as error:  # nothing may reach the caller, who is another process
+        traceback.print_exception(error)
     finally:
         sys.stderr.flush()
         os._exit(code)
