@@ -22,7 +22,7 @@ def made(shop: Workshop, bounded: Sequence[str] = ()) -> dict[str, str]:
     env = {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}
     making = {"LIBGUESTFS_CACHEDIR": str(shop.fresh("appliance")), **_kernel(shop)}
     with _modules_folder():
-        line = [*bounded, "libguestfs-make-fixed-appliance", shop.fresh("fixed")]
+        line: list[str | Path] = [*bounded, "libguestfs-make-fixed-appliance", shop.fresh("fixed")]
         measure(line, shop.log, {**env, **making})
     return {**env, **making, "LIBGUESTFS_PATH": str(shop.folder / "fixed")}
 
