@@ -17,10 +17,9 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, TextIO
-
-import msgspec
 
 from regild.cli.outcome import Outcome
 from regild.cli.text import plain, plain_json, plain_lines
@@ -36,7 +35,8 @@ NARROWEST = 60
 """Tables are not made for narrower terminals than this."""
 
 
-class Wishes(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Wishes:
     """How the user wants to be answered; read before parsing, so that a wrong command line is
     answered in the same form."""
 

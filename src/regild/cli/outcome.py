@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
-
-import msgspec
 
 from regild.errors import RegildError
 
@@ -20,7 +19,8 @@ LEFT_OUT = 11
 FOUND = 12
 
 
-class Outcome(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Outcome:
     """The end of a command that got as far as an answer.
 
     `answer` is the value that `--json` prints; `text` gives the same for a person, in at most the
