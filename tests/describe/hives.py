@@ -115,6 +115,12 @@ SERVER_2022: dict[str, dict[str, str | int]] = {
     r"Policies\Microsoft\Windows\WindowsUpdate\AU": {"UseWUServer": 1, "AUOptions": 3},
 }
 
+SETUP: dict[str, str | int] = {
+    "SetupType": 0,
+    "CmdLine": r"oobe\windeploy.exe",
+    "SystemSetupInProgress": 0,
+}
+"""What stands below SYSTEM\\Setup of a Windows that was set up."""
 MACHINE: dict[str, dict[str, str | int]] = {
     "Select": {"Current": 1, "Default": 1},
     r"ControlSet001\Control\Session Manager\Environment": {"PROCESSOR_ARCHITECTURE": "AMD64"},

@@ -38,6 +38,7 @@ from regild.change.owners import Owned, Owners
 from regild.change.script import GuestCommand
 from regild.change.start import Start
 from regild.change.tree import Part, check_parts
+from regild.change.windows_report import WindowsRun
 from regild.errors import CommandFailed, DiskFull, Malformed
 from regild.host.namespace import View
 from regild.host.scratch import Scratch
@@ -85,6 +86,8 @@ class Changed(Value, frozen=True):
     explained: tuple[Explained, ...]
     carrier: Carrier = "record"
     said: tuple[str, ...] = ()
+    windows: WindowsRun | None = None
+    """How a booted Windows made the change."""
 
 
 def apply_plan(

@@ -298,6 +298,15 @@ TestTimeout = Annotated[
         help="How long a test boot may take (default: 600).",
     ),
 ]
+MediaFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--media",
+        metavar="FILE",
+        help="For a Windows: an update or a script to install (.msu, .cab, .msi, .exe, .ps1), or a "
+        "folder of such; may be repeated.",
+    ),
+]
 TestBoot = Annotated[
     bool,
     typer.Option(

@@ -103,6 +103,13 @@ class RecipeRefused(InputError):
     hint = "regild recipe check FILE lists all that is wrong; docs/guide/recipes.md explains it"
 
 
+class MediaRefused(InputError):
+    """A file that was given for a guest to install cannot be handed to it."""
+
+    sentence = "{where} cannot be handed to the guest: {why}"
+    hint = "give .msu, .cab, .msi, .exe or .ps1 files, or a folder that holds such"
+
+
 class TooLarge(InputError):
     """A size or depth is over the limit that protects this machine."""
 
@@ -154,6 +161,13 @@ class CannotBoot(UnsupportedError):
         "--method offline changes all packages that do not take the booted machine, and names "
         "those that it leaves out"
     )
+
+
+class RunImpossible(UnsupportedError):
+    """A Windows cannot be told to start a run, so that it would be found as it was afterwards."""
+
+    sentence = "{where} cannot be told to start the run: {why}"
+    hint = "start that Windows once, let it finish, shut it down (shutdown /s), and try again"
 
 
 class UnsupportedCarrier(UnsupportedError):

@@ -152,6 +152,27 @@ class GuestCommandHung(ChangeError):
     hint = "a package script waits for something; raise --timeout if it is only slow"
 
 
+class MediaFailed(ChangeError):
+    """A file that was given did not install in the booted Windows."""
+
+    sentence = "the booted Windows did not install {where}: {why}"
+    hint = "nothing was written; the log has all that it reported; try the file in a copy by hand"
+
+
+class ReportRefused(ChangeError):
+    """What a booted Windows reports contradicts what it was told to do."""
+
+    sentence = "the report of {where} is not believed: {why}"
+    hint = "nothing was written; the log has all that it reported, and the image is as it was"
+
+
+class HookLeft(ChangeError):
+    """What started the run in a booted Windows still stands in its registry."""
+
+    sentence = "{where} would start the run again: {why}"
+    hint = "nothing was written; the log shows how far the run came before it was to clear that"
+
+
 class RecordRefused(ChangeError):
     """The record of changes holds something that must not be written to the image."""
 

@@ -44,6 +44,8 @@ class Drive:
 
     disk: Readable
     read_only: bool = False
+    optical: bool = False
+    """A CD, in an IDE drive of its own whatever the others hang on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Equipment:
     """UEFI's code and variables; None: the BIOS."""
     boot_drive: int = 0
     screen: bool = False
+    local_time: bool = False
+    """Its clock shows the time of here, as Windows takes it."""
 
 
 CONTROLLERS: Final = {
@@ -72,6 +76,8 @@ CONTROLLERS: Final = {
     "ide": ((), "ide-hd,bus=ide.{pair},unit={place},drive={drive}"),
 }
 """For each bus its controllers, and what a drive on it is."""
+OPTICAL: Final = "ide-cd,bus=ide.1,unit=1,drive={drive}"
+"""The last place of the IDE controller that the machine has anyway."""
 CARDS: Final = {
     "virtio": "virtio-net-pci",
     "e1000": "e1000",
@@ -179,7 +185,8 @@ def _drives_line(machine: Machine, drives: Sequence[int]) -> list[str]:
         rights = "read-only=on" if drive.read_only else "discard=unmap"
         line += ["-blockdev", f"driver=nbd,{place},{rights}"]
         pair, unit = divmod(number, 2)
-        made = device.format(drive=f"disk{number}", number=number, pair=pair, place=unit)
+        kind = OPTICAL if drive.optical else device
+        made = kind.format(drive=f"disk{number}", number=number, pair=pair, place=unit)
         first = not machine.kernel and number == machine.equipment.boot_drive
         line += ["-device", made + (",bootindex=0" if first else "")]
     return line
@@ -188,6 +195,7 @@ def _drives_line(machine: Machine, drives: Sequence[int]) -> list[str]:
 def _equipment_line(equipment: Equipment, handles: _Handles) -> list[str]:
     """Network, screen and firmware; the guest can reach nobody, whatever the network shows."""
     line = ["-device", "VGA"] if equipment.screen else []
+    line += ["-rtc", "base=localtime"] if equipment.local_time else []
     if equipment.nic:
         passed = "".join(
             f",hostfwd=tcp:127.0.0.1:{ours}-:{its}" for ours, its in equipment.forwards

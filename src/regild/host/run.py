@@ -52,6 +52,7 @@ PACKAGES = {
     "setpriv": "util-linux",
     "umount": "mount",
     "xfs_repair": "xfsprogs",
+    "xorriso": "xorriso",
 }
 """Debian's package for each program that regild calls."""
 

@@ -12,6 +12,7 @@ from fs_explorer.tree import Context, DataSource, ProbeHint
 from fs_explorer.tree import Node as Item
 from fs_explorer.tree import Tree as Reader
 
+from regild.image.spans import Places
 from regild.image.xfs import Inode, XfsVolume
 
 CACHE_BYTES = 8 << 20
@@ -54,6 +55,25 @@ def ntfs_flags(reader: Reader) -> int | None:
         return None
     found = reader._file(VOLUME_RECNO).find(AT_VOLUME_INFORMATION)
     return int.from_bytes(found.value[10:12], "little") if found is not None else None
+
+
+def ntfs_places(reader: Reader, item: Item) -> Places | None:
+    """Where in its volume the bytes of a file of NTFS lie, in the file's order; None where they are
+    not there byte for byte: compressed, encrypted, sparse, in the file's own record, or not written
+    yet."""
+    from fs_explorer.filesystems.ntfs import AT_DATA, AT_REPARSE_POINT, NTFSTree
+
+    if not isinstance(reader, NTFSTree):
+        return None
+    file = reader._file(item.ref[0])
+    data, size = file.find(AT_DATA), reader.cluster_size
+    if data is None or data.resident or data.flags or file.find(AT_REPARSE_POINT) is not None:
+        return None
+    runs = [(at, count) for at, count in data.runs if at is not None]
+    whole = sum(count for _, count in runs) * size
+    if len(runs) != len(data.runs) or data.start_vcn or data.data_size > min(whole, data.init_size):
+        return None
+    return tuple((at * size, count * size) for at, count in runs)
 
 
 def _hint(access: RandomAccess) -> ProbeHint:

@@ -19,8 +19,9 @@ from fs_explorer.tree import Node as Item
 from fs_explorer.tree import Tree as Reader
 
 from regild.errors import Malformed, RegildError, TooLarge, UnsupportedFilesystem
-from regild.image.borrowed import READERS, ntfs_flags, open_reader
+from regild.image.borrowed import READERS, ntfs_flags, ntfs_places, open_reader
 from regild.image.disk import Disk
+from regild.image.spans import Places
 from regild.image.tree import Node, NodeKind
 from regild.image.volumes import Volume
 
@@ -242,6 +243,19 @@ class Filesystem:
         """
         with self._within(LOOK_BUDGET_BYTES):
             return self._target(self._reader.stat(item))
+
+    def places(self, item: Item, path: str) -> Places:
+        """Where on the disk the bytes of a file of NTFS lie, in its order, as far as its last
+        cluster goes.
+
+        Raises: UnsupportedFilesystem where they are not there as they are read; Malformed.
+        """
+        with self._within(LOOK_BUDGET_BYTES):
+            found = ntfs_places(self._reader, item)
+        if found is None:
+            why = f"{path} is compressed, encrypted, or not stored in clusters of its own"
+            raise UnsupportedFilesystem(where=self.volume.name, why=why)
+        return tuple((self.volume.offset + at, count) for at, count in found)
 
     def read(self, item: Item, limit: int, path: str) -> bytes:
         """The content of a file.

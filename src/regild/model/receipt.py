@@ -44,6 +44,24 @@ class ReceiptErrand(Value, frozen=True):
     origin: str = ""
 
 
+class MediaRun(Value, frozen=True):
+    """How a booted Windows installed what it was given."""
+
+    codes: tuple[int, ...]
+    """What each of the files ended with, in the order of the errands."""
+    starts: int
+    """How often the machine was started."""
+    restarts: int
+    """How many of these the files asked for."""
+    build: str
+    """As Windows reported it at the end."""
+    ubr: int
+    log: Digest
+    """Of all that came over its first serial port."""
+    screenshot: Digest | None = None
+    """Of the last picture of its screen; None where there is none."""
+
+
 class Receipt(Value, frozen=True):
     """What was done and what was checked, as the descriptor's generation can show it."""
 
@@ -71,6 +89,8 @@ class Receipt(Value, frozen=True):
     """How the result was when it was booted on a throw-away overlay; None where it was not."""
     writers: tuple[VolumeWriter, ...] = ()
     """By what each volume was, or could be, written; a change of any other was refused."""
+    media_run: MediaRun | None = None
+    """How a booted Windows installed the errands' files; None for everything else."""
 
 
 class Subject(Value, frozen=True):

@@ -19,6 +19,7 @@ from regild.model.health import BootTest
 from regild.model.json import from_json_once
 from regild.model.plan import Errand, Plan, Step
 from regild.model.receipt import (
+    MediaRun,
     Receipt,
     ReceiptErrand,
     ReceiptPackage,
@@ -50,6 +51,7 @@ def make_receipt(
     tool: str,
     unchecked: tuple[Unknown, ...] = (),
     boot_test: BootTest | None = None,
+    media_run: MediaRun | None = None,
 ) -> Receipt:
     """What was done and what held; equal inputs give an equal receipt, with no clock in it, as long
     as nothing was booted: no two boots say the same on their console."""
@@ -70,6 +72,7 @@ def make_receipt(
         errands=tuple(map(_errand, plan.errands)),
         boot_test=boot_test,
         writers=plan.writers,
+        media_run=media_run,
     )
 
 

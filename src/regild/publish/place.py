@@ -11,6 +11,8 @@ from regild.ovf.archive import open_appliance
 
 CONSOLE_SUFFIX, SCREEN_SUFFIX = ".console.log", ".screen.png"
 """What a test boot leaves: what the guest said, and its screen."""
+RUN_LOG_SUFFIX, RUN_SCREEN_SUFFIX = ".run.log", ".run.png"
+"""What a run in a booted Windows leaves: what it reported, and its screen at the end."""
 BESIDE_SUFFIXES = (
     ".receipt.json",
     ".vex.json",
@@ -18,9 +20,11 @@ BESIDE_SUFFIXES = (
     ".spdx.json",
     CONSOLE_SUFFIX,
     SCREEN_SUFFIX,
+    RUN_LOG_SUFFIX,
+    RUN_SCREEN_SUFFIX,
 )
 """What regild itself writes beside the files of a package: receipts, bills of materials, and what a
-test boot left."""
+boot left."""
 
 
 def check_parent(path: Path) -> None:

@@ -30,6 +30,34 @@ def run_hive(content: bytes) -> None:
         assert set(answer) == {"keys", "damage", "clean"}
 
 
+def run_windows_setup(content: bytes) -> None:
+    """Find what a Windows starts with, and change it in place: as long as before, and read back."""
+    from regild.change.hive import patched
+    from regild.change.windows_hook import LINE, check_unhooked, make_hook
+    from regild.errors import HookLeft
+
+    made = make_hook(content)
+    changed = patched(content, made.patches)
+    assert len(changed) == len(content)
+    check_unhooked(content, made.command)
+    with contextlib.suppress(HookLeft):
+        check_unhooked(changed, LINE)
+        raise AssertionError("a hook that stands there was not noticed")
+
+
+def run_windows_report(content: bytes) -> None:
+    """Take in what a Windows reports, whole and in pieces."""
+    from regild.change.windows_report import LINE_BYTES_MAX, Report
+
+    whole, pieces = Report(2), Report(2)
+    whole.take(content)
+    for at in range(0, len(content), 7):
+        pieces.take(content[at : at + 7])
+    assert len(whole._rest) <= LINE_BYTES_MAX
+    assert not whole.is_done or sorted(whole.codes) == [1, 2]
+    assert (whole.codes, whole.is_done) == (pieces.codes, pieces.is_done)
+
+
 def run_property_list(content: bytes) -> None:
     """Read a property list."""
     from regild.describe.macos import parse
@@ -90,6 +118,17 @@ def run_bom(content: bytes) -> None:
     from regild.describe.bom_reader import read_bom
 
     read_bom(content, "the bill")
+
+
+def seeds_of_setups() -> Iterator[bytes]:
+    """The registry's part of a machine, before and while a run is to be started."""
+    from regild.change.hive import patched
+    from regild.change.windows_hook import make_hook
+    from tests.describe.hives import SETUP, hive
+
+    content = hive(folder() / "seed.hive", {"Setup": SETUP})
+    yield content
+    yield patched(content, make_hook(content).patches)
 
 
 def seeds_of_hives() -> Iterator[bytes]:
@@ -197,6 +236,16 @@ TARGETS: dict[str, Target] = {
         texts("%NAME%\na\n\n%VERSION%\n1:1-1\n\n%ARCH%\nx86_64\n\n%BASE%\nb\n"),
     ),
     "hive": Target(run_hive, seeds_of_hives),
+    "windows-setup": Target(run_windows_setup, seeds_of_setups),
+    "windows-report": Target(
+        run_windows_report,
+        texts(
+            'regild {"say":"hello","step":1}\nregild {"say":"begin","step":1}\n'
+            'regild {"say":"end","step":1,"code":3010}\nregild {"say":"restart"}\n',
+            'regild {"say":"hello","step":1}\nregild {"say":"broken","why":"no"}\n',
+            'regild {"say":"done","build":"20348","ubr":2900}\n',
+        ),
+    ),
     "property-list": Target(run_property_list, seeds_of_property_lists),
     "npm": Target(
         functools.partial(run_file, "/usr/local/lib/node_modules/a/package.json"),

@@ -99,7 +99,7 @@ def trial_of(
     root, unasked = _place_inside(guest)
     if unasked and needs_someone_inside(expectations):
         raise UnsupportedFilesystem(where="the test boot", why=unasked)
-    hardware, drivers = _hardware(inspected), read_drivers(guest.tree)
+    hardware, drivers = hardware_of(inspected), read_drivers(guest.tree)
     esp = any(one.filesystem == "vfat" and not one.layer for one in guest.volumes)
     return Trial(
         disks=tuple(_disks(inspected, overlay)),
@@ -119,7 +119,8 @@ def _disks(inspected: Inspected, overlay: str) -> Iterator[BootedDisk]:
         yield BootedDisk(*one.stored.whole(), overlay if one is inspected.boot else "")
 
 
-def _hardware(inspected: Inspected) -> Hardware:
+def hardware_of(inspected: Inspected) -> Hardware:
+    """What an image's envelope says of its hardware; nothing where it cannot be read."""
     image = inspected.image
     if not image.envelope_bytes:
         return Hardware()

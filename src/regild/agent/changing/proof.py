@@ -31,6 +31,7 @@ from regild.prove.rpm_database import RpmFiles
 from regild.prove.scene import Scene
 from regild.prove.static import Found, prove_static
 from regild.prove.touched import Area
+from regild.prove.windows import Ran
 
 RECORDED: tuple[str, ...] = (
     "every changed path is accounted for by a package, the package manager's state, a trigger or a"
@@ -54,6 +55,8 @@ class Proof:
     licences: Licences
     """Of its packages, for the bill of materials."""
     unchecked: tuple[Unknown, ...] = ()
+    ran: Ran | None = None
+    """What a booted Windows left of its run."""
 
 
 def prove_result(

@@ -20,7 +20,7 @@ from regild.agent.changing.boot_test import test_change
 from regild.agent.changing.journal import Journal, done_before, forget, new_journal, note
 from regild.agent.changing.packages import write_packages
 from regild.agent.changing.parts import check_writers, parts_of
-from regild.agent.changing.proof import prove_result
+from regild.agent.changing.proof import Proof, prove_result
 from regild.agent.planning.planning import Planned, plan_system
 from regild.agent.reading.gather import gathered
 from regild.agent.reading.inspect import Inspected, open_system
@@ -42,7 +42,13 @@ from regild.describe.boot import read_boot
 from regild.describe.compare import compare as compare_contents
 from regild.describe.planned import require_planning
 from regild.describe.rpm import read_installed
-from regild.errors import InstallPending, ProveError, UnsupportedError
+from regild.errors import (
+    ChangeError,
+    InstallPending,
+    NoPackageDatabase,
+    ProveError,
+    UnsupportedError,
+)
 from regild.host.namespace import find_id_map
 from regild.host.scratch import Scratch, default_folder, open_scratch
 from regild.image.overlay import Overlay
@@ -54,10 +60,27 @@ from regild.model.health import Wanted
 from regild.model.plan import Action, Plan, Step
 from regild.model.progress import Progress
 from regild.model.receipt import Receipt
+from regild.model.recipe import Recipe
 from regild.plan.method import writes_loader
 from regild.prove.receipt import make_receipt
 from regild.prove.vex import write_vex
 from regild.publish.assemble import Published
+
+Change = Callable[[Inspected, Planned, Scratch, float, Progress], Changed]
+"""What makes the changed disk, in so many seconds."""
+Prove = Callable[
+    [Overlay, Inspected, Plan, Changed, Scratch, Progress, tuple[Recipe, ...], Path], Proof
+]
+"""What holds it against its plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """What a plan is carried out and proven by."""
+
+    change: Change
+    prove: Prove
+
 
 ACTIONS: dict[str, Action] = {
     "install": "install",
@@ -125,10 +148,10 @@ def as_site_wants(manner: Manner, site: Site) -> Manner:
 
 @contextmanager
 def open_for_change(
-    path: Path, output: Path, site: Site, progress: Progress, manner: Manner
+    path: Path, output: Path, site: Site, progress: Progress, manner: Manner, ran: bool = False
 ) -> Iterator[tuple[Inspected, Recipes]]:
     """An image, opened and described, of which a new one can be written to `output`, and the
-    recipes that count for it.
+    recipes that count for it; `ran`: it will have run as a booted Windows.
 
     Raises: as `open_image`, `open_system`, `recipes_for` and `check_deliverable`.
     """
@@ -143,7 +166,8 @@ def open_for_change(
             open_system(image, image.only_system, recipes=recipes.used) as found,
             gathered(found, manner.scratch or default_folder(), progress) as inspected,
         ):
-            check_deliverable(inspected, output, manner.form, manner.force, manner.test is not None)
+            kept = manner.test is not None, ran
+            check_deliverable(inspected, output, manner.form, manner.force, *kept)
             yield inspected, recipes
 
 
@@ -154,6 +178,7 @@ def make_change(
     progress: Progress,
     manner: Manner,
     delivered: Callable[[Plan], object] = lambda plan: None,
+    trip: Trip | None = None,
 ) -> UpdateAnswer:
     """Carry a plan out and write the result; nothing is written where nothing is to be done.
 
@@ -161,14 +186,17 @@ def make_change(
     """
     if not planned.plan.changes_something:
         return _answer(planned.plan, inspected.content, None, None)
-    check_carrier(planned.plan)
     check_install(inspected, planned.plan)
-    check_writers(inspected.guest, planned.plan)
+    if trip is None:
+        check_carrier(planned.plan)
+        check_writers(inspected.guest, planned.plan)
     folder = manner.scratch or default_folder()
     with _open_job(folder, inspected, planned.plan, manner.keep_job) as job:
         journal = new_journal(inspected, planned.plan, output, manner.argv)
-        changed = _change_once(inspected, planned, job, journal, manner.timeout_seconds, progress)
-        answer = _carry_out(inspected, planned, changed, job, output, manner, progress)
+        trip = trip or Trip(_change, prove_result)
+        seconds = manner.timeout_seconds
+        changed = _change_once(inspected, planned, job, journal, seconds, progress, trip)
+        answer = _carry_out(inspected, planned, changed, job, output, manner, progress, trip)
         delivered(planned.plan)
         return answer
 
@@ -192,6 +220,9 @@ def check_known(inspected: Inspected) -> None:
 
     Raises: NoPackageDatabase, UnsupportedError.
     """
+    if inspected.content.platform.family == "windows":
+        why = "its updates are neither planned for nor fetched: give their files with --media FILE"
+        raise NoPackageDatabase(where=inspected.image.path.name, why=f"it is a Windows; {why}")
     require_planning(inspected.content, tuple(FAMILIES))
     check_volumes(inspected)
 
@@ -227,6 +258,7 @@ def _change_once(
     journal: Journal,
     timeout_seconds: float,
     progress: Progress,
+    trip: Trip,
 ) -> Changed:
     """The changed disk: made now, or by an earlier run that was ended afterwards."""
     changed = done_before(job, inspected, planned.plan)
@@ -234,7 +266,7 @@ def _change_once(
         progress.note("the disk was changed by a run that was ended later; going on from there")
     else:
         note(job, journal, "planned")
-        changed = _change(inspected, planned, job, timeout_seconds, progress)
+        changed = trip.change(inspected, planned, job, timeout_seconds, progress)
     note(job, journal, "changed", changed)
     return changed
 
@@ -247,6 +279,7 @@ def _carry_out(
     output: Path,
     manner: Manner,
     progress: Progress,
+    trip: Trip,
 ) -> UpdateAnswer:
     """Everything after the change."""
     plan = planned.plan
@@ -254,8 +287,8 @@ def _carry_out(
         try:
             used = planned.kitchen.recipes.used
             more = used, planned.site.cache
-            proof = prove_result(overlay, inspected, plan, changed, job, progress, *more)
-        except ProveError:
+            proof = trip.prove(overlay, inspected, plan, changed, job, progress, *more)
+        except (ChangeError, ProveError):
             forget(job)
             raise
         plan = with_observed(plan, inspected.content, proof.observed)
@@ -268,11 +301,12 @@ def _carry_out(
             tool=f"regild {__version__}",
             unchecked=proof.unchecked,
             boot_test=seen.boot if seen else None,
+            media_run=proof.ran.run if proof.ran else None,
         )
         created = created_of(plan) or image_created(inspected.image.path)
         vex = write_vex(plan, proof.observed, created, receipt.tool)
         found = proof.observed, receipt, created, proof.licences, vex, manner.key, seen
-        delivery = Delivery(inspected, overlay, *found)
+        delivery = Delivery(inspected, overlay, *found, ran=proof.ran)
         published = deliver(delivery, output, manner.form, job.path, manner.force, progress)
     return _answer(plan, proof.observed, receipt, published)
 

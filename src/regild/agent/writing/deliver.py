@@ -32,6 +32,7 @@ from regild.model.receipt import Receipt
 from regild.ovf.member import Member
 from regild.prove.boot_test import Seen
 from regild.prove.receipt import sign_statement, write_statement
+from regild.prove.windows import Ran
 from regild.publish.assemble import Published, write_disk, write_folder, write_ova
 from regild.publish.draft import (
     BOM_SUFFIX,
@@ -46,6 +47,8 @@ from regild.publish.draft import (
 )
 from regild.publish.place import (
     CONSOLE_SUFFIX,
+    RUN_LOG_SUFFIX,
+    RUN_SCREEN_SUFFIX,
     SCREEN_SUFFIX,
     check_file_place,
     check_folder_place,
@@ -97,14 +100,21 @@ class Delivery:
     """The private key, PEM, that signs the receipt."""
     seen: Seen | None = None
     """How the result was when it was booted for a test."""
+    ran: Ran | None = None
+    """What a booted Windows left of its run."""
 
 
 def check_deliverable(
-    inspected: Inspected, output: Path, form: str | None, force: bool, tested: bool = False
+    inspected: Inspected,
+    output: Path,
+    form: str | None,
+    force: bool,
+    tested: bool = False,
+    ran: bool = False,
 ) -> Target:
     """What will be written, known before any work; refused where it cannot be, where the name
     says otherwise, or where it would replace a file beside it unasked; `tested`: with what a test
-    boot leaves.
+    boot leaves, `ran`: with what a run in a booted Windows does.
 
     Raises: UsageError, TargetExists.
     """
@@ -126,8 +136,9 @@ def check_deliverable(
         stem = _stem(output)
         envelope = () if target.form == "ova" else (f"{stem}.ovf", f"{stem}.mf")
         ours = (f"{plain_name(stem)}{BOM_SUFFIX}", f"{stem}{RECEIPT_SUFFIX}", f"{stem}{VEX_SUFFIX}")
-        shown = (f"{stem}{CONSOLE_SUFFIX}", f"{stem}{SCREEN_SUFFIX}") if tested else ()
-        names = (*ours, *shown, *envelope)
+        shown = (CONSOLE_SUFFIX, SCREEN_SUFFIX) if tested else ()
+        left = (RUN_LOG_SUFFIX, RUN_SCREEN_SUFFIX) if ran else ()
+        names = (*ours, *(f"{stem}{one}" for one in (*shown, *left)), *envelope)
         for path in (output, *map(output.with_name, names)):
             check_not_ours(inspected.image, path)
         check_beside(output, names, force)
@@ -147,7 +158,8 @@ def deliver(
     Raises: UsageError, TargetExists, PublishError, DiskFull, ToolMissing.
     """
     check_target(delivery.inspected.image.path, output, force)
-    target = check_deliverable(delivery.inspected, output, form, force, delivery.seen is not None)
+    kept = delivery.seen is not None, delivery.ran is not None
+    target = check_deliverable(delivery.inspected, output, form, force, *kept)
     with ExitStack() as stack:
         stored = new_disk(
             delivery.overlay,
@@ -237,6 +249,9 @@ def _draft(
     if delivery.seen is not None:
         more |= {f"{stem}{CONSOLE_SUFFIX}": delivery.seen.console}
         more |= {f"{stem}{SCREEN_SUFFIX}": delivery.seen.screen} if delivery.seen.screen else {}
+    if delivery.ran is not None:
+        more |= {f"{stem}{RUN_LOG_SUFFIX}": delivery.ran.log}
+        more |= {f"{stem}{RUN_SCREEN_SUFFIX}": delivery.ran.screen} if delivery.ran.screen else {}
     statement = _statement(draft, delivery, f"{stem}{RECEIPT_SUFFIX}")
     return replace(draft, sidecars={**draft.sidecars, **more}, statement=statement)
 

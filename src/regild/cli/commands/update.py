@@ -27,6 +27,7 @@ from regild.cli.options import (
     ImageHere,
     Json,
     KeepJob,
+    MediaFiles,
     MethodOption,
     Mirror,
     ModeOption,
@@ -46,6 +47,8 @@ from regild.cli.store_options import StorePlace
 from regild.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from regild.agent.changing.update import Manner
     from regild.agent.site import Site
     from regild.model.answers import UpdateAnswer
@@ -89,6 +92,7 @@ def update(
     advisories: Advisories = None,
     accept_older: AcceptOlder = False,
     recipe: RecipeFiles = None,
+    media: MediaFiles = None,
     plan: GivenPlan = None,
     trust: PlanTrust = None,
     form: FormatOption = None,
@@ -110,13 +114,13 @@ def update(
     IMAGE stays as it is; OUT appears only when all is proven. With --store, or as store:NAME, IMAGE
     is a generation; its image's next one is made, and its first channel points there.
     """
-    from regild.agent.changing.update import Manner, update_by
+    from regild.agent.changing.update import Manner
     from regild.cli.progress import open_progress
     from regild.cli.render import update_text
 
     wishes = mode, method, carrier, hold, only, exclude, autoremove, as_of
-    _check_use(form, plan, trust, any(wishes))
-    _check_goal(kept := _kept_name(image, place), output, channel, form, plan)
+    _check_use(form, plan, trust, any(wishes), media)
+    _check_goal(kept := _kept_name(image, place), output, channel, form, plan or media)
     site = wanted_site(
         config, mode, mirror, offline, allow, hold, cache, advisories, accept_older, only=only,
         exclude=exclude, autoremove=autoremove, as_of=as_of, method=method, carrier=carrier,
@@ -127,9 +131,28 @@ def update(
     with open_progress(live=not debug) as progress:
         if kept:
             return _renewed(kept, place, config, site, progress, manner, channel)
-        goal, given = output or Path(), _given(plan, trust, site)  # there is a goal: checked above
-        answer, _ = update_by(image, goal, site, progress, manner, given)
+        answer = _updated(image, output, site, progress, manner, media or _given(plan, trust, site))
     return Outcome(answer=answer, text=lambda width: update_text(answer, width), code=ended(answer))
+
+
+def _updated(
+    image: Path,
+    output: Path | None,
+    site: Site,
+    progress: Progress,
+    manner: Manner,
+    given: Plan | list[Path] | None,
+) -> UpdateAnswer:
+    """An image in a file, brought up to date: as planned, or a Windows by what it is given."""
+    output = output or Path()  # there is one: `_check_goal`
+    if isinstance(given, list):
+        from regild.agent.changing.windows import update_windows
+
+        return update_windows(image, output, given, site, progress, manner)
+    from regild.agent.changing.update import update_by
+
+    answer, _ = update_by(image, output, site, progress, manner, given)
+    return answer
 
 
 def _renewed(
@@ -165,7 +188,11 @@ def _kept_name(image: Path, place: Path | None) -> str:
 
 
 def _check_goal(
-    kept: str, output: Path | None, channel: str | None, form: str | None, plan: Path | None
+    kept: str,
+    output: Path | None,
+    channel: str | None,
+    form: str | None,
+    given: Path | list[Path] | None,
 ) -> None:
     """It is said where the result goes, once.
 
@@ -175,9 +202,9 @@ def _check_goal(
         raise UsageError(what="say with --output OUT where the new image goes")
     if not kept and channel is not None:
         raise UsageError(what="--channel is for images in the store: store:NAME")
-    if kept and (output is not None or form is not None or plan is not None):
+    if kept and (output is not None or form is not None or given):
         what = "an image in the store becomes its own next generation: leave out"
-        raise UsageError(what=f"{what} --output, --format and --plan")
+        raise UsageError(what=f"{what} --output, --format, --plan and --media")
 
 
 def ended(answer: UpdateAnswer) -> int:
@@ -187,7 +214,13 @@ def ended(answer: UpdateAnswer) -> int:
     return LEFT_OUT if answer.output is None and answer.skipped else DONE
 
 
-def _check_use(form: str | None, plan: Path | None, trust: Path | None, has_wishes: bool) -> None:
+def _check_use(
+    form: str | None,
+    plan: Path | None,
+    trust: Path | None,
+    has_wishes: bool,
+    media: Sequence[Path] | None,
+) -> None:
     """The options fit together.
 
     Raises: UsageError.
@@ -196,6 +229,8 @@ def _check_use(form: str | None, plan: Path | None, trust: Path | None, has_wish
         raise UsageError(what=f"--format is {', '.join(FORMATS)}, not {form}")
     if plan is not None and has_wishes:
         raise UsageError(what="--plan says already what changes: leave out --mode, --hold and such")
+    if media and plan is not None:
+        raise UsageError(what="--media says already what is installed: leave out --plan")
     if trust is not None and plan is None:
         raise UsageError(what="--trust is for the plan that --plan names")
 
