@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import stat
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from regild.errors import ChangeError, Malformed
 from regild.host.libext2fs import DIR_NO_SPACE, FALLOCATE_FORCE_INIT
@@ -114,8 +114,9 @@ class Writeback:
             args = (FALLOCATE_FORCE_INIT, number, None, NO_GOAL, 0, count)
             self.library.fs_call("ext2fs_fallocate", *args)
         size = struct.pack("<I", length & 0xFFFFFFFF), struct.pack("<I", length >> 32)
-        self._put(self.volume.read_inode(number), {4: size[0], 108: size[1]})
-        self._fill(number, length, pieces)
+        inode = self.volume.read_inode(number)
+        self._put(inode, {4: size[0], 108: size[1]})
+        self._fill(inode, length, pieces)
 
     def write_metadata(self, number: int, wanted: Wanted, now_ns: int) -> None:
         """Set type and permissions, owner and times; `now_ns` becomes the change time."""
@@ -173,9 +174,9 @@ class Writeback:
             raw[40:48] = _device_bytes(*wanted.device)
         self.library.write_new_inode(number, bytes(raw))
 
-    def _fill(self, number: int, length: int, pieces: Iterable[bytes]) -> None:
+    def _fill(self, inode: Inode, length: int, pieces: Iterable[bytes]) -> None:
         """Put content where a file's blocks are; the last block's rest is zeroed."""
-        runs = iter(self.volume.read_runs(self.volume.read_inode(number)))
+        runs = iter(self.volume.read_runs(inode))
         run, used, done = next(runs, None), 0, 0
         for piece in _padded(pieces, length, self.volume.block_bytes):
             rest = memoryview(piece)
@@ -183,7 +184,7 @@ class Writeback:
                 while run is not None and used == run.length:
                     run, used = next(runs, None), 0
                 if run is None or run.logical + used != done:
-                    raise Malformed(where=self.volume.where, why=f"inode {number} has holes")
+                    raise Malformed(where=self.volume.where, why=f"inode {inode.number} has holes")
                 count = min(len(rest), run.length - used)
                 self.volume.device.write(run.physical + used, bytes(rest[:count]))
                 rest, used, done = rest[count:], used + count, done + count
@@ -274,15 +275,20 @@ def _device_bytes(major: int, minor: int) -> bytes:
     return struct.pack("<II", 0, minor & 0xFF | major << 8 | (minor & ~0xFF) << 12)
 
 
-def _padded(pieces: Iterable[bytes], length: int, block: int) -> Iterable[bytes]:
-    """The pieces, and zeros up to the end of the last block; their sum must be `length`."""
-    total = 0
+def _padded(pieces: Iterable[bytes], length: int, block: int) -> Iterator[bytes]:
+    """The pieces in whole blocks, so that no block of the disk below is read to be written in part;
+    zeros up to the end of the last block. Their sum must be `length`."""
+    total, rest = 0, b""
     for piece in pieces:
         total += len(piece)
-        yield piece
+        rest = rest + piece if rest else piece
+        if whole := len(rest) - len(rest) % block:
+            yield rest[:whole]
+            rest = rest[whole:]
     if total != length:
         raise ChangeError(where="a file's content", why=f"it has {total} bytes, not {length}")
-    yield bytes(-length % block)
+    if rest:
+        yield rest + bytes(-length % block)
 
 
 def _encoded(name: str) -> bytes:
