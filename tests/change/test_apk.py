@@ -130,7 +130,7 @@ def ran(tmp_path: Path, *entries: Entry) -> Ran:
     (tmp_path / "tree").mkdir()
     tree = MemoryTree(database_of(OLD))
     owned = tuple(owned_in(tree, frozenset({"web", "extra"})))
-    record = Record(entries, 0, NOTHING)
+    record = Record(entries, 0)
     return Ran(tmp_path / "merged", tmp_path / "tree", record, ("web", "extra"), repository, owned)
 
 

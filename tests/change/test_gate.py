@@ -34,7 +34,7 @@ def changed(path: str, was: Inode = GONE, **fields: object) -> Entry:
 
 
 def record(*entries: Entry) -> Record:
-    return Record(entries, 0, Digest("sha256:"))
+    return Record(entries, 0)
 
 
 def test_a_planned_packages_own_path_is_accounted_for() -> None:
@@ -173,7 +173,7 @@ def test_a_command_that_may_go_anywhere_accounts_for_what_it_did() -> None:
 def test_what_the_image_keeps_for_itself_is_refused_and_named() -> None:
     check_kept(record())
     with pytest.raises(RecordRefused, match="/etc/hosts"):
-        check_kept(Record((), 0, Digest("sha256:"), ("/etc/hosts",)))
+        check_kept(Record((), 0, ("/etc/hosts",)))
 
 
 def test_a_hard_link_from_one_volume_to_another_is_refused() -> None:

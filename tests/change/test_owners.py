@@ -12,7 +12,6 @@ from regild.change import dpkg_owners as owners
 from regild.change.dpkg_owners import read_owners
 from regild.change.owners import Owners, Ran
 from regild.errors import RecordRefused, TooLarge
-from regild.model.digest import Digest
 from regild.model.record import Entry, Inode, Record
 
 GONE = Inode("absent")
@@ -28,7 +27,7 @@ def roots(tmp_path: Path) -> tuple[Path, Path]:
 
 def ask(roots: tuple[Path, Path], *paths: str, planned: tuple[str, ...] = ("tool",)) -> Owners:
     entries = tuple(Entry(path, GONE, Inode("file")) for path in paths)
-    record = Record(entries, 0, Digest("sha256:"))
+    record = Record(entries, 0)
     return read_owners(Ran(*roots, record, planned, roots[0] / "repository"))
 
 

@@ -64,6 +64,18 @@ def test_new_content_is_stored_once_for_equal_files(layers: tuple[Path, Path]) -
 
 
 @pytest.mark.root
+def test_content_that_is_not_kept_leaves_nothing_behind(layers: tuple[Path, Path]) -> None:
+    upper, lower = layers
+    put(lower / "a", b"a long content that stays as it is")
+    put(upper / "a", b"a long content that stays as it is", mtime_ns=5)
+    put(upper / "b", b"short")
+    put(lower / "c", b"one more that stays")
+    put(upper / "c", b"one more that stays", mtime_ns=5)
+    record, content = read(layers)
+    assert (content, record.content_bytes) == (b"short", 5)
+    assert [entry.content_at for entry in record.entries] == [None, 0, None]
+
+
 def test_a_whiteout_removes_the_path_and_all_below_it(layers: tuple[Path, Path]) -> None:
     upper, lower = layers
     put(lower / "folder/inside/file", b"x")

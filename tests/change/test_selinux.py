@@ -19,7 +19,6 @@ from regild.change.selinux import (
     relabel,
 )
 from regild.errors import Malformed
-from regild.model.digest import Digest
 from regild.model.record import Attribute, Entry, Inode, Kind, Record
 
 needs_matchpathcon = pytest.mark.skipif(
@@ -114,7 +113,7 @@ def entry(path: str, was: bytes | None, becomes: bytes | None, link_to: str = ""
 
 
 def labels(*entries: Entry, rules: tuple[Rule, ...]) -> list[bytes]:
-    record = relabel(Record(entries, 0, Digest("sha256:")), Contexts(rules))
+    record = relabel(Record(entries, 0), Contexts(rules))
     return [
         {row.name: row.value for row in one.becomes.attributes}.get("security.selinux", b"")
         for one in record.entries

@@ -13,7 +13,7 @@ from regild.errors import GuestCommandFailed, GuestCommandHung, Malformed, Regil
 from regild.model.json import to_json
 from regild.model.plan import Carrier
 from regild.model.record import Entry, Inode, Record
-from tests.change.guests import NOTHING, Guest, Result, build_deb, guest_of
+from tests.change.guests import Guest, Result, build_deb, guest_of
 from tests.change.laid import Laid, laid_out
 from tests.change.test_apply import digest
 from tests.change.test_boot import TIMES, essence
@@ -130,6 +130,6 @@ def test_what_fails_in_there_is_told_in_one_sentence_and_its_words_are_kept(
 )
 def test_a_record_that_no_honest_kernel_leaves_is_refused(entry: Entry, tmp_path: Path) -> None:
     (tmp_path / "content").write_bytes(bytes(10))
-    (tmp_path / "record.json").write_text(to_json(Record((entry,), 10, NOTHING, ())))
+    (tmp_path / "record.json").write_text(to_json(Record((entry,), 10)))
     with pytest.raises(Malformed):
         _check(tmp_path)

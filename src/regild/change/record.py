@@ -66,8 +66,7 @@ def read_record(
     reading = _Reading(str(upper), str(lower), content, room_bytes, seal)
     reading.compare_folder("")
     entries = tuple(sorted(reading.finish(), key=lambda entry: entry.path))
-    digest = Digest("sha256:" + reading.digest.hexdigest())
-    return Record(entries, reading.written, digest, tuple(reading.kept))
+    return Record(entries, reading.written, tuple(reading.kept))
 
 
 class _Reading:
@@ -85,7 +84,8 @@ class _Reading:
         self.upper, self.lower, self.content = upper, lower, content
         self.room_bytes = room_bytes
         self.entries: list[Entry] = []
-        self.written, self.digest = 0, hashlib.sha256()
+        self.written = self._poured = 0
+        """How much of `content` is on record, and what lies behind that of the file at hand."""
         self.kept: list[str] = []
         self._places: dict[str, int] = {}
         self._first_names: dict[int, str] = {}
@@ -96,6 +96,7 @@ class _Reading:
 
         A file may have further names in folders that are left out.
         """
+        self.content.truncate(self.written)
         counts = {path: len(names) for names in self._names.values() for path in names}
         for number, entry in enumerate(self.entries):
             links = counts.get(entry.path, entry.becomes.links)
@@ -169,7 +170,9 @@ class _Reading:
             if self.room_bytes < 0:
                 why = f"{path} of {status.st_size >> 20} MiB does not fit"
                 raise GuestFull(where="as a whole", why=why)
-        becomes = inode_at(self.upper + path, status)
+        is_own_file = stat.S_ISREG(status.st_mode) and first in (None, path)
+        digest = self._pour(path, status.st_size) if is_own_file else None
+        becomes = inode_at(self.upper + path, status, digest=digest)
         self._add(path, was, becomes, link_to="" if first in (None, path) else first)
 
     def _add(
@@ -183,24 +186,28 @@ class _Reading:
         # A file with several names may need a new inode, also where its content stays.
         is_new = becomes.digest != was.digest or becomes.links > 1 or was.links > 1
         if becomes.kind == "file" and is_new and not link_to:
-            place = self._store(path, becomes)
+            place = self._keep_poured(str(becomes.digest))
         self.entries.append(Entry(path, was, becomes, place, link_to, opaque))
 
-    def _store(self, path: str, becomes: Inode) -> int:
-        """Append a file's content, once for equal ones; returns where it begins."""
-        key = str(becomes.digest)
-        if key in self._places:
-            return self._places[key]
-        self._places[key] = begin = self.written
-        check = hashlib.sha256()
+    def _pour(self, path: str, size: int) -> Digest:
+        """Write a file's content behind what is on record, for as long as it takes to see whether
+        it belongs there: it is read once, to be hashed and to be kept."""
+        check, self._poured = hashlib.sha256(), 0
+        self.content.seek(self.written)
         for piece in _pieces(self.upper + path):
             self.content.write(piece)
-            self.digest.update(piece)
             check.update(piece)
-            self.written += len(piece)
-        if "sha256:" + check.hexdigest() != key:
+            self._poured += len(piece)
+        if self._poured != size:
             raise RecordRefused(where=path, why="it changed while it was recorded")
-        return begin
+        return Digest("sha256:" + check.hexdigest())
+
+    def _keep_poured(self, key: str) -> int:
+        """Put the file at hand on record, once for equal ones; returns where it begins."""
+        if key not in self._places:
+            self._places[key] = self.written
+            self.written += self._poured
+        return self._places[key]
 
     def _lower_inode(self, path: str) -> Inode:
         """What the path was; nothing where a part of it leads over something that is no folder."""
@@ -221,8 +228,11 @@ class _Reading:
                 yield from self._lower_tree(f"{path}/{name}")
 
 
-def inode_at(path: str, status: os.stat_result, group: bool = False) -> Inode:
-    """What stands at a path of the upper directory or the tree."""
+def inode_at(
+    path: str, status: os.stat_result, group: bool = False, digest: Digest | None = None
+) -> Inode:
+    """What stands at a path of the upper directory or the tree; `digest` is its content's, where
+    that was read already."""
     kind = KINDS[stat.S_IFMT(status.st_mode)]
     return Inode(
         kind=kind,
@@ -231,7 +241,7 @@ def inode_at(path: str, status: os.stat_result, group: bool = False) -> Inode:
         gid=status.st_gid,
         mtime_ns=status.st_mtime_ns,
         bytes=status.st_size if kind == "file" else 0,
-        digest=_digest(path) if kind == "file" else None,
+        digest=(digest or _digest(path)) if kind == "file" else None,
         target=os.readlink(path) if kind == "symlink" else "",
         device=_device(status) if kind in ("character", "block") else None,
         links=1 if kind == "directory" else status.st_nlink,

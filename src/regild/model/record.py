@@ -57,11 +57,10 @@ class Entry(Value, frozen=True):
 
 
 class Record(Value, frozen=True):
-    """All changes of one run, sorted by path, with the content file's digest."""
+    """All changes of one run, sorted by path; each content has its digest in its entry."""
 
     entries: tuple[Entry, ...]
     content_bytes: int
-    content_digest: Digest
     kept: tuple[str, ...] = ()
     """Files that were changed and that the image keeps as they were, so they are no entries."""
 
