@@ -52,6 +52,10 @@ def test_an_overlay_reads_as_if_the_disk_had_been_written(history):
         for number in range(-(-size // GRAIN_BYTES)):
             span = slice(number * GRAIN_BYTES, (number + 1) * GRAIN_BYTES)
             assert number in changed or model[span] == base.content[span]
+        for at in range(0, size, 4096):
+            is_same = model[at : at + 4096] == base.content[at : min(at + 4096, size)]
+            assert is_same or overlay.touches(at, min(4096, size - at))
+        assert overlay.touches(0, size) == bool(changed)
         overlay.close()
     assert base.content == BASE[:size]
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import stat
 import struct
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Final, Protocol
 
 import msgspec
 
 from regild.errors import Malformed, TooLarge, UnsupportedFilesystem
 from regild.host.libext2fs import Library
-from regild.image.ext_map import BlockMap
+from regild.image.ext_map import DIRECT, BlockMap
 
 ROOT = 2
 JOURNAL = 8
@@ -94,6 +95,15 @@ class Inode(msgspec.Struct, frozen=True):
         return self.raw[40:100]
 
     @property
+    def is_mapped_inside(self) -> bool:
+        """The inode itself tells where all of its content lies; no block map is beside it."""
+        if self.flags & INLINE:
+            return True
+        if self.flags & EXTENTS:
+            return self.raw[46:48] == NOTHING  # eh_depth (ext3_extents.h)
+        return not any(self.raw[40 + 4 * DIRECT : 100])
+
+    @property
     def device(self) -> tuple[int, int]:
         """Major and minor number of a device node (old and new coding)."""
         old, new = struct.unpack_from("<II", self.block)
@@ -120,6 +130,9 @@ class Run(msgspec.Struct, frozen=True):
     length: int
 
 
+NONE_KNOWN: Final[Mapping[int, Inode]] = MappingProxyType({})
+
+
 class ExtVolume:
     """An opened ext2/3/4 filesystem.
 
@@ -142,8 +155,9 @@ class ExtVolume:
         """Write what is pending and let go."""
         self.library.close()
 
-    def read_inodes(self) -> Iterator[Inode]:
-        """All inodes in use, in the order of their numbers.
+    def read_inodes(self, like: Mapping[int, Inode] = NONE_KNOWN) -> Iterator[Inode]:
+        """All inodes in use, in the order of their numbers; one whose bytes are those of the same
+        number in `like` is that one itself.
 
         Raises: Malformed; UnsupportedFilesystem where one is encrypted; TooLarge.
         """
@@ -151,7 +165,8 @@ class ExtVolume:
         for number, raw in self.library.scan_inodes(self.inode_bytes):
             if raw[:2] == NOTHING or raw[26:28] == NOTHING:  # mode and links: nobody uses it
                 continue
-            inode = parse_inode(number, raw)
+            known = like.get(number)
+            inode = known if known and known.raw == raw else parse_inode(number, raw)
             if not inode.deleted:
                 if inode.flags & ENCRYPTED:
                     raise UnsupportedFilesystem(where=self.where, why="it holds encrypted folders")
@@ -240,19 +255,26 @@ class ExtVolume:
         found.pop(INLINE_ATTRIBUTE, None)
         return found
 
-    def walk(self) -> Iterator[tuple[str, Inode]]:
-        """Every path below the root with its inode, parents before children.
+    def walk(
+        self,
+        inodes: Mapping[int, Inode] | None = None,
+        names_of: Callable[[Inode], list[tuple[str, int]]] | None = None,
+    ) -> Iterator[tuple[str, Inode]]:
+        """Every path below the root with its inode, parents before children; `inodes` are those
+        in use, and `names_of` stands in for `read_names`, where that is known.
 
         Raises: Malformed when directories form a circle or names stand for unused inodes,
         TooLarge.
         """
-        inodes = {inode.number: inode for inode in self.read_inodes()}
+        if inodes is None:
+            inodes = {inode.number: inode for inode in self.read_inodes()}
+        names_of = names_of or self.read_names
         if ROOT not in inodes or not stat.S_ISDIR(inodes[ROOT].mode):
             raise Malformed(where=self.where, why="it has no root folder")
         seen, waiting, count = {ROOT}, [("", ROOT)], 0
         while waiting:
             folder, number = waiting.pop()
-            for name, child in sorted(self.read_names(inodes[number])):
+            for name, child in sorted(names_of(inodes[number])):
                 path, inode = f"{folder}/{name}", inodes.get(child)
                 count += 1
                 self._check_path(path, count)

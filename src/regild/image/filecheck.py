@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from regild.errors import IntegrityError
 from regild.host.run import run
-from regild.image.ext import FIRST_ORDINARY, JOURNAL, ExtVolume
+from regild.image.ext import FIRST_ORDINARY, JOURNAL, ExtVolume, Inode
 from regild.image.spans import outside
 
 PIECE_BYTES = 1 << 20
 
 
-def check_filesystem(volume: ExtVolume, scratch: Path) -> None:
-    """Have `e2fsck -fn` judge the volume; `scratch` names a file to use and remove.
+def check_filesystem(
+    volume: ExtVolume, scratch: Path, inodes: Iterable[Inode] | None = None
+) -> None:
+    """Have `e2fsck -fn` judge the volume; `scratch` names a file to use and remove, `inodes` are
+    those in use where they were read already.
 
     Raises: IntegrityError with what it found, ToolMissing.
     """
     try:
-        _copy_metadata(volume, scratch)
+        _copy_metadata(volume, scratch, volume.read_inodes() if inodes is None else inodes)
         finished = run(
             ["e2fsck", "-f", "-n", scratch], purpose="to check the changed filesystem", check=False
         )
@@ -38,7 +41,7 @@ def check_filesystem(volume: ExtVolume, scratch: Path) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def _copy_metadata(volume: ExtVolume, path: Path) -> None:
+def _copy_metadata(volume: ExtVolume, path: Path, inodes: Iterable[Inode]) -> None:
     """Every block in use but file contents, at its place in a sparse file."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
@@ -46,7 +49,7 @@ def _copy_metadata(volume: ExtVolume, path: Path) -> None:
         os.pwrite(handle, volume.device.read(0, 4096), 0)
         whole = [(0, volume.blocks * volume.block_bytes)]
         used = outside(whole, volume.read_free())
-        for start, length in outside(used, sorted(_content(volume))):
+        for start, length in outside(used, sorted(_content(volume, inodes))):
             for offset in range(start, start + length, PIECE_BYTES):
                 piece = volume.device.read(offset, min(PIECE_BYTES, start + length - offset))
                 if piece.count(0) != len(piece):
@@ -55,9 +58,9 @@ def _copy_metadata(volume: ExtVolume, path: Path) -> None:
         os.close(handle)
 
 
-def _content(volume: ExtVolume) -> Iterator[tuple[int, int]]:
+def _content(volume: ExtVolume, inodes: Iterable[Inode]) -> Iterator[tuple[int, int]]:
     """Where file contents lie, as (offset, bytes); the journal keeps its first block."""
-    for inode in volume.read_inodes():
+    for inode in inodes:
         if not stat.S_ISREG(inode.mode):
             continue
         if inode.number < FIRST_ORDINARY and inode.number != JOURNAL:

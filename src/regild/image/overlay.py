@@ -169,6 +169,23 @@ class Overlay:
         """The numbers of the grains that were written or discarded, ascending."""
         return sorted(self._held)
 
+    def touches(self, offset: int, length: int) -> bool:
+        """Whether any block of a range was written or discarded; all others are the disk's below.
+
+        Raises: Truncated outside of the disk.
+        """
+        check_range(str(self.path), self.size, offset, length)
+        end = offset + length
+        while offset < end:
+            number, start = divmod(offset, GRAIN_BYTES)
+            count = min(end - offset, GRAIN_BYTES - start)
+            held = self._held.get(number, 0)
+            bits = _bits(start // BLOCK_BYTES, -(-(start + count) // BLOCK_BYTES))
+            if (held | held >> BLOCKS) & bits:
+                return True
+            offset += count
+        return False
+
     def extents(self) -> Iterator[tuple[int, int]]:
         """The allocated (offset, length) with all changes, ascending and apart.
 

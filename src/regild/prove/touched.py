@@ -20,7 +20,6 @@ from regild.image.disk import Disk
 from regild.image.ext import ExtVolume, Inode
 from regild.image.filecheck import check_filesystem
 from regild.image.formats import disk_of
-from regild.image.grains import GRAIN_BYTES
 from regild.image.overlay import Overlay
 from regild.image.region import Region
 from regild.image.spans import Places
@@ -60,9 +59,12 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     with _laid_over(base, request["overlay"]) as disk:
         for area in areas:
             try:
+                inodes = None
                 if isinstance(disk, Overlay):
-                    touched += _Comparison(base, disk, area, known).run()
-                unclean += _judged(disk, area, Path(request["scratch"]))
+                    comparison = _Comparison(base, disk, area, known)
+                    touched += comparison.run()
+                    inodes = comparison.seen
+                unclean += _judged(disk, area, Path(request["scratch"]), inodes)
             except (InputError, UnsupportedError) as error:
                 what = f"the filesystem of {area.mount}"
                 unclean.append(Difference(what, "one that can be read", error.why))
@@ -77,10 +79,13 @@ class _Comparison:
     """One filesystem on both sides."""
 
     def __init__(self, base: Disk, overlay: Overlay, area: Area, known: frozenset[str]) -> None:
-        self.area, self.known = area, known
+        self.overlay, self.area, self.known = overlay, area, known
         self.region = Region(overlay, area.places, area.mount)
         self.before, self.after = _opened(base, area), _opened(overlay, area)
-        self.changed = frozenset(overlay.changed())
+        self.was: dict[int, Inode] = {}
+        self.seen: dict[int, Inode] = {}
+        """The inodes in use, before and after; the same one where its bytes are the same."""
+        self._names: dict[int, list[tuple[str, int]]] = {}
 
     def run(self) -> list[Difference]:
         """What differs and is not known, sorted by path."""
@@ -91,13 +96,28 @@ class _Comparison:
             self.after.close()
 
     def _differences(self) -> Iterator[Difference]:
-        was, seen = dict(self.before.walk()), dict(self.after.walk())
+        self.was = {one.number: one for one in self.before.read_inodes()}
+        self.seen = {one.number: one for one in self.after.read_inodes(self.was)}
+        was = dict(self.before.walk(self.was, self._names_before))
+        seen = dict(self.after.walk(self.seen, self._names_after))
         for path in sorted(was.keys() | seen.keys()):
             place = self.area.mount.rstrip("/") + path
             if place not in self.known:
                 told = self._compare(was.get(path), seen.get(path))
                 if told is not None:
                     yield Difference(place, *told)
+
+    def _names_before(self, folder: Inode) -> list[tuple[str, int]]:
+        found = self._names[folder.number] = self.before.read_names(folder)
+        return found
+
+    def _names_after(self, folder: Inode) -> list[tuple[str, int]]:
+        """The names in a folder, read anew unless neither its inode nor a block of it changed."""
+        known = self._names.get(folder.number)
+        is_same = known is not None and self.was.get(folder.number) is folder
+        if known is not None and is_same and not self._may_differ(folder, folder):
+            return known
+        return self.after.read_names(folder)
 
     def _compare(self, was: Inode | None, seen: Inode | None) -> tuple[str, str] | None:
         """What a path was and is, in words; None where it is the same."""
@@ -117,16 +137,14 @@ class _Comparison:
         return None
 
     def _may_differ(self, was: Inode, seen: Inode) -> bool:
-        """Whether a file lies elsewhere now, or in grains that were changed."""
+        """Whether a file or folder lies elsewhere now, or in blocks that were changed."""
         runs = self.after.read_runs(seen)
         if was.block != seen.block or was.flags != seen.flags:
             return True
-        for run in runs:
-            for at, length in self.region.on_disk(run.physical, run.length):
-                first, last = at // GRAIN_BYTES, (at + length - 1) // GRAIN_BYTES
-                if any(number in self.changed for number in range(first, last + 1)):
-                    return True
-        return False
+        if not seen.is_mapped_inside and self.before.read_runs(was) != runs:
+            return True
+        places = (self.region.on_disk(run.physical, run.length) for run in runs)
+        return any(self.overlay.touches(*place) for pieces in places for place in pieces)
 
 
 def _opened(disk: Disk | Overlay, area: Area) -> ExtVolume:
@@ -159,11 +177,13 @@ def _digest(volume: ExtVolume, inode: Inode) -> str:
     return f"sha256:{found.hexdigest()}"
 
 
-def _judged(disk: Disk | Overlay, area: Area, scratch: Path) -> list[Difference]:
+def _judged(
+    disk: Disk | Overlay, area: Area, scratch: Path, inodes: dict[int, Inode] | None
+) -> list[Difference]:
     """What e2fsck says of one filesystem."""
     volume = _opened(disk, area)
     try:
-        check_filesystem(volume, scratch)
+        check_filesystem(volume, scratch, inodes.values() if inodes is not None else None)
     except IntegrityError as error:
         return [Difference(f"the filesystem of {area.mount}", "clean", error.why)]
     finally:
