@@ -58,6 +58,11 @@ class Trip:
         answer = regild("update", self.image, "-o", out, *self.feeds, *jobs, *options)
         receipt = answer["receipt"]
         assert isinstance(receipt, dict)
+        console = out.with_suffix(".booted.log")
+        assert console.exists() == (receipt["carrier"] == "boot")
+        if console.exists():
+            assert receipt["console"] == f"sha256:{digest(console)}"
+            assert b"Linux version" in console.read_bytes()
         return receipt
 
 

@@ -44,6 +44,7 @@ from regild.host.namespace import View
 from regild.host.scratch import Scratch
 from regild.host.stage import run_stage, signal_of
 from regild.model.content import Value
+from regild.model.digest import Digest, sha256_of
 from regild.model.json import from_json, to_json
 from regild.model.plan import Carrier, Plan
 from regild.model.progress import Progress
@@ -53,6 +54,7 @@ MEMORY_SHARE = 3
 """Tree and changes together may take a third of the memory that is available."""
 RECORD_BYTES_MAX = 1 << 30
 RECORD_SECONDS = 600
+BOOTED = "booted.console.log"
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 """How the library of the filesystem ends on bytes that it did not expect."""
 
@@ -88,6 +90,8 @@ class Changed(Value, frozen=True):
     said: tuple[str, ...] = ()
     windows: WindowsRun | None = None
     """How a booted Windows made the change."""
+    console: Digest | None = None
+    """Of what a booted guest said on its console, which is kept as `BOOTED` in the job's folder."""
 
 
 def apply_plan(
@@ -128,10 +132,12 @@ def apply_plan(
         commands = (FINISH,) if boot else (*compiled, FINISH, *tests)
         request["commands"] = to_json(commands, indent=0)
         said: list[str] = []
+        console = None
         if boot:
             ran = stages.boot_guest({**place, **request}, (*compiled, *tests), boot)
             said, request["later"] = ran["said"], ran["later"]
             request["acquire"] = {**place, "booted": str(job / "booted")}
+            console = _keep_console(job, scratch)
         ran = _run(stages, plan, parts, place, request)
         explained = _judge(job, parts, plan)
         areas = boot.areas if boot else ()
@@ -145,7 +151,15 @@ def apply_plan(
         explained=explained,
         carrier=plan.carrier,
         said=(*said, *ran["said"]),
+        console=console,
     )
+
+
+def _keep_console(job: Path, scratch: Scratch) -> Digest:
+    """Keep what the guest said on its console where no stage writes."""
+    content = _read(job / "console.log")
+    (scratch.path / BOOTED).write_bytes(content)
+    return sha256_of(content)
 
 
 def _request(

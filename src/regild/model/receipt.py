@@ -91,6 +91,9 @@ class Receipt(Value, frozen=True):
     """By what each volume was, or could be, written; a change of any other was refused."""
     media_run: MediaRun | None = None
     """How a booted Windows installed the errands' files; None for everything else."""
+    console: Digest | None = None
+    """Of what a guest that was booted for its changes said on its console; the log stands beside
+    the receipt."""
 
 
 class Subject(Value, frozen=True):

@@ -52,6 +52,7 @@ def make_receipt(
     unchecked: tuple[Unknown, ...] = (),
     boot_test: BootTest | None = None,
     media_run: MediaRun | None = None,
+    console: Digest | None = None,
 ) -> Receipt:
     """What was done and what held; equal inputs give an equal receipt, with no clock in it, as long
     as nothing was booted: no two boots say the same on their console."""
@@ -73,6 +74,7 @@ def make_receipt(
         boot_test=boot_test,
         writers=plan.writers,
         media_run=media_run,
+        console=console,
     )
 
 

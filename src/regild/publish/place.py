@@ -13,6 +13,8 @@ CONSOLE_SUFFIX, SCREEN_SUFFIX = ".console.log", ".screen.png"
 """What a test boot leaves: what the guest said, and its screen."""
 RUN_LOG_SUFFIX, RUN_SCREEN_SUFFIX = ".run.log", ".run.png"
 """What a run in a booted Windows leaves: what it reported, and its screen at the end."""
+BOOTED_SUFFIX = ".booted.log"
+"""What a guest said that was booted for its changes."""
 BESIDE_SUFFIXES = (
     ".receipt.json",
     ".vex.json",
@@ -22,6 +24,7 @@ BESIDE_SUFFIXES = (
     SCREEN_SUFFIX,
     RUN_LOG_SUFFIX,
     RUN_SCREEN_SUFFIX,
+    BOOTED_SUFFIX,
 )
 """What regild itself writes beside the files of a package: receipts, bills of materials, and what a
 boot left."""

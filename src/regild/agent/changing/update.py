@@ -32,7 +32,7 @@ from regild.agent.writing.deliver import Delivery, check_deliverable, deliver
 from regild.agent.writing.inscribe import check_target, output_of
 from regild.agent.writing.inscribe import created_of as image_created
 from regild.change.apk_owners import owned_in
-from regild.change.apply import Boot, Changed, DiskFile, apply_plan
+from regild.change.apply import BOOTED, Boot, Changed, DiskFile, apply_plan
 from regild.change.family import FAMILIES, check_carrier
 from regild.change.owners import Owned
 from regild.change.repository import write_errands
@@ -302,11 +302,13 @@ def _carry_out(
             unchecked=proof.unchecked,
             boot_test=seen.boot if seen else None,
             media_run=proof.ran.run if proof.ran else None,
+            console=changed.console,
         )
         created = created_of(plan) or image_created(inspected.image.path)
         vex = write_vex(plan, proof.observed, created, receipt.tool)
+        booted = (job.path / BOOTED).read_bytes() if changed.console else b""
         found = proof.observed, receipt, created, proof.licences, vex, manner.key, seen
-        delivery = Delivery(inspected, overlay, *found, ran=proof.ran)
+        delivery = Delivery(inspected, overlay, *found, ran=proof.ran, booted=booted)
         published = deliver(delivery, output, manner.form, job.path, manner.force, progress)
     return _answer(plan, proof.observed, receipt, published)
 

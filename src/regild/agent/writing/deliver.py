@@ -46,6 +46,7 @@ from regild.publish.draft import (
     plain_name,
 )
 from regild.publish.place import (
+    BOOTED_SUFFIX,
     CONSOLE_SUFFIX,
     RUN_LOG_SUFFIX,
     RUN_SCREEN_SUFFIX,
@@ -102,6 +103,8 @@ class Delivery:
     """How the result was when it was booted for a test."""
     ran: Ran | None = None
     """What a booted Windows left of its run."""
+    booted: bytes = b""
+    """What the guest said on its console while it was booted for its changes."""
 
 
 def check_deliverable(
@@ -136,7 +139,7 @@ def check_deliverable(
         stem = _stem(output)
         envelope = () if target.form == "ova" else (f"{stem}.ovf", f"{stem}.mf")
         ours = (f"{plain_name(stem)}{BOM_SUFFIX}", f"{stem}{RECEIPT_SUFFIX}", f"{stem}{VEX_SUFFIX}")
-        shown = (CONSOLE_SUFFIX, SCREEN_SUFFIX) if tested else ()
+        shown = (BOOTED_SUFFIX, *((CONSOLE_SUFFIX, SCREEN_SUFFIX) if tested else ()))
         left = (RUN_LOG_SUFFIX, RUN_SCREEN_SUFFIX) if ran else ()
         names = (*ours, *(f"{stem}{one}" for one in (*shown, *left)), *envelope)
         for path in (output, *map(output.with_name, names)):
@@ -246,6 +249,7 @@ def _draft(
     disks = {inspected.boot.stored.id: disk}
     draft = draft_for(inspected, output, disks, descriptor, bill, is_package)
     more = {f"{stem}{VEX_SUFFIX}": delivery.vex} if delivery.vex else {}
+    more |= {f"{stem}{BOOTED_SUFFIX}": delivery.booted} if delivery.booted else {}
     if delivery.seen is not None:
         more |= {f"{stem}{CONSOLE_SUFFIX}": delivery.seen.console}
         more |= {f"{stem}{SCREEN_SUFFIX}": delivery.seen.screen} if delivery.seen.screen else {}
