@@ -10,6 +10,7 @@ of mkinitfs 3.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from regild.change.boot_script import SCRIPT
@@ -26,25 +27,29 @@ mount -a
 mountpoint -q /run || mount -t tmpfs tmpfs /run
 mkdir -p {PLACE}
 mount -t ext4 -o ro /dev/vdb {PLACE}
-/bin/sh {PLACE}/{SCRIPT}
-cd /
-sync
-umount -a -r -t ext2,ext3,ext4,vfat
-mount -o remount,ro /
-poweroff -f || echo o >/proc/sysrq-trigger
+exec /bin/sh {PLACE}/{SCRIPT}
 """
 
 PROGRAM: Final = f"""\
 #!/bin/sh
 # The plan's commands instead of what the guest would start, and then the machine is switched off.
 [ "$1" != -c ] || shift 2
-exec chroot "$1" /bin/sh -c '{_INSIDE}'
+chroot "$1" /bin/sh -c '{_INSIDE}'
+kill -9 -1
+mount -t proc proc /proc
+sync
+for place in $(cut -d " " -f 2 /proc/mounts | grep "^$1" | sort -r); do
+    umount "$place" || mount -o remount,ro "$place"
+done
+poweroff -f || echo o >/proc/sysrq-trigger
 """
+"""It stays outside of the guest's root: a filesystem of which a program runs that was replaced can
+neither be let go of nor be mounted read only."""
 
 
-def is_made_by_mkinitfs(tree: Tree) -> bool:
-    """Whether a guest's initial RAM disks are made by mkinitfs."""
-    for place in MAKERS:
+def has_one(tree: Tree, places: Iterable[str]) -> bool:
+    """Whether one of some files is in a guest, as far as that can be read."""
+    for place in places:
         try:
             if tree.find(place):
                 return True

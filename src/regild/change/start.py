@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from regild.change.boot_script import SCRIPT
-from regild.change.first_program import is_made_by_mkinitfs, with_program
+from regild.change.first_program import MAKERS, has_one, with_program
 from regild.change.script import PLACE
 from regild.errors import CannotBoot, InputError
 from regild.image.tree import Guest, Tree
@@ -74,7 +74,7 @@ def read_start(guest: Guest, entries: Iterable[BootEntry], folder: Path) -> Star
     check_start(guest)
     tree, volume = guest.tree, guest.mounts[0].volume
     own = f"UUID={volume.uuid}"
-    filesystem = "" if _takes_commands(tree) else volume.filesystem
+    filesystem = "" if has_one(tree, GENERATORS) else volume.filesystem
     for kernel, initrd, root, where in _ways(tree, entries):
         try:
             content = tree.read(kernel, KERNEL_MAX)
@@ -94,7 +94,7 @@ def check_start(guest: Guest) -> None:
 
     Raises: CannotBoot.
     """
-    if not _takes_commands(guest.tree) and not is_made_by_mkinitfs(guest.tree):
+    if not has_one(guest.tree, (*GENERATORS, *MAKERS)):
         why = "it is not started by a systemd that takes commands from the kernel's command line"
         raise CannotBoot(where="the guest", why=f"{why}, nor by mkinitfs")
 
@@ -117,17 +117,6 @@ def kernel_options(start: Start, machine_id: str) -> str:
     ):
         options.append(f'systemd.run="{command}"')
     return " ".join(options)
-
-
-def _takes_commands(tree: Tree) -> bool:
-    """Whether the program that turns the kernel's command line into a unit is there."""
-    for place in GENERATORS:
-        try:
-            if tree.find(place):
-                return True
-        except InputError:
-            continue
-    return False
 
 
 def _ways(tree: Tree, entries: Iterable[BootEntry]) -> Iterator[tuple[str, str, str, str]]:
