@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from regild.agent.changing.parts import check_writers, parts_of
 from regild.errors import CannotBoot
