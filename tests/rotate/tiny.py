@@ -69,7 +69,7 @@ def make_tiny(ova: Path, folder: Path) -> Tiny:
     for name, end in (("initrd", "/bin/busybox poweroff -f"), ("stubborn", "true")):
         (root / "init").write_text(INIT.format(modules=names, end=end))
         (root / "init").chmod(0o755)
-        made[name] = _packed(root, folder / name)
+        made[name] = packed(root, folder / name)
     return Tiny(kernel, made["initrd"], made["stubborn"])
 
 
@@ -82,7 +82,8 @@ def make_disk(path: Path, says: str) -> Path:
     return path
 
 
-def _packed(root: Path, target: Path) -> Path:
+def packed(root: Path, target: Path) -> Path:
+    """An initial RAM disk that holds a folder."""
     names = "\n".join(str(one.relative_to(root)) for one in sorted(root.rglob("*")))
     line = ["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"]
     with target.open("wb") as file:
