@@ -20,7 +20,7 @@ from typing import IO
 from regild.errors import CommandFailed, HostError
 from regild.host.answering import LENGTH
 from regild.host.fork import Forked, can_fork
-from regild.host.run import ENVIRONMENT, end_group, ending_with_us
+from regild.host.run import ENVIRONMENT, TIMED_OUT, end_group, ending_with_us
 from regild.host.stage import LOG_TAIL_BYTES
 
 ANSWER_BYTES_MAX = 256 << 20
@@ -45,24 +45,36 @@ class Child:
         assert asked is not None and answered is not None  # noqa: S101 - pipes by construction
         until = time.monotonic() + timeout_seconds
         with contextlib.suppress(BrokenPipeError):
-            asked.write(LENGTH.pack(len(question)) + question)
-            asked.flush()
+            self._write(asked, LENGTH.pack(len(question)) + question, until)
         (length,) = LENGTH.unpack(self._read(answered, LENGTH.size, until))
         if length > ANSWER_BYTES_MAX:
             end_group(self._process)
             raise HostError(where=self._title, why="its answer is longer than any that it may give")
         return self._read(answered, length, until)
 
+    def _write(self, pipe: IO[bytes], content: bytes, until: float) -> None:
+        """All of it, as the child takes it."""
+        os.set_blocking(pipe.fileno(), False)
+        done = 0
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(pipe, selectors.EVENT_WRITE)
+            while done < len(content):
+                self._await(waiting, until)
+                done += os.write(pipe.fileno(), content[done : done + PIECE_BYTES])
+
+    def _await(self, waiting: selectors.BaseSelector, until: float) -> None:
+        if not waiting.select(max(0.0, until - time.monotonic())):
+            end_group(self._process)
+            why = "it did not answer in time"
+            raise CommandFailed(where=self._title, why=why, code=TIMED_OUT)
+
     def _read(self, pipe: IO[bytes], size: int, until: float) -> bytes:
         """Exactly so many bytes."""
         found = bytearray()
-        with selectors.DefaultSelector() as listening:
-            listening.register(pipe, selectors.EVENT_READ)
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(pipe, selectors.EVENT_READ)
             while len(found) < size:
-                if not listening.select(max(0.0, until - time.monotonic())):
-                    end_group(self._process)
-                    why = "it did not answer in time"
-                    raise CommandFailed(where=self._title, why=why, code=124)
+                self._await(waiting, until)
                 piece = os.read(pipe.fileno(), min(size - len(found), PIECE_BYTES))
                 if not piece:
                     raise self._dead()

@@ -5,9 +5,12 @@ Starting Python and importing what a solver needs costs 80 ms of a plan; a copy 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import gc
 import importlib
 import os
+import select
 import signal
 import sys
 import traceback
@@ -17,8 +20,12 @@ from typing import IO, NoReturn
 from regild.host.run import ENVIRONMENT
 
 TASKS = Path("/proc/self/task")
+OPEN = Path("/proc/self/fd")
+"""Some may lie above what may be opened now (RLIMIT_NOFILE)."""
 LIFELINE = 3
 """In the copy, the end of a pipe to which nobody ever writes."""
+UNKNOWN = 1
+"""In place of a code that the kernel keeps from us."""
 
 
 def can_fork() -> bool:
@@ -35,48 +42,67 @@ class Forked:
 
     def __init__(self, module: str, complaints: IO[bytes]) -> None:
         asked, answered, alive = os.pipe(), os.pipe(), os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            _become(module, (asked[0], answered[1], complaints.fileno(), alive[0]))
-        for end in (asked[0], answered[1], alive[0]):
-            os.close(end)
+        # A signal that came to the copy too early would unwind what is ours there.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                _become(module, (asked[0], answered[1], complaints.fileno(), alive[0]))
+        except OSError:
+            for end in (asked[1], answered[0], alive[1]):
+                os.close(end)
+            raise
+        finally:
+            for end in (asked[0], answered[1], alive[0]):
+                os.close(end)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.stdin: IO[bytes] = os.fdopen(asked[1], "wb")
         self.stdout: IO[bytes] = os.fdopen(answered[0], "rb")
-        self._alive, self._code = alive[1], -1
-        self._is_there = True
+        self._alive, self._code = alive[1], UNKNOWN
+        self._is_alive = self._is_there = True
 
     def wait(self) -> int:
-        """Wait for its end; the code is negative when a signal ended it."""
+        """End it, where it goes on, and wait for that; the code is negative when a signal ended
+        it."""
+        if self._is_alive:
+            self._is_alive = False
+            os.close(
+                self._alive
+            )  # of a copy that does not lead its group yet, nothing else is heard
         if self._is_there:
-            self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            with contextlib.suppress(ChildProcessError):  # our caller has SIGCHLD ignored (wait(2))
+                self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
             self._is_there = False
-            os.close(self._alive)
         return self._code
 
 
 def _become(module: str, pipes: tuple[int, int, int, int]) -> NoReturn:
     """Be the copy: its pipes, the environment that every command sees, and nothing else of ours."""
-    code = 1
+    code = UNKNOWN
     try:
-        os.setsid()
-        _forget_signals()
-        _keep_only(pipes)
-        _end_with_us()
-        os.environ.clear()
-        os.environ.update(ENVIRONMENT)
-        code = importlib.import_module(module).main()
-    except BaseException as error:  # nothing may reach the caller, who is another process
-        traceback.print_exception(error)
-    finally:
+        try:
+            gc.freeze()  # what is garbage of ours would close descriptors that are the copy's now
+            os.setsid()
+            _forget_signals()
+            _keep_only(pipes)
+            _end_with_us()
+            os.environ.clear()
+            os.environ.update(ENVIRONMENT)
+            code = int(importlib.import_module(module).main())
+        except BaseException as error:  # nothing may reach the caller, who is another process
+            traceback.print_exception(error)
         sys.stderr.flush()
+    finally:
         os._exit(code)
 
 
 def _forget_signals() -> None:
-    """Let every signal do what it does to a process without handlers."""
+    """Let every signal come, and do what it does to a process without handlers."""
     signal.set_wakeup_fd(-1)
-    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGIO, signal.SIGPIPE):
+    ours = {one for one in signal.valid_signals() if callable(signal.getsignal(one))}
+    for one in ours | {signal.SIGIO, signal.SIGPIPE}:
         signal.signal(one, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _keep_only(pipes: tuple[int, int, int, int]) -> None:
@@ -84,7 +110,7 @@ def _keep_only(pipes: tuple[int, int, int, int]) -> None:
     above = [fcntl.fcntl(one, fcntl.F_DUPFD, LIFELINE + 1) for one in pipes]
     for place, one in enumerate(above):
         os.dup2(one, place)
-    os.closerange(LIFELINE + 1, os.sysconf("SC_OPEN_MAX"))
+    os.closerange(LIFELINE + 1, max(int(one.name) for one in OPEN.iterdir()) + 1)
     sys.stdin = os.fdopen(0, "r", closefd=False)
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", closefd=False, errors="backslashreplace")
@@ -96,3 +122,5 @@ def _end_with_us() -> None:
     process."""
     fcntl.fcntl(LIFELINE, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(LIFELINE, fcntl.F_SETFL, os.O_RDONLY | os.O_ASYNC)
+    if select.select([LIFELINE], [], [], 0)[0]:  # it was gone before the kernel knew of this
+        signal.raise_signal(signal.SIGIO)
