@@ -16,7 +16,7 @@ from regild.model.digest import sha256_of
 from regild.model.progress import Silent
 from regild.model.release import IndexFile
 from regild.plan.debian.answer import answer, open_shelf
-from regild.plan.debian.near import Near, NearShelf, read_near
+from regild.plan.debian.near import NearShelf, keep_near, nothing_of, read_near
 from regild.plan.debian.shelf import Shelf
 from regild.plan.debian.stated import Stated
 from regild.plan.solver import Request
@@ -25,9 +25,6 @@ from tests.plan.test_plain import MODES, images, some, told
 from tests.plan.test_worlds import MAIN, SECURITY, URI
 
 SUGGESTING = (TextFile("/etc/apt/apt.conf", 'APT::Install-Suggests "true";\n'),)
-
-
-NOTHING = Near((), (b"", b""), ((), ()))
 
 
 def asked(folder: Path, content: Content, *debs: Deb, safe: tuple[Deb, ...] = ()) -> Request:
@@ -75,7 +72,7 @@ def test_near_is_as_good_as_all(tmp_path: Path, seed: int, monkeypatch: pytest.M
     assert all(isinstance(shelf_of(request), NearShelf) for request in requests)
     assert [told(open_shelf(request), request) for request in requests] == once
     monkeypatch.setattr("regild.plan.debian.answer.GROWTHS_LIMIT", -1)
-    monkeypatch.setattr("regild.plan.debian.answer.read_near", lambda *_: NOTHING)
+    monkeypatch.setattr("regild.plan.debian.answer.read_near", lambda found, _: nothing_of(found))
     assert not any(isinstance(shelf_of(request), NearShelf) for request in requests)
     assert [told(open_shelf(request), request) for request in requests] == once
 
@@ -147,6 +144,26 @@ def test_what_is_kept_and_damaged_is_found_again(tmp_path: Path, damage: str) ->
     assert names_kept(request) == {"a"}
 
 
+@pytest.mark.parametrize("form", [(b"of another libsolv", b""), (b"",)])
+def test_what_is_kept_in_another_form_is_found_again(
+    tmp_path: Path, form: tuple[bytes, ...]
+) -> None:
+    request = asked(tmp_path, content_of([Deb("a")], (MAIN, SECURITY)), Deb("a", "2"))
+    near = replace(nothing_of(request.indexes), names=("a",), repositories=form)
+    keep_near(near, request.indexes, request.planning.architectures)
+    assert kept(tmp_path).exists()
+    assert moved(request) == ["a 2"]
+    assert isinstance(shelf_of(request), NearShelf) and names_kept(request) == {"a"}
+
+
+def test_without_anything_on_offer_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert moved(Request(content_of([Deb("a")], ()).planning, (), "upgrade")) == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_too_many_names_are_not_near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("regild.plan.debian.near.NAMES_LIMIT", 2)
     offers = [Deb("a", "2"), Deb("x", "2", fields={"Depends": "y, z"}), Deb("y"), Deb("z")]
@@ -203,6 +220,15 @@ def test_entries_are_found_by_what_they_have_and_provide(tmp_path: Path) -> None
         INDEX.index("Package:third"),
     ]
     assert not list(index_of(tmp_path, "").entries("first"))
+
+
+def test_an_entry_that_says_a_name_often_is_found_once(tmp_path: Path) -> None:
+    often = "Package: a\nVersion: 1\n" + "Provides: v\n" * 1000
+    stated = index_of(tmp_path, f"{often}\n{often}\n\n{often}")
+    assert [begin for begin, _ in stated.entries("v")] == [
+        begin for begin, _ in stated.entries("a")
+    ]
+    assert len(list(stated.entries("v"))) == 3
 
 
 @pytest.mark.parametrize("before", [True, False])

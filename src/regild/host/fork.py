@@ -100,7 +100,7 @@ def _forget_signals() -> None:
     """Let every signal come, and do what it does to a process without handlers."""
     signal.set_wakeup_fd(-1)
     ours = {one for one in signal.valid_signals() if callable(signal.getsignal(one))}
-    for one in ours | {signal.SIGIO, signal.SIGPIPE}:
+    for one in ours | {signal.SIGINT, signal.SIGTERM, signal.SIGIO, signal.SIGPIPE}:
         signal.signal(one, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

@@ -20,6 +20,8 @@ from regild.plan.solver import TITLE, Answer, Request, Transaction
 
 MEMORY_BYTES_MAX = 4 << 30
 """Address space; all of Debian for three architectures takes a tenth of it."""
+STATM = Path("/proc/self/statm")
+"""Its first number is the size of the address space, in pages (proc_pid_statm(5))."""
 
 
 SOLVERS = {
@@ -71,9 +73,14 @@ def main() -> int:
 
 def _bound_memory() -> None:
     """Let it have so much more than it begins with, which is what its parent has where it begins as
-    a copy."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    a copy; not more than its caller lets it have."""
+    try:
+        pages = int(STATM.read_text().split()[0])
+    except OSError:  # then it did not begin as a copy either
+        pages = 0
     size = pages * resource.getpagesize() + MEMORY_BYTES_MAX
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    size = size if most == resource.RLIM_INFINITY else min(size, most)
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 

@@ -10,7 +10,15 @@ from regild.plan.debian.choice import Relations
 from regild.plan.debian.decide import Aim, Decision
 from regild.plan.debian.guest import Guest, Installed, seat
 from regild.plan.debian.loading import read_facts
-from regild.plan.debian.near import Near, NearShelf, find_near, keep_near, read_near
+from regild.plan.debian.near import (
+    Near,
+    NearShelf,
+    Unreadable,
+    find_near,
+    keep_near,
+    nothing_of,
+    read_near,
+)
 from regild.plan.debian.plain import NotPlain, Plain, seat_among
 from regild.plan.debian.seen import seen_for
 from regild.plan.debian.settings import is_on, read_settings
@@ -37,14 +45,21 @@ class Shelves:
 
         Raises: Malformed, TooLarge.
         """
-        if self._all is None and not _takes_suggested(request):
-            near = self._near or self._opened(read_near(self._indexes, self._architectures))
+        if self._all is None and self._indexes and not _takes_suggested(request):
+            near = self._near or self._kept()
             names = _names(near, request)
             if near.holds(names) or self._grow(names, near):
                 return self._near or near
         if self._all is None:
             self._near, self._all = None, Shelf(self._indexes, self._architectures)
         return self._all
+
+    def _kept(self) -> NearShelf:
+        """What earlier questions needed; nothing where this libsolv cannot read that."""
+        try:
+            return self._opened(read_near(self._indexes, self._architectures))
+        except Unreadable:
+            return self._opened(nothing_of(self._indexes))
 
     def _opened(self, near: Near) -> NearShelf:
         self._near = NearShelf(self._indexes, self._architectures, near)

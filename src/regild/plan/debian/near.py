@@ -57,8 +57,12 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     near: bytes
 
 
+class Unreadable(Exception):
+    """What is kept is whole, but not in the form of this libsolv."""
+
+
 class NearShelf(Shelf):
-    """The repositories of some indexes, as far as images reach."""
+    """The repositories of some indexes, as far as images reach; raises Unreadable."""
 
     def __init__(
         self, indexes: Sequence[IndexFile], architectures: tuple[str, ...], near: Near
@@ -70,7 +74,7 @@ class NearShelf(Shelf):
         repo = self.pool.add_repo(self.indexes[place].where)
         content = self.near.repositories[place]
         if content and not repo.add_solv(_stream(content)):
-            raise HostError(where="the cache", why="libsolv cannot read what it wrote itself")
+            raise Unreadable
         return repo, Note(len(content), 0, self.near.repeated[place])
 
     def holds(self, names: Iterable[str]) -> bool:
@@ -80,14 +84,19 @@ class NearShelf(Shelf):
 
 def read_near(indexes: Sequence[IndexFile], architectures: tuple[str, ...]) -> Near:
     """What is kept for some indexes; nothing where that is not there or not whole."""
-    nothing = Near((), (b"",) * len(indexes), ((),) * len(indexes))
     try:
         kept = msgspec.msgpack.decode(_place(indexes, architectures).read_bytes(), type=Kept)
-        if zlib.crc32(kept.near) != kept.checksum:
-            return nothing
-        return msgspec.msgpack.decode(kept.near, type=Near)
+        near = msgspec.msgpack.decode(kept.near, type=Near)
     except (OSError, msgspec.DecodeError):
-        return nothing
+        return nothing_of(indexes)
+    whole = zlib.crc32(kept.near) == kept.checksum
+    counts = {len(near.repositories), len(near.repeated)}
+    return near if whole and counts == {len(indexes)} else nothing_of(indexes)
+
+
+def nothing_of(indexes: Sequence[IndexFile]) -> Near:
+    """What no image has reached yet."""
+    return Near((), (b"",) * len(indexes), ((),) * len(indexes))
 
 
 def keep_near(near: Near, indexes: Sequence[IndexFile], architectures: tuple[str, ...]) -> None:
@@ -145,7 +154,7 @@ def _stream(content: bytes) -> Any:
 
 
 def _place(indexes: Sequence[IndexFile], architectures: tuple[str, ...]) -> Path:
-    """Where it is kept: beside the first index, by the digests of all."""
+    """Where it is kept: beside the first index (there has to be one), by the digests of all."""
     digests = (str(index.digest) for index in indexes)
     key = hashlib.sha256(" ".join((str(FORM), *architectures, *digests)).encode()).hexdigest()[:16]
-    return Path(f"{indexes[0].path if indexes else ''}.{key}.near")
+    return Path(f"{indexes[0].path}.{key}.near")

@@ -35,18 +35,23 @@ class Stated:
 
     def __init__(self, index: IndexFile) -> None:
         self._where, self._text = index.where, _mapped(Path(index.path))
-        self._read: dict[int, Fields] = {}
+        self._read: dict[int, tuple[Fields, int]] = {}
+        """The entries that were asked for, and where each ends."""
 
     def entries(self, name: str) -> Iterator[tuple[int, Fields]]:
         """The entries that have or provide a name: where each begins, and the fields that decide.
 
         Raises: TooLarge.
         """
+        end = 0
         for line in self._lines.get(name.encode(), ()):
+            if line < end:  # the entry that came last says it again
+                continue
             begin = self._begin(line)
             if begin not in self._read:
                 self._read[begin] = self._fields(begin, line)
-            yield begin, self._read[begin]
+            fields, end = self._read[begin]
+            yield begin, fields
 
     def facts_of(self, fields: Fields) -> Facts:
         """What an entry says of its version.
@@ -57,7 +62,7 @@ class Stated:
 
     def at(self, begin: int) -> Fields:
         """An entry that was found."""
-        return self._read[begin]
+        return self._read[begin][0]
 
     @cached_property
     def _lines(self) -> dict[bytes, list[int]]:
@@ -79,12 +84,12 @@ class Stated:
             raise TooLarge(where=self._where, why="one of its entries does not end")
         return begin + 2 if begin >= 0 else 0
 
-    def _fields(self, begin: int, line: int) -> Fields:
+    def _fields(self, begin: int, line: int) -> tuple[Fields, int]:
         end = self._text.find(b"\n\n", line + 1, begin + STANZA_LIMIT)
         if end < 0 and len(self._text) - begin > STANZA_LIMIT:
             raise TooLarge(where=self._where, why="one of its entries does not end")
-        stanza = self._text[begin : end if end >= 0 else len(self._text)]
-        return fields_of(stanza.decode(errors="replace"))
+        end = end if end >= 0 else len(self._text)
+        return fields_of(self._text[begin:end].decode(errors="replace")), end
 
 
 def reach(
