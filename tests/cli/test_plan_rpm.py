@@ -205,6 +205,25 @@ def test_an_address_that_the_site_does_not_allow_is_refused(made: Made, regild: 
     assert "file: addresses need the site's consent" in said.err
 
 
+@pytest.mark.parametrize(
+    ("wish", "why"),
+    [
+        (("--method", "offline"), "it takes the booted machine"),
+        (("--exclude", "kernel"), "it was asked to be left out"),
+        (("--hold", "kernel"), "it was asked to be held"),
+    ],
+)
+def test_a_kernel_that_is_not_wanted_does_not_come_in_beside_the_old_one(
+    wish: tuple[str, str], why: str, made: Made, regild: Regild
+) -> None:
+    said = regild("plan", made.disk, "--allow", made.mirror, *wish, "--json")
+    assert said.code == 10, said.err
+    assert {step["name"] for step in said.json["steps"]} == {"app", "deep", "extra", "openssl"}
+    left = {one["name"]: one["why"] for one in said.json["skipped"]}
+    assert set(left) == {"kept", "kernel"}
+    assert why in left["kernel"]
+
+
 def test_what_takes_the_booted_machine_is_refused_where_it_cannot_be_booted(
     made: Made, regild: Regild, tmp_path: Path
 ) -> None:

@@ -134,7 +134,8 @@ def _solved(
         if not unwanted:
             order = sorted(moves, key=lambda one: (one.name, one.arch, one.becomes, one.was))
             return tuple(order), {*transaction.kept}, transaction.reasons
-        if unwanted <= {*request.forbidden, *request.holds}:
+        # A hold alone does not keep a further version of a kernel from coming in beside the old.
+        if unwanted <= {*request.forbidden}:
             break
         request = replace(
             request,

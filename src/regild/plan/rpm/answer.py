@@ -39,7 +39,11 @@ def answer(shelf: Shelf, request: Request) -> Transaction:
     """
     settings = read_settings(request.planning)
     installed = shelf.seat(request.planning.status)
-    asked = left_out(shelf, settings, request.forbidden)
+    # A lock on the version that is installed lets another one of a kernel come in beside it.
+    holds = set(request.holds)
+    held = (one for one in shelf.pool.solvables_iter() if one.name in holds)
+    several = {one.name for one in held if is_several(one, settings)}
+    asked = left_out(shelf, settings, (*request.forbidden, *several))
     # dnf's own excludes hide what is installed too: nothing takes its place.
     hidden = Matcher(settings.excludes)
     away = [one.id for one in installed.solvables if settings.excludes and hidden.fits(one)]
@@ -54,6 +58,14 @@ def answer(shelf: Shelf, request: Request) -> Transaction:
             return Transaction((), paths=paths)
         raise
     return replace(found, paths=unlisted(shelf.pool, installed, question.available, found))
+
+
+def is_several(one: Any, settings: Settings) -> bool:
+    """Whether several versions of a package may be there at once, as of a kernel."""
+    return any(
+        relation.str().partition(" ")[0] in settings.installonly
+        for relation in one.lookup_deparray(_provides())
+    )
 
 
 class _Question:
@@ -300,10 +312,7 @@ class _Question:
         return found
 
     def _replaced(self, one: Any, gone: Iterable[Any]) -> Any:
-        if any(
-            relation.str().partition(" ")[0] in self._settings.installonly
-            for relation in one.lookup_deparray(_provides())
-        ):
+        if is_several(one, self._settings):
             return None
         same = [other for other in gone if other.name == one.name]
         return next((other for other in same if other.arch == one.arch), same[0] if same else None)
