@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from regild.errors import CommandFailed, Malformed
 from regild.model.release import IndexFile
+from regild.plan import solving
 from regild.plan.libsolv import open_libsolv
 from regild.plan.solver import Request
 from tests.feeds.repositories import Deb, content_of
@@ -53,3 +57,27 @@ def test_a_question_that_is_refused_leaves_the_process_as_it_is(tmp_path: Path) 
             with pytest.raises(Malformed):
                 solve(Request(content.planning, (index,), "upgrade"))
         assert len(children()) == 1
+
+
+LIMITED = """
+import resource
+from regild.host import child
+resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+for forks in (True, False):
+    child.can_fork = lambda: forks
+    with child.open_child("regild.plan.solving", "the solver") as solver:
+        assert b"Unforeseen" in solver.ask(b"no question", 60)
+"""
+
+
+def test_a_caller_may_have_less_memory_than_a_solver_is_let_have() -> None:
+    subprocess.run([sys.executable, "-c", LIMITED], check=True, timeout=120)
+
+
+def test_a_solver_needs_no_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[tuple[int, int]] = []
+    monkeypatch.setattr(solving, "STATM", Path("/nowhere"))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: found.append(limits))
+    solving._bound_memory()
+    assert found == [(solving.MEMORY_BYTES_MAX, solving.MEMORY_BYTES_MAX)]
