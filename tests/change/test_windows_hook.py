@@ -1,6 +1,7 @@
 """The registry of a Windows, changed in place: read again by others, and refused where it is in
 doubt."""
 
+import lzma
 import struct
 from pathlib import Path
 
@@ -26,9 +27,9 @@ def told(content: bytes) -> tuple[str, int]:
     return key.text(COMMAND), key.number(TYPE)
 
 
-def exported(content: bytes, folder: Path) -> str:
+def exported(content: bytes, folder: Path, key: str = "\\") -> str:
     (folder / "hive").write_bytes(content)
-    argv = ["hivexregedit", "--export", "--prefix", "HKLM", folder / "hive", "\\"]
+    argv = ["hivexregedit", "--export", "--prefix", "HKLM", folder / "hive", key]
     return tool(*argv)
 
 
@@ -113,17 +114,38 @@ def test_another_command_than_before_is_noticed(tmp_path: Path) -> None:
         check_unhooked(system(tmp_path), "cmd /c evil")
 
 
+def test_the_registry_of_a_real_windows_takes_the_hook(shared: Path, tmp_path: Path) -> None:
+    """Of Windows 10, copied while it ran: refused as it is, taken with its header made even."""
+    content = lzma.decompress((shared / "corpus/windows/SYSTEM_WIN_10_1709.xz").read_bytes())
+    with pytest.raises(Malformed, match="not written out"):
+        make_hook(content)
+    even = patched(content, [(8, content[4:8])])
+    even = patched(even, [(508, checksum(even))])
+    made = make_hook(even)
+    hooked = patched(even, made.patches)
+    assert (made.command, told(even), told(hooked)) == ("", ("", 0), (LINE, 2))
+    assert sum(len(piece) for _, piece in made.patches) < 300
+    check_unhooked(even, "")
+    before, after = (exported(one, tmp_path, "\\Setup").splitlines() for one in (even, hooked))
+    assert len([one for one in after if one not in before]) == 2
+
+
+def checksum(content: bytes) -> bytes:
+    """A header's own."""
+    check = 0
+    for (word,) in struct.iter_unpack("<I", content[:508]):
+        check ^= word
+    return struct.pack("<I", check)
+
+
 def damage(content: bytes, at: int, word: int) -> bytes:
     return patched(content, [(at, struct.pack("<I", word))])
 
 
 def test_a_hive_that_was_not_written_out_or_is_damaged_is_refused(tmp_path: Path) -> None:
     content = system(tmp_path)
-    head = bytearray(damage(content, 4, 7)[:508])
-    check = 0
-    for (word,) in struct.iter_unpack("<I", head):
-        check ^= word
-    dirty = damage(damage(content, 4, 7), 508, check)
+    dirty = damage(content, 4, 7)
+    dirty = patched(dirty, [(508, checksum(dirty))])
     for one, words in (
         (dirty, "not written out"),
         (damage(content, 4, 7), "checksum does not fit"),
