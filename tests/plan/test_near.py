@@ -13,6 +13,7 @@ from regild.feeds.apt import refresh
 from regild.feeds.policy import SitePolicy, with_options
 from regild.model.content import Content, TextFile
 from regild.model.digest import sha256_of
+from regild.model.plan import Mode
 from regild.model.progress import Silent
 from regild.model.release import IndexFile
 from regild.plan.debian.answer import answer, open_shelf
@@ -117,6 +118,19 @@ def test_what_provides_a_name_is_near(tmp_path: Path) -> None:
     request = asked(tmp_path, content_of([Deb("a")], (MAIN, SECURITY)), *offers)
     assert moved(request) == moved(request) == ["a 2", "p 1.0", "q 1.0"]
     assert names_kept(request) == {"a", "none", "p", "q", "virtual"}
+
+
+@pytest.mark.parametrize("mode", ["upgrade", "full"])
+def test_needs_are_met_in_the_order_in_which_they_are_stated(tmp_path: Path, mode: Mode) -> None:
+    offers = [
+        Deb("a", "2", fields={"Depends": "x | y, y"}),
+        Deb("b", "2", fields={"Depends": "v, u | v"}),
+        *map(Deb, "uvxy"),
+    ]
+    for name, wanted in (("a", ["a 2", "x 1.0", "y 1.0"]), ("b", ["b 2", "v 1.0"])):
+        image = asked(tmp_path / name, content_of([Deb(name)], (MAIN, SECURITY)), *offers)
+        request = replace(image, mode=mode)
+        assert moved(request) == moved(request) == wanted
 
 
 def test_an_image_whose_apt_installs_what_is_suggested_is_decided_among_all(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ granted, the weightiest first, if it can be had together with those that were gr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from regild.plan.debian.copies import behind, out_of_step
 from regild.plan.debian.guest import Guest, Installed
 from regild.plan.debian.keep import kept_back
 from regild.plan.debian.marks import Marks
+from regild.plan.debian.order import Ordered
 from regild.plan.debian.rounds import Rounds
 from regild.plan.debian.sweep import unneeded
 from regild.plan.debian.walk import put_aside
@@ -51,6 +52,7 @@ class Decision:
         self.solv, self.guest, self.aim = solv, guest, aim
         self.pool = guest.shelf.pool
         self.relations = relations or Relations(guest)
+        self.ordered = Ordered(self.relations, guest.shelf)
         self.now = frozenset(one.now.id for one in guest.packages.values())
         self._extra: dict[int, Any] = {}
         """Recommended packages to bring in if they can be had, by id."""
@@ -284,7 +286,7 @@ class Decision:
             *(one.candidate.solvable for one in wishes if one.candidate),
             *self._extra.values(),
         ]:
-            waiting = [iter(self.relations.of(first, REQUIRES))]
+            waiting = [iter(self._unmet(first, ids))]
             while waiting:
                 relation = next(waiting[-1], None)
                 if relation is None:
@@ -292,8 +294,17 @@ class Decision:
                 elif not self.relations.is_met(relation, ids) and (one := self._choice(relation)):
                     ids.add(one.id)
                     found.append(one)
-                    waiting.append(iter(self.relations.of(one, REQUIRES)))
+                    waiting.append(iter(self._unmet(one, ids)))
         return found
+
+    def _unmet(self, one: Any, ids: Set[int]) -> Sequence[int]:
+        """What a version needs besides some others; as it is stated where a choice is among it,
+        which may do for the next need or be spared by the one before."""
+        of, is_met, providers = self.relations.of, self.relations.is_met, self.relations.providers
+        unmet = [each for each in of(one, REQUIRES) if not is_met(each, ids)]
+        if len(unmet) > 1 and any(len(providers(each)) > 1 for each in unmet):
+            return [each for each in self.ordered.requirements(one) if each in unmet]
+        return unmet
 
     def _choice(self, relation: int) -> Any:
         """What apt would take for a relation; None where there is nothing."""
