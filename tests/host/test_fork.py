@@ -31,6 +31,18 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "can_fork", lambda: True)
 
 
+def test_a_thread_that_was_waited_for_is_no_reason_against_a_copy() -> None:
+    line = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from regild.host.fork import can_fork\n"
+        "for _ in range(200):\n"
+        "    with ThreadPoolExecutor(3) as pool:\n"
+        "        list(pool.map(str, range(9)))\n"
+        "    assert can_fork()\n"
+    )
+    subprocess.run([sys.executable, "-c", line], cwd=ROOT, check=True)
+
+
 def test_a_process_with_threads_is_not_copied() -> None:
     done = threading.Event()
     thread = threading.Thread(target=done.wait)

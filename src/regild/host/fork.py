@@ -13,6 +13,8 @@ import os
 import select
 import signal
 import sys
+import threading
+import time
 import traceback
 from pathlib import Path
 from typing import IO, NoReturn
@@ -22,6 +24,8 @@ from regild.host.run import ENVIRONMENT
 TASKS = Path("/proc/self/task")
 OPEN = Path("/proc/self/fd")
 """Some may lie above what may be opened now (RLIMIT_NOFILE)."""
+ENDING_TRIES, ENDING_SECONDS = 20, 0.001
+"""How long a thread that was waited for may take to be gone: the kernel needs a moment more."""
 LIFELINE = 3
 """In the copy, the end of a pipe to which nobody ever writes."""
 UNKNOWN = 1
@@ -31,10 +35,16 @@ UNKNOWN = 1
 def can_fork() -> bool:
     """Whether one thread alone runs here: a copy has no other, and what others hold locked would
     stay locked in it."""
-    try:
-        return len(list(TASKS.iterdir())) == 1
-    except OSError:
-        return False
+    for _ in range(ENDING_TRIES):
+        try:
+            if len(list(TASKS.iterdir())) == 1:
+                return True
+        except OSError:
+            return False
+        if threading.active_count() > 1:
+            return False
+        time.sleep(ENDING_SECONDS)
+    return False
 
 
 class Forked:
