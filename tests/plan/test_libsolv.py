@@ -21,7 +21,7 @@ from tests.plan.test_worlds import MAIN, SECURITY, World, told
 
 
 def children() -> set[int]:
-    """The processes that this one has started: no others than solvers."""
+    """The processes that this one has started; a solver looks like any other of them."""
     found = set()
     for place in Path("/proc").glob("[0-9]*"):
         try:
@@ -34,29 +34,31 @@ def children() -> set[int]:
 
 
 def test_a_solver_that_died_is_started_anew(tmp_path: Path) -> None:
+    others = children()
     with open_libsolv() as solve:
         world = World(tmp_path, solve)
         question = ([Deb("a")], [Deb("a", "2")])
         assert told(world.plan(*question)) == ["a 2"]
-        (first,) = children()
+        (first,) = children() - others
         os.kill(first, signal.SIGKILL)
         with pytest.raises(CommandFailed):
             world.plan(*question)
         assert told(world.plan(*question)) == ["a 2"]
-        (second,) = children()
+        (second,) = children() - others
         assert second != first
-    assert not children()
+    assert second not in children()
 
 
 def test_a_question_that_is_refused_leaves_the_process_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "Packages").write_text("Package: a\nVersion: \x07\nArchitecture: amd64\n\n")
     content = content_of([Deb("a")], (MAIN, SECURITY))
     index = IndexFile(str(tmp_path / "Packages"), content.state, "a hostile index")
+    others = children()
     with open_libsolv() as solve:
         for _ in range(2):
             with pytest.raises(Malformed):
                 solve(Request(content.planning, (index,), "upgrade"))
-        assert len(children()) == 1
+        assert len(children() - others) == 1
 
 
 LIMITED = """
