@@ -5,6 +5,7 @@ The indexes come from the machine's own mirror; without one, or without apt, not
 
 from __future__ import annotations
 
+import itertools
 import lzma
 import re
 import shutil
@@ -25,8 +26,9 @@ from tests.plan.corpus import Aging, Part, Release
 
 IMAGES = {"bullseye": 67, "bookworm": 67, "trixie": 66}
 """Of each release, that apt accepts."""
-FEW = {"bullseye": range(1, 7), "bookworm": range(20, 28), "trixie": (0, 1, 2, 4, 5, 6)}
-"""Twenty of them, for each day."""
+FEW = {"bullseye": (6, range(1, 20)), "bookworm": (8, range(20, 40)), "trixie": (6, range(20))}
+"""Twenty of them, for each day: how many of a release, and of which; which of them apt rejects
+changes with the repositories."""
 SLICE = 17
 """Images in one test: some minutes of a processor, nearly all of it apt's."""
 PACKED_LIMIT = 64 << 20
@@ -119,10 +121,11 @@ def differs(
 def test_images_of_each_release_change_as_apt_would_change_them(
     tmp_path: Path, solve: Libsolv
 ) -> None:
-    found = []
-    for code, seeds in FEW.items():
+    found: list[str] = []
+    for code, (wanted, seeds) in FEW.items():
         release = fetched(code, tmp_path)
-        found += [differs(release, seed, tmp_path / "w", solve, (False,)) for seed in seeds]
+        each = (differs(release, seed, tmp_path / "w", solve, (False,)) for seed in seeds)
+        found += itertools.islice((one for one in each if one != REJECTED), wanted)
     assert len(found) == 20
     assert list(filter(None, found)) == []
 
