@@ -33,7 +33,7 @@ from tests.journey.peers import mounted, tree_of
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".cache" / "corpus"
 MODULE = "tests.journey.corpus_kept"
-EXPECTED = "expected-2.json.gz"
+EXPECTED = "expected.json.gz"
 JUDGED = ("change", "image", "host", "model", "feeds/deb.py")
 """Whose behaviour a verdict is about."""
 OWN = (

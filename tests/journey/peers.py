@@ -115,20 +115,6 @@ def tree_of(image: Path, own: tuple[str, ...]) -> dict[str, tuple[object, ...]]:
             volume.close()
 
 
-BERKELEY = {(0x061561).to_bytes(4, "little"), (0x053162).to_bytes(4, "little")}
-"""The magic words of Berkeley DB's hashes and trees, at the twelfth byte of a file."""
-SERIAL = slice(52, 72)
-"""The number that every such file is given when it is made, from its inode, the time and the
-process, so that no two are the same (`uid` of DBMETA, db_page.h)."""
-
-
-def without_serial(begin: bytes) -> bytes:
-    """The begin of a file without what two files made by the same command cannot have in common."""
-    if begin[12:16] not in BERKELEY or len(begin) < SERIAL.stop:
-        return begin
-    return begin[: SERIAL.start] + bytes(SERIAL.stop - SERIAL.start) + begin[SERIAL.stop :]
-
-
 def tree_in(volume: ExtVolume, own: tuple[str, ...]) -> dict[str, tuple[object, ...]]:
     """The same of one filesystem."""
     found: dict[str, tuple[object, ...]] = {}
@@ -140,7 +126,6 @@ def tree_in(volume: ExtVolume, own: tuple[str, ...]) -> dict[str, tuple[object, 
         if kind == stat.S_IFREG:
             done = 0
             for offset, piece in volume.read_content(inode):
-                piece = piece if offset else without_serial(piece)
                 content.update(bytes(offset - done) + piece)  # a hole reads as zeros
                 done = offset + len(piece)
             content.update(bytes(inode.size - done))
