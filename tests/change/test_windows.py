@@ -12,7 +12,7 @@ from regild.agent.changing import windows as trip
 from regild.change import windows as stage
 from regild.cli.front import run
 from regild.host.monitor import Monitor
-from regild.host.run import TIMED_OUT, Finished
+from regild.host.run import TIMED_OUT, Finished, find_tool
 from tests.change.windows_guests import NEW_UBR, StandIn, make_disk
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid
@@ -21,6 +21,11 @@ pytestmark = pytest.mark.root
 
 
 PICTURE = b"\x89PNG of a stand-in"
+
+
+def find_but_the_machine(name: str, purpose: str) -> Path:
+    """Find a tool; of the machine there is only a stand-in here, so it need not be installed."""
+    return Path("/nowhere") if name == "qemu-system-x86_64" else find_tool(name, purpose)
 
 
 class NoScreen(Monitor):
@@ -54,6 +59,7 @@ def update(
 
     def say(machine: Any, *words: str, image: Path = disk) -> Said:
         monkeypatch.setattr(trip, "run_stage", run_here)
+        monkeypatch.setattr(trip, "find_tool", find_but_the_machine)
         monkeypatch.setattr(stage, "run_machine", machine)
         monkeypatch.setattr(stage, "Monitor", NoScreen)
         argv = ["update", image, "--media", tmp_path / "media", "-o", tmp_path / "new.raw"]
