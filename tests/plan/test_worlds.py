@@ -364,7 +364,8 @@ def test_what_nobody_needs_goes_when_asked_and_two_kernels_stay(world: World) ->
     kernels = [f"linux-image-6.1.0-{number}-amd64" for number in (7, 9, 10, 11)]
     names = ["a", "used", "loose", "wished", *kernels]
     fields = {"a": {"Depends": "used", "Suggests": "wished"}}
-    installed = [Deb(name, fields=fields.get(name, {})) for name in names]
+    installed = [Deb(name, fields=fields.get(name, {})) for name in names[:4]]
+    installed += [Deb(name, f"6.1.{place}") for place, name in enumerate(kernels)]
     installed.append(Deb("grub2-common"))
     kept = TextFile("/etc/apt/apt.conf", 'APT::VersionedKernelPackages:: "linux-.*";\n')
     plan = world.plan(
@@ -442,9 +443,15 @@ def oracle(folder: Path, mirror: Path, content: Content, verb: Sequence[str]) ->
     for number, file in enumerate(content.planning.preferences):
         (folder / "pref" / f"{number}").write_text(file.text)
     (folder / "status").write_text(content.planning.status)
+    auto = (title.partition(":") for title in content.planning.auto)
+    marks = (
+        f"Package: {name}\nArchitecture: {arch}\nAuto-Installed: 1\n" for name, _, arch in auto
+    )
+    (folder / "extended_states").write_text("\n".join(marks))
     architectures = content.planning.architectures
     (folder / "conf").write_text(
-        f'Dir "{folder}"; Dir::State "{folder}"; Dir::State::status "{folder}/status";'
+        "".join(file.text for file in content.planning.settings)
+        + f'Dir "{folder}"; Dir::State "{folder}"; Dir::State::status "{folder}/status";'
         f'Dir::State::lists "{folder}/lists"; Dir::Cache "{folder}/cache";'
         f'Dir::Etc "{folder}/etc"; Dir::Etc::sourceparts "{folder}/etc"; Dir::Etc::parts "none";'
         f'Dir::Etc::preferencesparts "{folder}/pref"; APT::Architecture "{architectures[0]}";'
@@ -452,7 +459,8 @@ def oracle(folder: Path, mirror: Path, content: Content, verb: Sequence[str]) ->
         'APT::Sandbox::User "root"; Acquire::AllowInsecureRepositories "true";'
         'APT::Get::AllowUnauthenticated "true"; Acquire::Languages "none";'
     )
-    env = {"APT_CONFIG": str(folder / "conf")}
+    # With this date apt leaves out of account which kernel runs this machine.
+    env = {"APT_CONFIG": str(folder / "conf"), "SOURCE_DATE_EPOCH": "1"}
     run(["apt-get", "update"], purpose="as the oracle", env=env)
     said = run(["apt-get", "-s", *verb], purpose="as the oracle", env=env).stdout.decode()
     lines = re.findall(

@@ -97,7 +97,8 @@ Exclude = Annotated[
 AutoRemove = Annotated[
     bool,
     typer.Option(
-        "--autoremove", help="Remove what was installed for others only and is needed no more."
+        "--autoremove",
+        help="Remove what was installed for others only and is needed no more; two kernels stay.",
     ),
 ]
 AsOf = Annotated[

@@ -117,16 +117,14 @@ def answer(shelves: Shelves, request: Request) -> Transaction:
 def _decided(guest: Guest, request: Request, decide: type[Decision]) -> Transaction:
     locked = frozenset(_locked(guest, request.holds))
     wishes = tuple(_wishes(guest, request, locked))
-    decision = decide(guest, Aim(request.mode == "full", wishes, locked, request.planning.auto))
+    auto = request.planning.auto
+    aim = Aim(request.mode == "full", wishes, locked, auto, request.autoremove)
+    decision = decide(guest, aim)
     if broken := decision.broken():
         raise Unsolvable(where="the image", why="; ".join(_told_broken(decision.relations, broken)))
     ids = decision.reach()
     reasons = {}
-    swept = (
-        unneeded(guest, decision.relations, ids, request.planning.auto)
-        if request.autoremove
-        else set()
-    )
+    swept = unneeded(guest, decision.relations, ids, auto, locked) if request.autoremove else set()
     for one in guest.packages.values():
         name = one.title.partition(":")[0]
         if one.now.id not in ids and not (one.candidate and one.candidate.id in ids):

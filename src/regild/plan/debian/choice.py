@@ -11,7 +11,8 @@ from regild.plan.debian.guest import Guest
 from regild.plan.debian.loading import UNSTATED, Facts, read_facts
 from regild.plan.debian.relations import OR, part_of, parts_of
 
-REQUIRES, RECOMMENDS, SUGGESTS, CONFLICTS = "REQUIRES", "RECOMMENDS", "SUGGESTS", "CONFLICTS"
+REQUIRES, RECOMMENDS, SUGGESTS = "REQUIRES", "RECOMMENDS", "SUGGESTS"
+CONFLICTS, PROVIDES = "CONFLICTS", "PROVIDES"
 
 
 class Relations:
@@ -23,7 +24,7 @@ class Relations:
         self.guest, self.pool = guest, guest.shelf.pool
         self._keys = {
             name: getattr(solv, f"SOLVABLE_{name}")
-            for name in (REQUIRES, RECOMMENDS, SUGGESTS, CONFLICTS)
+            for name in (REQUIRES, RECOMMENDS, SUGGESTS, CONFLICTS, PROVIDES)
         }
         self._providers: dict[int, list[Any]] = {}
         self._ids: dict[int, set[int]] = {}

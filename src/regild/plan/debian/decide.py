@@ -20,7 +20,7 @@ from regild.plan.debian.keep import kept_back
 from regild.plan.debian.marks import Marks
 from regild.plan.debian.order import Ordered
 from regild.plan.debian.rounds import Rounds
-from regild.plan.debian.sweep import unneeded
+from regild.plan.debian.sweep import brought_for_nothing
 from regild.plan.debian.walk import put_aside
 from regild.plan.debian.weight import weights
 
@@ -41,6 +41,8 @@ class Aim:
     """The titles of installed packages that stay as they are."""
     auto: tuple[str, ...] = ()
     """`name:arch` of what was installed for others only."""
+    sweeping: bool = False
+    """What nobody needs is removed besides."""
 
 
 class Decision:
@@ -66,8 +68,10 @@ class Decision:
     def reach(self) -> frozenset[int]:
         """The packages that the image ends with: libsolv's ids of their versions."""
         ids = self._mended() or self._granted_all()
-        loose = unneeded(self.guest, self.relations, ids, self.aim.auto)
-        return ids - {one for one in loose if self._is_new(one)}
+        aim = self.aim
+        return ids - brought_for_nothing(
+            self.guest, self.relations, ids, aim.auto, aim.locked, aim.sweeping
+        )
 
     def _mended(self) -> frozenset[int] | None:
         """What the rounds of a full upgrade end with, where all of that holds together."""

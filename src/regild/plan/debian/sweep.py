@@ -1,82 +1,154 @@
 """Which packages nobody needs any more (apt-get(8) autoremove), and which kernels stay.
 
-Needed is what was installed for its own sake, what is Essential, Important or required, what the
-guest's settings name (APT::NeverAutoRemove), and everything that needs, recommends or suggests lead
-to from there. Of the kernels the two newest stay, so that a machine can still boot the one before.
+Needed is what was installed for its own sake, what is on hold, Essential, Important or required,
+what the guest's settings name (APT::NeverAutoRemove), and everything that needs, recommends or
+suggests lead to from there: of what one source builds, only the newest. Of the kernels the two
+newest stay (`plan.debian.kernels`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from regild.model.versions import debian_key
-from regild.plan.debian.choice import RECOMMENDS, REQUIRES, SUGGESTS, Relations
+from regild.plan.debian.choice import PROVIDES, RECOMMENDS, REQUIRES, SUGGESTS, Relations
 from regild.plan.debian.guest import Guest
+from regild.plan.debian.kernels import Kernels, pattern
 
-KERNELS_KEPT = 2
-KERNEL_IMAGE = re.compile(r"linux-image-(?:unsigned-)?([0-9]+\.[0-9].*)")
-"""Names of kernels with their version in it, as Debian names them."""
 REQUIRED = 1
+ITSELF = "apt"
+"""Essential to apt, whatever is said of it."""
 
 
 def unneeded(
-    guest: Guest, relations: Relations, ids: frozenset[int], auto: Iterable[str]
+    guest: Guest,
+    relations: Relations,
+    ids: frozenset[int],
+    auto: Iterable[str],
+    locked: AbstractSet[int] = frozenset(),
 ) -> set[int]:
-    """Of some versions those that can go; `auto` is `name:arch` of what came for others."""
-    marked = set(auto)
-    pool = guest.shelf.pool
-    here = {identity: pool.id2solvable(identity) for identity in ids}
-    kept = list(filter(None, map(_pattern, guest.options.get("APT::NeverAutoRemove", []))))
-    if guest.is_on("APT::Protect-Kernels", default=True):
-        kept += _kernel_patterns(guest, here.values())
-    waiting = [one for one in here.values() if _is_root(guest, relations, one, marked, kept)]
-    needed = {one.id for one in waiting}
-    kinds = [REQUIRES]
-    if guest.is_on("APT::AutoRemove::RecommendsImportant", default=True):
-        kinds.append(RECOMMENDS)
-    if guest.is_on("APT::AutoRemove::SuggestsImportant", default=True):
-        kinds.append(SUGGESTS)
-    while waiting:
-        one = waiting.pop()
-        for relation in (relation for kind in kinds for relation in relations.of(one, kind)):
-            for other in (relations.ids(relation) & ids) - needed:
-                needed.add(other)
-                waiting.append(here[other])
-    return set(ids) - needed
+    """Of some versions those that can go; `auto` is `name:arch` of what came for others, `locked`
+    the titles of what stays as it is."""
+    return set(ids) - Needs(guest, relations, ids, auto, locked).found()
 
 
-def _is_root(
-    guest: Guest, relations: Relations, one: Any, marked: set[str], kept: list[re.Pattern[str]]
-) -> bool:
-    facts = relations.facts(one)
-    name, _, arch = one.name.partition(":")
-    before = guest.packages.get(one.nameid)
-    is_auto = f"{name}:{arch or guest.shelf.words.native}" in marked or before is None
-    if not is_auto or facts.essential != "-" or facts.priority == REQUIRED:
-        return True
-    return any(pattern.search(name) for pattern in kept)
+def brought_for_nothing(
+    guest: Guest,
+    relations: Relations,
+    ids: frozenset[int],
+    auto: Iterable[str],
+    locked: AbstractSet[int],
+    sweeping: bool,
+) -> set[int]:
+    """New packages that nobody needs in the end, which are not installed then.
+
+    apt takes them back; but where anything then lacks what it needs or recommends, and nothing is
+    to be swept away besides, it installs those again that any package speaks of, whether or not
+    this one was what it lacks.
+    """
+    fresh = [one for one in ids if relations.version(one).nameid not in guest.packages]
+    if not fresh:
+        return set()
+    loose = unneeded(guest, relations, ids, auto, locked).intersection(fresh)
+    if loose and not sweeping:
+        _spare(relations, ids, loose)
+    return loose
 
 
-def _kernel_patterns(guest: Guest, here: Iterable[Any]) -> Iterator[re.Pattern[str]]:
-    """Patterns for what belongs to the kernels that stay (APT::VersionedKernelPackages); a guest
-    without that setting, which apt's own package brings, protects none, and apt neither."""
-    versions = {match[1] for one in here if (match := KERNEL_IMAGE.fullmatch(one.name))}
-    stems = guest.options.get("APT::VersionedKernelPackages", [])
-    for version in sorted(versions, key=debian_key)[-KERNELS_KEPT:]:
-        bare = version.rpartition("-")[0] or version
-        for stem in stems:
-            if pattern := _pattern(f"^{stem}-(?:{re.escape(version)}|{re.escape(bare)})$"):
-                yield pattern
+def _spare(relations: Relations, ids: frozenset[int], loose: set[int]) -> None:
+    """Let those stay that are spoken of, first those that others which stay speak of."""
+    rest = set(ids - loose)
+    asked = {one: set(_asked(relations, relations.version(one))) for one in ids}
+    if all(relations.is_met(each, rest) for one in rest for each in asked[one]):
+        return
+    spoken = {name for one in rest for each in asked[one] for name in relations.names(each)}
+    while saved := {one for one in loose if not spoken.isdisjoint(_own(relations, one))}:
+        loose -= saved
+        for one in saved:
+            for each in asked[one]:
+                spoken.update(relations.names(each))
 
 
-def _pattern(text: str) -> re.Pattern[str] | None:
-    """A pattern of the guest's settings; one that is none, or long, is passed over."""
-    try:
-        return re.compile(text) if len(text) <= PATTERN_LIMIT else None
-    except re.error:
-        return None
+def _asked(relations: Relations, one: Any) -> Iterator[int]:
+    """What a version needs, and what else the guest wants satisfied of it."""
+    yield from relations.of(one, REQUIRES)
+    yield from relations.weak(one)
 
 
-PATTERN_LIMIT = 200
+def _own(relations: Relations, identity: int) -> set[str]:
+    """The names that a version has and provides."""
+    one = relations.version(identity)
+    provided = (relations.pool.dep2str(each) for each in relations.of(one, PROVIDES))
+    names = {text.partition(" ")[0] for text in provided}
+    return {one.name, *(name.removeprefix("virt(").removesuffix(")") for name in names)}
+
+
+class Needs:
+    """What of some versions is needed."""
+
+    def __init__(
+        self,
+        guest: Guest,
+        relations: Relations,
+        ids: frozenset[int],
+        auto: Iterable[str],
+        locked: AbstractSet[int],
+    ) -> None:
+        self.guest, self.relations, self.ids, self.locked = guest, relations, ids, locked
+        self.auto = frozenset(auto)
+        self.kernels = Kernels(guest, relations, ids)
+        settings = guest.options.get("APT::NeverAutoRemove", [])
+        self.kept = [*filter(None, map(pattern, settings)), *self.kernels.patterns]
+        self.kinds = [REQUIRES]
+        if guest.is_on("APT::AutoRemove::RecommendsImportant", default=True):
+            self.kinds.append(RECOMMENDS)
+        if guest.is_on("APT::AutoRemove::SuggestsImportant", default=True):
+            self.kinds.append(SUGGESTS)
+
+    def found(self) -> set[int]:
+        """Everything that leads on from what stays by itself."""
+        waiting = [one for one in self.ids if self._is_root(self.relations.version(one))]
+        needed = set(waiting)
+        while waiting:
+            one = self.relations.version(waiting.pop())
+            for relation in (each for kind in self.kinds for each in self.relations.of(one, kind)):
+                fresh = self._meant(relation) - needed
+                needed |= fresh
+                waiting += fresh
+        return needed
+
+    def _meant(self, relation: int) -> AbstractSet[int]:
+        """The versions that a relation keeps."""
+        met = self.relations.ids(relation) & self.ids
+        sources = {self.relations.facts(self.relations.version(one)).source for one in met}
+        if len(sources) == len(met):
+            return met
+        found: set[int] = set()
+        for alternative in self.relations.alternatives(relation):
+            found.update(self._newest(self.relations.ids(alternative) & met))
+        return found
+
+    def _newest(self, met: AbstractSet[int]) -> Iterator[int]:
+        """Of what one source builds only its newest version, and of kernels those that stay."""
+        by_source: dict[str, dict[str, list[int]]] = {}
+        for identity in met:
+            facts = self.relations.facts(self.relations.version(identity))
+            versions = by_source.setdefault(facts.source, {})
+            versions.setdefault(facts.source_version, []).append(identity)
+        for versions in by_source.values():
+            yield from self.kernels.staying(versions[max(versions, key=debian_key)])
+
+    def _is_root(self, one: Any) -> bool:
+        """Whether a version stays by itself."""
+        name, _, arch = one.name.partition(":")
+        before = self.guest.packages.get(one.nameid)
+        is_auto = f"{name}:{arch or self.guest.shelf.words.native}" in self.auto or before is None
+        if not is_auto or one.nameid in self.locked or name == ITSELF:
+            return True
+        if self.relations.facts(one).essential != "-":
+            return True
+        if before is not None and (before.hold or before.now.facts.priority == REQUIRED):
+            return True
+        return any(each.search(name) for each in self.kept)
