@@ -34,12 +34,14 @@ from regild.change.gate import (
     explain_record,
 )
 from regild.change.inside import Room
+from regild.change.left import WORTH_BYTES
 from regild.change.owners import Owned, Owners
 from regild.change.script import GuestCommand
 from regild.change.start import Start
 from regild.change.tree import Part, check_parts
 from regild.change.windows_report import WindowsRun
-from regild.errors import CommandFailed, DiskFull, Malformed
+from regild.errors import CommandFailed, DiskFull, Malformed, NotServed
+from regild.host.fuse import find_device
 from regild.host.namespace import View
 from regild.host.scratch import Scratch
 from regild.host.stage import run_stage, signal_of
@@ -124,8 +126,8 @@ def apply_plan(
         place |= {"offset": disk.offset, "bytes": disk.bytes}
         shown = (Path(boot.start.kernel).parent,) if boot else ()
         traces = plan.carrier == "uml" or any(part.by_kernel for part in parts)
-        work = disk.path, file.fileno(), repository, timeout_seconds, progress, shown, traces
-        stages = _Stages(scratch, *work)
+        work = disk.path, file.fileno(), repository, timeout_seconds, progress
+        stages = _Stages(scratch, *work, shown, traces, _device(scratch, parts))
         compiled, tests = compile_commands(plan), compile_tests(plan)
         request = _request(plan, parts, repository, owned)
         request |= {"job": str(job), "timeout_seconds": timeout_seconds}
@@ -153,6 +155,11 @@ def apply_plan(
         said=(*said, *ran["said"]),
         console=console,
     )
+
+
+def _device(scratch: Scratch, parts: tuple[Part, ...]) -> Path | None:
+    """What files that are left in the image can be shown through, where some may be left."""
+    return find_device(scratch.path) if any(part.by_library for part in parts) else None
 
 
 def _keep_console(job: Path, scratch: Scratch) -> Digest:
@@ -192,6 +199,8 @@ class _Stages:
     """What stages are shown besides."""
     traces: bool = False
     """Whether a user-mode kernel is run in those that work on the disk."""
+    device: Path | None = None
+    """What files that are left in the image are shown through, where this machine has it."""
 
     def read_or_write(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
         """A stage that works on the disk; where the disk makes it crash, that is said of it."""
@@ -206,7 +215,7 @@ class _Stages:
         """
         # The commands have their own limit; as much again is for the tree and the record.
         limit = 2 * self.timeout_seconds + RECORD_SECONDS
-        keep = (self.disk,) if {"extract", "acquire"} & request.keys() else ()
+        keep = (self.disk,) if {"extract", "acquire", "shown"} & request.keys() else ()
         with self._blamed_on_the_disk():
             return self._run("run", request, confined=False, timeout=limit, keep=keep)
 
@@ -246,6 +255,9 @@ class _Stages:
                 raise Malformed(where=str(self.path), why=why) from error
             raise
 
+    def _shown(self) -> tuple[Path, ...]:
+        return (self.repository, *self.readable, *((self.device,) if self.device else ()))
+
     def _run(
         self,
         name: str,
@@ -259,7 +271,7 @@ class _Stages:
             f"regild.change.{name}",
             request,
             ids=self.scratch.ids,
-            view=View(readable=(self.repository, *self.readable), writable=(self.scratch.guest,)),
+            view=View(readable=self._shown(), writable=(self.scratch.guest,)),
             log=self.scratch.path / "stages.log",
             progress=self.progress,
             keep=keep,
@@ -281,6 +293,16 @@ def _run(
     if plan.carrier == "uml":
         return stages.run_in_kernel({**place, **request})
     extract = {**place, "tree": f"{request['job']}/tree"}
+    if stages.device:
+        shown = {**place, "device": str(stages.device)}
+        leave = {**extract, "leave": WORTH_BYTES}
+        try:
+            return _run_in_memory_first(
+                stages, leave, {**request, "shown": shown}, _memory_for(plan, parts, leaves=True)
+            )
+        except NotServed as error:
+            stages.progress.note(f"{error}; all files are taken out instead")
+            extract["again"] = True
     return _run_in_memory_first(stages, extract, request, _memory_for(plan, parts))
 
 
@@ -341,17 +363,21 @@ class _Memory:
     upper: int
 
 
-def _memory_for(plan: Plan, parts: tuple[Part, ...]) -> _Memory:
+def _memory_for(plan: Plan, parts: tuple[Part, ...], leaves: bool = False) -> _Memory:
     """What may be done in memory: the changes first, the tree too where there is room for both.
 
     dpkg unpacks a package beside its old files, and triggers rewrite caches: twice the unpacked
     size of what is installed, which is under six times the download, and 256 MiB mostly do. A
-    tree takes what its filesystems use, and a page for the rest of each file's last block.
+    tree takes what its filesystems use, and a page for the rest of each file's last block. What of
+    that is left in the image is known only when its files were looked at: where it all is too much,
+    whatever there is beside the changes may do.
     """
     changes = 6 * plan.download_bytes + (256 << 20)
     used = sum(part.bytes - part.free_blocks * part.block_bytes for part in parts if part.writable)
     tree = used + used // 4 + (64 << 20)
     share = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MEMORY_SHARE
-    if changes + tree < share:
+    if leaves and changes + tree >= share:
+        tree = share - changes
+    if tree > 0 and changes + tree <= share:
         return _Memory(tree, share - tree)
     return _Memory(0, share if changes < share else 0)

@@ -17,10 +17,12 @@ from typing import Any
 
 from regild.change.dress import dress
 from regild.change.inside import Room
+from regild.change.left import LEFT, Fitting, Left, worth_leaving
 from regild.change.stream import FIXED
 from regild.change.tree import Part, below, within
 from regild.change.unpack import Unpacking
 from regild.errors import DiskFull, Malformed, TooLarge
+from regild.host.run import run
 from regild.image.disk import Disk
 from regild.image.ext import ROOT, ExtVolume, Inode, Run
 from regild.image.formats import disk_of
@@ -32,6 +34,8 @@ from regild.model.json import from_json, to_json
 from regild.model.progress import Progress
 
 LOST_MAX = 10_000
+FITTED = ".regild"
+"""A name in a folder that holds nothing yet."""
 TAKEN = "taken.json"
 """The file beside the tree that says what was learned while it was taken out (`Taken`)."""
 
@@ -39,24 +43,38 @@ TAKEN = "taken.json"
 def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """The stage: extract every writable part below `tree` from the disk in file descriptor `disk`.
 
+    With `again` the tree of an earlier try goes. With `leave` in the request, what is data stays
+    in the image (`regild.change.left`) where that is so many bytes or more, and the file
+    `left.json` beside the tree tells of it. What is taken out may be `memory_bytes`, where that is
+    in the request.
+
     Raises: Malformed, TooLarge, UnsupportedFilesystem, DiskFull.
     """
     parts = from_json(tuple[Part, ...], request["parts"])
     tree = Path(request["tree"])
+    if request.get("again"):
+        run(["rm", "-rf", "--", tree], purpose="to remove what a first try took out")
     tree.mkdir(mode=0o755, exist_ok=True)
     if any(tree.iterdir()):
         raise Malformed(where=str(tree), why="it is not empty")
     disk = disk_of(Window(request["disk"], request["where"], request["offset"], request["bytes"]))
     progress.step("Taking the guest's files out", None)
-    taken = _Taken()
+    taken = _Taken(request.get("leave", 0), request.get("memory_bytes"))
     sent = _read_by_kernel(disk, parts, tree.parent, taken)
     for part in parts:
         if part.by_library:
             _extract_part(disk, part, parts, tree, taken, progress)
         elif part.by_kernel:
             _unpack_part(sent[part.mount], part, tree, taken, progress)
-    (tree.parent / TAKEN).write_text(to_json(Taken(taken.rooms, tuple(taken.fixed)), indent=0))
-    return {"lost": taken.lost[:LOST_MAX], "bytes_read": disk.bytes_read}
+    told = {"bytes_taken": taken.bytes_taken, "bytes_left": taken.bytes_left}
+    found = Taken(taken.rooms, tuple(taken.fixed), **told)
+    (tree.parent / TAKEN).write_text(to_json(found, indent=0))
+    (tree.parent / LEFT).unlink(missing_ok=True)
+    if taken.left:
+        (tree.parent / LEFT).write_text(to_json(taken.left, indent=0))
+        size = taken.bytes_left >> 20
+        progress.note(f"{len(taken.left):,} files with {size:,} MiB of data stay in the image")
+    return {"lost": taken.lost[:LOST_MAX], "bytes_read": disk.bytes_read, **told}
 
 
 class Taken(Value, frozen=True):
@@ -66,12 +84,20 @@ class Taken(Value, frozen=True):
     """What is free, by mount point, for those that a kernel read."""
     fixed: tuple[str, ...]
     """Paths that the guest made immutable, or to be appended to only."""
+    bytes_taken: int = 0
+    """Content that the library took out."""
+    bytes_left: int = 0
+    """Content that was left in the image."""
 
 
 class _Taken:
-    """The same while it grows, and what cannot be made here: (path, what)."""
+    """The same while it grows, what cannot be made here: (path, what), and what is left in the
+    image, if that is wanted."""
 
-    def __init__(self) -> None:
+    def __init__(self, leave: int = 0, most_bytes: int | None = None) -> None:
+        self.leave, self.most_bytes = leave, most_bytes
+        self.left: list[Left] = []
+        self.bytes_left = self.bytes_taken = 0
         self.lost: list[list[str]] = []
         self.fixed: list[str] = []
         self.rooms: dict[str, Room] = {}
@@ -123,9 +149,13 @@ def _extract_part(
     volume = open_part(disk, part)
     try:
         with _translated(volume.where):
-            extraction = Extraction(volume, part, parts, tree, progress)
+            most = taken.most_bytes and taken.most_bytes - taken.bytes_taken
+            extraction = Extraction(volume, part, parts, tree, progress, taken.leave, most)
             taken.lost += extraction.run()
             taken.fixed += extraction.fixed
+            taken.left += extraction.left
+            taken.bytes_left += extraction.bytes_left
+            taken.bytes_taken += extraction.bytes_taken
     finally:
         volume.close()
 
@@ -152,8 +182,16 @@ class Extraction:
         parts: tuple[Part, ...],
         tree: Path,
         progress: Progress,
+        leave: int = 0,
+        most_bytes: int | None = None,
     ) -> None:
+        """Data of `leave` bytes or more are left where they are (0: none are); the rest may be
+        `most_bytes`."""
         self.volume, self.part, self.progress = volume, part, progress
+        self.leave, self.most_bytes = leave, most_bytes
+        self.left: list[Left] = []
+        self.bytes_left = self.bytes_taken = 0
+        self._unread = volume.blocks * volume.block_bytes
         self.base = str(tree) + ("" if part.mount == "/" else part.mount)
         self.hiding = tuple(
             within(part, other.mount) + "/"
@@ -174,11 +212,12 @@ class Extraction:
             if inode.flags & FIXED:
                 self.fixed.append(self.part.mount.rstrip("/") + path)
         by_kind = self._sort(inodes, paths, wanted)
+        files = self._leave(by_kind.pop(stat.S_IFREG, []), paths)
         folders = [(paths[i.number][0], i) for i in by_kind.pop(stat.S_IFDIR, [])]
         folders.sort(key=lambda row: row[0].count("/"))
         for name, _ in folders:
             os.mkdir(self.base + name, 0o700)
-        self._make_files(by_kind.pop(stat.S_IFREG, []), paths)
+        self._make_files(files, paths)
         # Links come after everything that is written through a path, so that none is followed.
         links = by_kind.pop(stat.S_IFLNK, [])
         for inode in [*(i for rest in by_kind.values() for i in rest), *links]:
@@ -209,15 +248,40 @@ class Extraction:
                 by_kind.setdefault(stat.S_IFMT(inode.mode), []).append(inode)
         return by_kind
 
+    def _leave(self, files: list[Inode], paths: dict[int, list[str]]) -> list[Inode]:
+        """Note the files that are left where they are; those that are taken out."""
+        mount = self.part.mount
+        stays = worth_leaving(files, paths, mount, self.leave) if self.leave else frozenset()
+        if not stays:
+            return files
+        fitting = Fitting(self.volume, f"{self.base}/{FITTED}")
+        for inode in files:
+            if inode.number in stays:
+                names = tuple(paths[inode.number])
+                worn, lost = fitting.wear(inode, names[0])
+                self.bytes_left += sum(run.length for run in self._runs(inode))
+                self.left.append(Left(mount, inode.number, names, worn))
+                self.lost += [[mount.rstrip("/") + names[0], name] for name in lost]
+        return [inode for inode in files if inode.number not in stays]
+
+    def _runs(self, inode: Inode) -> list[Run]:
+        """Where a file's data lie, which no other file may share."""
+        runs = self.volume.read_runs(inode)
+        self._unread -= sum(run.length for run in runs)
+        if self._unread < 0:
+            raise Malformed(where=self.volume.where, why="its files share blocks")
+        return runs
+
     def _make_files(self, files: list[Inode], paths: dict[int, list[str]]) -> None:
         """Write regular files in the order in which their data lie on the disk."""
-        placed, left = [], self.volume.blocks * self.volume.block_bytes
+        placed = []
         for inode in files:
-            runs = self.volume.read_runs(inode)
-            left -= sum(run.length for run in runs)
-            if left < 0:
-                raise Malformed(where=self.volume.where, why="its files share blocks")
+            runs = self._runs(inode)
+            self.bytes_taken += sum(run.length for run in runs)
             placed.append((runs[0].physical if runs else 0, inode, runs))
+        if self.most_bytes is not None and self.bytes_taken > self.most_bytes:
+            why = f"the guest's files need {self.bytes_taken >> 20} MiB"
+            raise DiskFull(where="memory", why=why)
         placed.sort(key=lambda row: row[0])
         for _, inode, runs in placed:
             names = paths[inode.number]

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from regild.change.beside import IMAGE, shown_from_image
 from regild.change.boot_chain import (
     FIRST,
     devices_of,
@@ -39,9 +40,9 @@ from regild.errors import (
     HostError,
     Malformed,
 )
+from regild.host.nested import Companion, await_end, run_nested
 from regild.host.run import OUTPUT_BYTES_MAX, run
 from regild.host.scratch import check_room, free_bytes
-from regild.host.stage import run_nested
 from regild.host.syscalls import open_filter
 from regild.model.json import from_json, to_json
 from regild.model.plan import Seal
@@ -50,7 +51,6 @@ from regild.model.record import Record
 
 MEMORY_BYTES = 512 << 20
 """What the guest's /run, /tmp and /dev/shm may hold together."""
-END_SECONDS = 60
 
 
 def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -61,14 +61,14 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     contents may be `room_bytes` together, and what the programs hold in memory `most_bytes`. With
     `extract` in the request the tree is first taken out here, into memory: thousands of small
     files cost a disk's filesystem more than dpkg does.
+    With `shown` what was left in the image is shown from there, where `shown` says it lies.
     With `acquire` in it the guest was booted before; what it changed is taken over, and `later`
     are the calls, by what they make, of what only `commands` make.
 
     Raises: GuestCommandFailed, GuestCommandHung, GuestFull, RecordRefused, TooLarge, DiskFull,
-    HostError.
+    NotServed, HostError.
     """
     job, memory_bytes = Path(request["job"]), request["memory_bytes"]
-    commands = from_json(tuple[GuestCommand, ...], request["commands"])
     if "extract" in request:
         _extract_in_memory(job / "tree", request["extract"], progress)
     upper = make_layers(job, memory_bytes, family_named(request["type"]))
@@ -77,17 +77,26 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         run_nested("regild.change.acquire", asked, progress, keep=(asked["disk"],))
     else:
         (job / "guest.log").unlink(missing_ok=True)  # of a first try in memory
-    mount_overlay(job)
+    with shown_from_image(job, request.get("shown"), progress) as companion:
+        mount_overlay(job, companion is not None)
+        said = _run_commands(job, request, companion, progress)
+        return {**keep_record(job, job, upper, request, progress), "said": said}
+
+
+def _run_commands(
+    job: Path, request: dict[str, Any], companion: Companion | None, progress: Progress
+) -> list[str]:
+    """Run the guest's commands; the last words of each."""
+    commands = from_json(tuple[GuestCommand, ...], request["commands"])
     room = RoomWatch(job / "upper", job / "memory", request["room_bytes"])
-    guest = guest_over(job, job, request, room)
+    guest = guest_over(job, job, request, room, companion)
     for queue, calls in request.get("later", {}).items():
         (guest.state / queue).write_text("".join(f"{call}\n" for call in calls))
     try:
-        said = [guest.run(command, progress) for command in commands]
+        return [guest.run(command, progress) for command in commands]
     except GuestCommandFailed:
-        _check_memory(job / "upper", memory_bytes)
+        _check_memory(job / "upper", request["memory_bytes"])
         raise
-    return {**keep_record(job, job, upper, request, progress), "said": said}
 
 
 def keep_record(
@@ -141,13 +150,15 @@ def _read(job: Path, out: Path, upper: Path, room_bytes: int, seal: tuple[Seal, 
 
 def _extract_in_memory(tree: Path, request: dict[str, Any], progress: Progress) -> None:
     """EXTRACT as a confined stage of its own, into a filesystem in memory that ends with us."""
+    run(["rm", "-rf", "--", tree], purpose="to remove what a first try took out")
     tree.mkdir(mode=0o755)
     _mount_memory(tree, request["memory_bytes"], "nr_inodes=0,")
     if not _keeps_attributes(tree):
         run(["umount", tree], purpose="to leave memory")
     parts = from_json(tuple[Part, ...], request["parts"])
     traces = any(part.by_kernel for part in parts)
-    run_nested("regild.change.extract", request, progress, keep=(request["disk"],), traces=traces)
+    asked = {**request, "again": False}
+    run_nested("regild.change.extract", asked, progress, keep=(request["disk"],), traces=traces)
 
 
 def make_layers(job: Path, memory_bytes: int, family: Family) -> Path:
@@ -175,13 +186,22 @@ def make_layers(job: Path, memory_bytes: int, family: Family) -> Path:
     return fast / "changed"
 
 
-def mount_overlay(job: Path) -> None:
-    """Mount the overlay at `merged`.
+def mount_overlay(job: Path, shown: bool = False) -> None:
+    """Mount the overlay at `merged`; with `shown` its lowest layer is what was left in the image,
+    and the tree is mounted over itself with that below, for all who look at it afterwards.
 
     Raises: HostError where this kernel does not allow that.
     """
-    layers = "lowerdir=inject:tree,upperdir=upper/changed,workdir=upper/work,userxattr"
-    line = ["mount", "-t", "overlay", "-o", layers, "overlay", "merged"]
+    lower = f"tree:{IMAGE},xino=off" if shown else "tree"
+    _mount_layers(
+        job, "merged", f"upperdir=upper/changed,workdir=upper/work,lowerdir=inject:{lower}"
+    )
+    if shown:
+        _mount_layers(job, "tree", f"lowerdir={lower}")
+
+
+def _mount_layers(job: Path, place: str, layers: str) -> None:
+    line = ["mount", "-t", "overlay", "-o", f"{layers},userxattr", "overlay", place]
     try:
         run(line, purpose="to keep changes apart", cwd=job)
     except CommandFailed as error:
@@ -226,12 +246,18 @@ def _check_memory(upper: Path, memory_bytes: int) -> None:
         raise DiskFull(where="memory", why="the change is larger than was thought")
 
 
-def guest_over(job: Path, out: Path, request: dict[str, Any], room: RoomWatch) -> GuestRun:
+def guest_over(
+    job: Path,
+    out: Path,
+    request: dict[str, Any],
+    room: RoomWatch,
+    companion: Companion | None = None,
+) -> GuestRun:
     """Who runs the guest's commands over the layers in `job`; what they say is kept in `out`."""
     limits = request["timeout_seconds"], request["most_bytes"]
     parts = from_json(tuple[Part, ...], request["parts"])
     family = family_named(request["type"])
-    return GuestRun(job, out, Path(request["repository"]), limits, room, parts, family)
+    return GuestRun(job, out, Path(request["repository"]), limits, room, parts, family, companion)
 
 
 class GuestRun:
@@ -246,7 +272,9 @@ class GuestRun:
         room: RoomWatch,
         parts: tuple[Part, ...],
         family: Family,
+        companion: Companion | None = None,
     ) -> None:
+        self.companion = companion
         self.job, self.out, self.repository = job, out, repository
         self.limit_seconds, self.most_bytes = limits
         self.room = room
@@ -296,7 +324,7 @@ class GuestRun:
             except CommandFailed as error:
                 raise GuestCommandFailed(where=command.what, why=error.why) from error
             finally:
-                _await_end()
+                await_end(self.companion)
         text = _text_from(path, begin)
         check_ended(command, finished.code, text, self.limit_seconds)
         return text[-SAID_BYTES:]
@@ -308,25 +336,6 @@ def _own_memory(folder: Path) -> Iterator[Path]:
     _mount_memory(folder, MEMORY_BYTES, "nosuid,nodev,")
     yield make_memory_folders(folder)
     run(["umount", folder], purpose="to leave memory")
-
-
-def _await_end() -> None:
-    """Wait until nothing that a command started is alive, so that nobody writes any more.
-
-    bubblewrap reports a command's end before the kernel has ended what it left behind; as the
-    first process of the name space we inherit that.
-
-    Raises: HostError when something outlives it.
-    """
-    until = time.monotonic() + END_SECONDS
-    while time.monotonic() < until:
-        try:
-            ended, _ = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if not ended:
-            time.sleep(0.01)
-    raise HostError(where="guest commands apart", why="something of the guest would not end")
 
 
 def _text_from(log: Path, begin: int) -> str:

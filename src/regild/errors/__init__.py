@@ -65,6 +65,7 @@ from regild.errors.machine import (
     LibraryMissing,
     NoProgram,
     NotPermitted,
+    NotServed,
     ToolMissing,
     Unanswered,
 )
@@ -163,6 +164,7 @@ __all__ = [
     "NotOffered",
     "NotPatched",
     "NotPermitted",
+    "NotServed",
     "NothingRead",
     "Pinned",
     "PlanError",

@@ -66,6 +66,13 @@ class NotPermitted(HostError):
     hint = "change the permissions or name another place; docs/guide says what a host needs"
 
 
+class NotServed(HostError):
+    """Files cannot be shown out of an image on this machine."""
+
+    sentence = "{where} cannot be used to show files out of an image: {why}"
+    hint = "everything is taken out of the image instead, which needs room for it"
+
+
 @dataclass(eq=False)
 class CommandFailed(HostError):
     """A program of this machine ended with an error."""

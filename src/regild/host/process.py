@@ -5,15 +5,26 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-START_FIELD = 19
-"""Of what follows the name in /proc/PID/stat (proc(5), field 22): the start, in clock ticks."""
+PARENT_FIELD, START_FIELD = 1, 19
+"""Of what follows the name in /proc/PID/stat (proc(5), fields 4 and 22): the parent, and the start
+in clock ticks."""
 
 
 def start_of(pid: int) -> int:
     """When a process started, in ticks since the machine did; 0 when there is none."""
+    return _field(pid, START_FIELD)
+
+
+def children() -> set[int]:
+    """The processes that are this one's to wait for, those it inherited among them."""
+    pids = {int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()}
+    return {pid for pid in pids if _field(pid, PARENT_FIELD) == os.getpid()}
+
+
+def _field(pid: int, place: int) -> int:
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-        return int(text.rpartition(")")[2].split()[START_FIELD])
+        return int(text.rpartition(")")[2].split()[place])
     except (OSError, ValueError, IndexError):
         return 0
 

@@ -82,12 +82,12 @@ def run_stage(
     NotPermitted when there can be no name space; GuestCommandHung when `timeout_seconds` pass.
     """
     argv: list[str | Path] = [sys.executable, "-I", "-m", "regild.host.stage", name]
-    title = f"the stage {name.rpartition('.')[2]}"
+    title = title_of(name)
     with (
         log.open("ab") as errors_file,
         open_filter(TRACING if traces else frozenset()) as calls,
         open_namespace(
-            [*_confinement(calls), *argv] if confined else argv,
+            [*confinement(calls), *argv] if confined else argv,
             ids,
             view,
             errors=errors_file,
@@ -97,42 +97,15 @@ def run_stage(
         _deadline(process, timeout_seconds, title),
     ):
         begin = errors_file.tell()
-        return _converse(process, request, title, progress, lambda: _last_line(log, begin))
+        return converse(process, request, title, progress, lambda: _last_line(log, begin))
 
 
-def run_nested(
-    name: str,
-    request: object,
-    progress: Progress,
-    *,
-    keep: Sequence[int] = (),
-    traces: bool = False,
-) -> Any:
-    """A confined stage inside a stage: it shares the name space, and with it what is mounted.
-
-    What it says on standard error goes where its caller's does.
-
-    Raises: as `run_stage`.
-    """
-    title = f"the stage {name.rpartition('.')[2]}"
-    bound = find_tool("prlimit", "to bound a stage's memory")
-    limit: list[str | Path] = [bound, f"--as={MEMORY_BYTES_MAX}"]
-    program = [sys.executable, "-I", "-m", "regild.host.stage", name]
-    with open_filter(TRACING if traces else frozenset()) as calls:
-        process = subprocess.Popen(
-            [*limit, *_confinement(calls), *program],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=(*keep, calls),
-        )
-    with process:
-        try:
-            return _converse(process, request, title, progress, lambda: "see the stages' log")
-        finally:
-            process.kill()
+def title_of(name: str) -> str:
+    """What a stage is called in errors."""
+    return f"the stage {name.rpartition('.')[2]}"
 
 
-def _converse(
+def converse(
     process: subprocess.Popen[bytes],
     request: object,
     title: str,
@@ -140,10 +113,26 @@ def _converse(
     last_words: Callable[[], str],
 ) -> Any:
     """Send a stage its request and follow what it tells to its result or error."""
-    assert process.stdin is not None and process.stdout is not None  # noqa: S101 - pipes by construction
+    send(process, request)
+    return follow(process, title, progress, last_words)
+
+
+def send(process: subprocess.Popen[bytes], request: object) -> None:
+    """Send a stage its request."""
+    assert process.stdin is not None  # noqa: S101 - a pipe by construction
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(json.dumps(request).encode())
         process.stdin.close()
+
+
+def follow(
+    process: subprocess.Popen[bytes],
+    title: str,
+    progress: Progress,
+    last_words: Callable[[], str],
+) -> Any:
+    """What a stage tells, to its result or error."""
+    assert process.stdout is not None  # noqa: S101 - a pipe by construction
     for told in _read_lines(process.stdout, title):
         if "result" in told:
             return told["result"]
@@ -158,7 +147,7 @@ def signal_of(error: CommandFailed) -> int:
     return error.code - SIGNALLED if error.code > SIGNALLED else 0
 
 
-def _confinement(calls: int) -> list[str | Path]:
+def confinement(calls: int) -> list[str | Path]:
     """bubblewrap around the stage: no capability but those named, no new privileges, and only the
     calls of the kernel that the filter lets through."""
     found = find_tool("bwrap", "to keep a guest's bytes apart from this machine")
