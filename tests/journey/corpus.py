@@ -189,6 +189,7 @@ PEER = """
 set -eu
 root=$1; shift
 hostname regild
+ip link set lo up
 mount -t tmpfs -o mode=0755 tmpfs $root/dev
 for node in null:3 zero:5 full:7 random:8 urandom:9; do
     mknod -m 666 $root/dev/${node%:*} c 1 ${node#*:}
@@ -202,7 +203,11 @@ ln -s /proc/self/fd/2 $root/dev/stderr
 mount -t proc proc $root/proc
 exec chroot $root /usr/bin/env -i "$@"
 """
-"""A chroot that is as far apart from the machine as the sandbox, but on the mounted disk itself."""
+"""A chroot that is as far apart from the machine as the sandbox, but on the mounted disk itself.
+
+The loopback is up, as it is on a machine and as bubblewrap has it: without one postfix's newaliases
+ends at once and leaves its database as it was ("could not find any active network interfaces").
+"""
 
 
 def upgrade_mounted(root: Path, repository: Path, debs: tuple[Deb, ...], log: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -32,8 +33,9 @@ from tests.journey.peers import mounted, tree_of
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".cache" / "corpus"
+TOLD_BY = [Path(__file__).with_name(name) for name in ("peers.py", "databases.py")]
+"""What is compared of a file."""
 MODULE = "tests.journey.corpus_kept"
-EXPECTED = "expected.json.gz"
 JUDGED = ("change", "image", "host", "model", "feeds/deb.py")
 """Whose behaviour a verdict is about."""
 OWN = (
@@ -49,6 +51,9 @@ OWN = (
     "/etc/ssh/ssh_host_",
 )
 """Logs, caches, what belongs to a running machine, and the image's own identity, which it keeps."""
+
+JOINED = "REGILD_CORPUS"
+"""Several images made one, such as `base-2+base-3`: what both draw in is then upgraded once."""
 
 Tree = dict[str, str]
 """Every path, and all that it is."""
@@ -66,14 +71,29 @@ def code_digest() -> str:
     """What a verdict hangs on: the rooms that carry a change out, and how trees are compared."""
     places = [ROOT / "src/regild" / name for name in JUDGED]
     files = [path for place in places for path in [place, *place.rglob("*.py")] if path.is_file()]
-    return digest_of([*files, *Path(__file__).parent.glob("*corpus*.py"), Path(__file__)])
+    return digest_of([*files, *Path(__file__).parent.glob("*corpus*.py"), *TOLD_BY])
+
+
+def expected_name() -> str:
+    """The file of a tree beside its image: of how it was told, as well."""
+    return f"expected-{digest_of(TOLD_BY)}.json.gz"
+
+
+def asked() -> tuple[str, ...]:
+    """The images of the list, and those that the environment joins."""
+    return (*batches(), *os.environ.get(JOINED, "").split())
+
+
+def names_of(name: str) -> tuple[str, ...]:
+    """The packages of the list that an image is made for."""
+    return tuple(one for part in name.split("+") for one in batches()[part])
 
 
 class Batch:
     """One image of the list, with what is known of it."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.names = name, batches()[name]
+        self.name, self.names = name, names_of(name)
         made_by = [Path(__file__).with_name("corpus.py"), ROOT / "demo/disk.py"]
         self.folder = KEPT / f"{name}-{digest_of(made_by, *self.names)}"
         self.verdict = KEPT / f"{name}.json"
@@ -81,7 +101,7 @@ class Batch:
     def image(self) -> Full:
         """The image and its newer packages, built where that was not done."""
         if not self.folder.exists():
-            for older in KEPT.glob(f"{self.name}-*"):
+            for older in KEPT.glob(f"{self.name}-{'?' * 16}"):
                 shutil.rmtree(older)
             making = KEPT / f".{self.name}"
             shutil.rmtree(making, ignore_errors=True)
@@ -98,12 +118,12 @@ class Batch:
 
     def expected(self) -> Tree:
         """What `mounted` found."""
-        found: Tree = json.loads(gzip.decompress((self.folder / EXPECTED).read_bytes()))
+        found: Tree = json.loads(gzip.decompress((self.folder / expected_name()).read_bytes()))
         return found
 
     def find_expected(self) -> None:
         """Run the commands in a chroot on a copy of the disk, where that was not done."""
-        if (self.folder / EXPECTED).exists():
+        if (self.folder / expected_name()).exists():
             return
         full, copy = self.image(), self.folder / "mounted.raw"
         with tempfile.TemporaryDirectory(dir=self.folder) as work:
@@ -116,9 +136,9 @@ class Batch:
                 upgrade_mounted(Path(work) / "mount", repository, full.debs, log)
         tree = told(tree_of(copy, OWN))
         copy.unlink()
-        making = self.folder / f".{EXPECTED}"
+        making = self.folder / f".{expected_name()}"
         making.write_bytes(gzip.compress(json.dumps(tree).encode(), 1))
-        making.rename(self.folder / EXPECTED)
+        making.rename(self.folder / expected_name())
 
     def guest(self) -> Guest:
         """The image as a guest to change."""
@@ -136,7 +156,8 @@ class Batch:
                 figures: dict[str, int] = known["figures"]
                 return figures
         figures = judge()
-        row = {"image": self.folder.name, "code": code, "figures": figures}
+        scripted = sorted(self.image().scripted)
+        row = {"image": self.folder.name, "code": code, "figures": figures, "scripted": scripted}
         self.verdict.write_text(json.dumps({**row, "at": time.strftime("%Y-%m-%d %H:%M")}))
         return figures
 

@@ -15,7 +15,8 @@ from regild.agent.reading.intake import open_image
 from regild.change.script import PLACE, STATE, GuestCommand
 from regild.image.convert import write_raw
 from regild.image.disk import Disk
-from regild.image.ext import ExtVolume
+from regild.image.ext import ExtVolume, Inode
+from tests.journey.databases import HEAD_BYTES, dumped, is_database
 from tests.journey.machine import settled
 
 
@@ -122,13 +123,6 @@ def tree_in(volume: ExtVolume, own: tuple[str, ...]) -> dict[str, tuple[object, 
         if path.startswith(own):
             continue
         kind = stat.S_IFMT(inode.mode)
-        content = hashlib.sha256()
-        if kind == stat.S_IFREG:
-            done = 0
-            for offset, piece in volume.read_content(inode):
-                content.update(bytes(offset - done) + piece)  # a hole reads as zeros
-                done = offset + len(piece)
-            content.update(bytes(inode.size - done))
         found[path] = (
             oct(inode.mode),
             inode.uid,
@@ -136,10 +130,31 @@ def tree_in(volume: ExtVolume, own: tuple[str, ...]) -> dict[str, tuple[object, 
             inode.size if kind == stat.S_IFREG else 0,
             0 if kind == stat.S_IFDIR else inode.links,
             volume.read_target(inode) if kind == stat.S_IFLNK else "",
-            content.hexdigest(),
+            _digest_of(volume, inode) if kind == stat.S_IFREG else "",
             tuple(sorted(volume.read_attributes(inode).items())),
         )
     return found
+
+
+def _digest_of(volume: ExtVolume, inode: Inode) -> str:
+    """The digest of a file; of a database of Berkeley DB, that of what is in it."""
+    pieces = _pieces_of(volume, inode)
+    first = next(pieces, b"")
+    if is_database(first[:HEAD_BYTES]):
+        return hashlib.sha256(dumped(first + b"".join(pieces))).hexdigest()
+    content = hashlib.sha256(first)
+    for piece in pieces:
+        content.update(piece)
+    return content.hexdigest()
+
+
+def _pieces_of(volume: ExtVolume, inode: Inode) -> Iterator[bytes]:
+    """A file's bytes from its begin to its end; a hole reads as zeros."""
+    done = 0
+    for offset, piece in volume.read_content(inode):
+        yield bytes(offset - done) + piece
+        done = offset + len(piece)
+    yield bytes(inode.size - done)
 
 
 def differences(

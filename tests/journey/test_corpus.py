@@ -11,7 +11,7 @@ import pytest
 
 from tests.change.guests import Result
 from tests.journey.corpus import SECONDS, SUFFIX, batches
-from tests.journey.corpus_kept import OWN, Batch, told
+from tests.journey.corpus_kept import OWN, Batch, asked, told
 from tests.journey.peers import tree_in
 
 pytestmark = [pytest.mark.nightly, pytest.mark.root, pytest.mark.timeout(3 * SECONDS)]
@@ -20,7 +20,7 @@ SHARE = 0.995
 DATABASE = "/var/lib/dpkg/info"
 
 
-@pytest.mark.parametrize("name", batches())
+@pytest.mark.parametrize("name", asked())
 def test_a_batch_ends_as_on_a_mounted_disk(
     name: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -1,0 +1,56 @@
+"""Two databases of Berkeley DB are the same where they hold the same, whatever number each was
+given, and nowhere else."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.journey.databases import dumped, is_database
+
+ROWS = "postmaster\nroot\nmailer-daemon\npostmaster\n"
+
+
+def made(path: Path, rows: str, kind: str) -> bytes:
+    line = ["db_load", "-T", "-t", kind, str(path)]
+    subprocess.run(line, input=rows, text=True, check=True)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["hash", "btree"])
+def test_what_is_made_twice_of_one_input_holds_the_same(tmp_path: Path, kind: str) -> None:
+    first, second = (made(tmp_path / name, ROWS, kind) for name in ("1", "2"))
+    assert is_database(first)
+    assert first != second
+    assert dumped(first) == dumped(second)
+
+
+@pytest.mark.parametrize("kind", ["hash", "btree"])
+@pytest.mark.parametrize(
+    "rows", [ROWS.replace("root", "toor"), ROWS.replace("mailer", "nailer"), ROWS + "a\nb\n"]
+)
+def test_another_key_value_or_row_is_seen(tmp_path: Path, kind: str, rows: str) -> None:
+    first, second = made(tmp_path / "1", ROWS, kind), made(tmp_path / "2", rows, kind)
+    assert dumped(first) != dumped(second)
+
+
+def test_the_time_at_which_postfix_made_it_is_no_part_of_it(tmp_path: Path) -> None:
+    tables = {
+        name: dumped(made(tmp_path / name, f"{ROWS}YP_LAST_MODIFIED\n{value}\n", "hash"))
+        for name, value in {"1": "1795956165", "2": "1795956202", "3": "1795956202x"}.items()
+    }
+    assert tables["1"] == tables["2"] != tables["3"]
+    assert b"YP_LAST_MODIFIED".hex().encode() in tables["1"]
+
+
+def test_what_cannot_be_read_is_compared_byte_by_byte(tmp_path: Path) -> None:
+    whole = made(tmp_path / "1", ROWS, "hash")
+    damaged = bytearray(whole)
+    damaged[2 * 4096 + 14] ^= 0xFF  # of the page before the first page of rows
+    for one in (bytes(damaged), whole[:6000]):
+        assert is_database(one)
+        assert dumped(one) == one
+    assert not is_database(b"")
+    assert not is_database(b"root: postmaster\n")
