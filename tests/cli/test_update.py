@@ -1,6 +1,7 @@
 """`regild update` as far as it comes without a guest that can run: what is refused, and nothing to
 do."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,25 @@ def test_nothing_to_do_writes_nothing(regild: Regild, tmp_path: Path) -> None:
     assert answer["output"] is None
     assert not (tmp_path / "new.raw").exists()
     assert disk.read_bytes() == before
+
+
+def test_what_the_cache_has_not_needed_for_long_goes_with_the_end_of_an_update(
+    regild: Regild, tmp_path: Path
+) -> None:
+    disk, cache = image(tmp_path / "image"), tmp_path / "kept"
+    old = cache / "sha256/a1" / ("a1" * 32)
+    old.parent.mkdir(parents=True)
+    old.touch()
+    os.utime(old, (0, 0))
+    source = offline(tmp_path, replace(SUITE, debs=(OLD,)))
+    for line in (["plan", disk], ["plan", disk], ["update", disk, "-o", tmp_path / "new.raw"]):
+        said = regild(*line, "--cache", cache, *source)
+        assert said.code == 0, said.err
+        assert not old.exists() or line[0] == "plan"
+        if line[0] == "plan":  # the first of a day has cleared it, the second does not look
+            old.touch()
+            os.utime(old, (0, 0))
+    assert len(list((cache / "sha256").rglob("*.packages"))) == 1
 
 
 def test_out_is_needed(regild: Regild, ova: Path) -> None:

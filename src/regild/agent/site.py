@@ -1,6 +1,8 @@
 """What this site wants: `regild.toml` and the command line, which beats it.
 
     cache = "/var/cache/regild"
+    cache_limit = 20_000_000_000
+    cache_days = 90
     [plan]
     mode = "security"
     hold = ["nginx"]
@@ -29,7 +31,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
 
@@ -52,7 +54,27 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 CONTRADICTIONS = {"offline": ("boot",), "boot": ("record", "uml", "vm")}
 """A method, and the carriers that are not of it."""
-PARTS = ("cache", "plan", "policy", "feeds", "store", "agent", "recipes", "test")
+PARTS = (
+    "cache",
+    "cache_limit",
+    "cache_days",
+    "plan",
+    "policy",
+    "feeds",
+    "store",
+    "agent",
+    "recipes",
+    "test",
+)
+
+
+class CacheBounds(msgspec.Struct, frozen=True):
+    """How much of the cache is kept (`cache_limit`, `cache_days`)."""
+
+    cache_limit: Annotated[int, msgspec.Meta(ge=0)] = 20_000_000_000
+    """Bytes, indexes not counted: what some hundred updates of a server bring; 0: any number."""
+    cache_days: Annotated[float, msgspec.Meta(ge=0)] = 90
+    """What was not used for so long goes; 0: never."""
 
 
 class RecipeSettings(msgspec.Struct, frozen=True):
@@ -103,6 +125,7 @@ class Site(msgspec.Struct, frozen=True):
     """Keys or certificates in PEM (`trust` under [plan]); then `update --plan` takes only what one
     of them signed."""
     recipes: RecipeSettings = RecipeSettings()
+    bounds: CacheBounds = CacheBounds()
 
     @property
     def cache(self) -> Path:
@@ -153,6 +176,7 @@ def read_site(path: Path | None = None) -> Site:
         allowed = _table(file, "policy", told.get("policy", {}), Policy)
         testing = _table(file, "test", told.get("test", {}), BootTesting)
         cache = msgspec.convert(told.get("cache"), str | None)
+        bounds = msgspec.convert(told, CacheBounds)
         recipes = _table(file, "recipes", told.get("recipes", {}), _RecipesTable)
     # Of TOML, UTF-8 and msgspec; and where [plan] is no table at all.
     except (ValueError, RecursionError, AttributeError) as error:
@@ -163,7 +187,8 @@ def read_site(path: Path | None = None) -> Site:
             what=f"{file}: {unknown[0]} is not a setting; there are {', '.join(PARTS)}"
         )
     kept, trusted = (file.parent / one if one else None for one in (cache, trust))
-    return Site(plan, read_policy(file), kept, allowed, testing, trusted, _recipes(recipes, file))
+    named = _recipes(recipes, file)
+    return Site(plan, read_policy(file), kept, allowed, testing, trusted, named, bounds)
 
 
 def _table(file: Path, name: str, table: object, kind: type[T]) -> T:

@@ -64,6 +64,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
     ),
     "Set up": (
         Row("feeds", "Repositories and advisories: list, refresh, status.", "feeds", "feeds"),
+        Row("cache", "What was fetched and made of it: show, clean.", "cache", "app"),
         Row("recipe", "Look at recipes for applications.", "recipe", "app"),
         Row("conformance", "Read a conformance kit, and compare.", "conformance", "conformance"),
     ),

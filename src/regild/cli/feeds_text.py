@@ -1,9 +1,13 @@
-"""Feeds as a person reads them: what is read where, and how old it is."""
+"""Feeds, and the cache of what was read, as a person reads them: what is read where, and how old it
+is."""
 
 from __future__ import annotations
 
+from regild.cli.progress import bytes_text
 from regild.cli.table import table
+from regild.cli.text import plain
 from regild.model.answers import AdvisoryRow, FeedRow, FeedsAnswer
+from regild.model.cache_answers import CacheAnswer
 from regild.model.digest import hex_of
 
 SEEN = ("OF", "AGE", "SIGNED BY", "DIGEST")
@@ -26,6 +30,33 @@ def feeds_text(answer: FeedsAnswer, width: int, short: bool) -> str:
         ),
     ]
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) or "No feed is known"
+
+
+KINDS = {
+    "packages": "packages and files of recipes, as they were fetched",
+    "loose": "packages without compression",
+    "contents": "what packages hold",
+    "indexes": "indexes and advisories, as they were fetched",
+    "made": "what was made of those",
+    "plans": "plans",
+}
+
+
+def cache_text(answer: CacheAnswer, width: int, removed: bool = False) -> str:
+    """What lies in the cache by its kinds, or what was removed from it."""
+    said = f"{bytes_text(answer.bytes)} {'removed from' if removed else 'in'} {answer.folder}"
+    limit = bytes_text(answer.limit) if answer.limit else "any size"
+    days = f"unused for {answer.days:g} days" if answer.days else "never by its age"
+    rows = [
+        (KINDS[one.kind], one.files, bytes_text(one.bytes), one.oldest.partition("T")[0])
+        for one in answer.rows
+    ]
+    blocks = [
+        [plain(said)],
+        table(["WHAT", "FILES", "SIZE", "UNUSED SINCE"], rows, width),
+        [] if removed else [f"Kept by itself: {limit} without indexes; what goes is {days}"],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
 
 def _place(row: FeedRow) -> str:

@@ -16,7 +16,7 @@ from regild.feeds import apk_file
 from regild.feeds.cache import check_digest
 from regild.feeds.policy import SitePolicy, decide, reach_of
 from regild.host.fetch import Arrived, Fetcher
-from regild.host.files import digest_file, open_new, translated
+from regild.host.files import digest_file, mark_used, open_new, translated
 from regild.model.digest import Digest, algorithm_of, hex_of
 from regild.model.plan import Archive
 from regild.model.progress import Progress, Shared
@@ -52,6 +52,7 @@ def _fetched(
     """One archive: from the cache if it is whole there, else from its source."""
     path = folder / (hex_of(archive.digest) + _suffix(archive.name))
     if path.is_file() and _is_whole(path, archive):
+        mark_used(path)
         progress.advance(archive.bytes)
         return path
     with open_new(path) as file:

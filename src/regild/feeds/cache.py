@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import IO
 
 from regild.errors import DigestMismatch, HostError, Malformed
-from regild.host.files import open_new, translated
+from regild.host.files import mark_used, open_new, translated
 from regild.model.digest import Digest, hex_of
 
 MARK_SUFFIX = ".whole"
+PLANS = "plans"
+"""The folder, beside that of the files, in which plans are kept under their inputs."""
 SETTLED_NS = 2_000_000_000
 """No filesystem in use has a coarser clock (FAT: two seconds)."""
 
@@ -58,6 +60,7 @@ class Cache:
             with path.open("rb") as file:
                 state = os.fstat(file.fileno())
                 if size in (None, state.st_size) and _is_untouched(path, state):
+                    mark_used(_mark_of(path))
                     return path
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
@@ -75,11 +78,14 @@ def _identity(state: os.stat_result) -> bytes:
     return " ".join(map(str, facts)).encode()
 
 
+def _mark_of(path: Path) -> Path:
+    return path.with_name(path.name + MARK_SUFFIX)
+
+
 def _is_untouched(path: Path, state: os.stat_result) -> bool:
     """Whether a file was found whole in this very state."""
-    mark = path.with_name(path.name + MARK_SUFFIX)
     try:
-        return mark.read_bytes() == _identity(state)
+        return _mark_of(path).read_bytes() == _identity(state)
     except OSError:
         return False
 
@@ -88,7 +94,7 @@ def _mark(path: Path, state: os.stat_result) -> None:
     """Note that a file was found whole; not of one that was written just now, because another
     write in the same tick of the clock could not be told from that one."""
     with contextlib.suppress(OSError, HostError):
-        mark = path.with_name(path.name + MARK_SUFFIX)
+        mark = _mark_of(path)
         mark.unlink(missing_ok=True)
         with open_new(mark) as file:
             now = os.fstat(file.fileno()).st_mtime_ns

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from regild.host.files import write_whole
+from regild.host.files import mark_used, write_whole
 
 T = TypeVar("T")
 
@@ -21,8 +21,10 @@ def keep_made(kept: Path, read: Callable[[bytes], T], make: Callable[[], T]) -> 
     Raises: whatever `make` raises; NotPermitted, DiskFull.
     """
     try:
-        return read(kept.read_bytes())
+        found = read(kept.read_bytes())
     except (OSError, msgspec.DecodeError):
         made = make()
         write_whole(kept, msgspec.msgpack.encode(made))
         return made
+    mark_used(kept)
+    return found

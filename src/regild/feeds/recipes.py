@@ -26,7 +26,7 @@ from regild.feeds.cache import check_digest
 from regild.feeds.policy import Address, SitePolicy, decide, reach_of, with_options
 from regild.feeds.seen import check_order, find_seen, keep_seen
 from regild.host.fetch import Fetcher
-from regild.host.files import open_new, translated
+from regild.host.files import mark_used, open_new, translated
 from regild.model.content import Value
 from regild.model.digest import Digest, hex_of, sha256_of
 from regild.model.dsse import check_signed, read_signed
@@ -204,6 +204,7 @@ def _fetched(
     """One file: from the cache if it is whole there, else from its place."""
     path = folder / hex_of(file.digest)
     if path.is_file() and _is(path, file.digest):
+        mark_used(path)
         progress.advance(file.bytes)
         return path
     allowed = allowed_for(recipe, policy, (file.uri,))

@@ -153,6 +153,13 @@ def _hidden(name: str) -> str:
     return f".{name}.{secrets.token_hex(8)}.part"
 
 
+def mark_used(path: Path) -> None:
+    """Have a file of a cache tell that it was used just now, by its time; where it may not be
+    told, it is as old as it is."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
 def home_folder() -> Path:
     """The user's home.
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from regild.model.advisory import AdvisoryFeed
 from regild.model.appliance import DescriptorState, SignatureState
+from regild.model.cache_answers import CacheAnswer
 from regild.model.content import (
     Application,
     BootEntry,
@@ -367,6 +368,7 @@ ANSWERS: dict[str, type[Value]] = {
     "prove": ProveAnswer,
     "boot-test": BootTestAnswer,
     "jobs": JobsAnswer,
+    "cache": CacheAnswer,
     "diff": DiffAnswer,
     "conformance": ConformanceAnswer,
     "kit": Kit,

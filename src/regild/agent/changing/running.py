@@ -14,6 +14,7 @@ from regild.agent.changing.update import (
     make_change,
     open_for_change,
 )
+from regild.agent.planning.cached import using_cache
 from regild.agent.planning.kitchen import Kitchen
 from regild.agent.planning.planning import Planned
 from regild.agent.reading.recipes import Recipes
@@ -51,4 +52,5 @@ def run(
         further = (Addition(errands=(errand,)),) if errand is not None else ()
         plan = kitchen.added(bare_plan(content), content, own.policy, further)
         planned = Planned(plan, None, own, kitchen.feeds, kitchen)
-        return make_change(inspected, planned, output, progress, manner)
+        with using_cache(site):
+            return make_change(inspected, planned, output, progress, manner)

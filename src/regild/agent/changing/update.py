@@ -21,6 +21,7 @@ from regild.agent.changing.journal import Journal, done_before, forget, new_jour
 from regild.agent.changing.packages import write_packages
 from regild.agent.changing.parts import check_writers, parts_of
 from regild.agent.changing.proof import Proof, prove_result
+from regild.agent.planning.cached import using_cache
 from regild.agent.planning.planning import Planned, plan_system
 from regild.agent.reading.gather import gathered
 from regild.agent.reading.inspect import Inspected, open_system
@@ -131,8 +132,9 @@ def update_by(
     manner = as_site_wants(manner, site)
     with open_for_change(path, output, site, progress, manner) as (inspected, recipes):
         check_known(inspected)
-        planned = plan_system(inspected, site, progress, recipes, given)
-        answer = make_change(inspected, planned, output, progress, manner, delivered)
+        with using_cache(site):
+            planned = plan_system(inspected, site, progress, recipes, given)
+            answer = make_change(inspected, planned, output, progress, manner, delivered)
         return answer, planned.plan
 
 

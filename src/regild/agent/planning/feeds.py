@@ -20,6 +20,7 @@ from regild.feeds.available import release_address
 from regild.feeds.feed import is_fed, refresh, statements_of
 from regild.feeds.policy import SitePolicy, decide, signers_of
 from regild.feeds.seen import Seen, all_seen, find_seen
+from regild.host.shared import using
 from regild.image.keys import NO_KEYS, Keys
 from regild.model.answers import AdvisoryRow, FeedRow, FeedsAnswer
 from regild.model.content import Content, Source
@@ -48,10 +49,11 @@ def refresh_feeds(
     Raises: the errors of `feeds`.
     """
     policy = policy_of(site)
-    if content is not None and is_fed(content):
-        refresh(content, policy, site.cache, now, progress)
-    with open_known(policy, site.cache, now, progress, anew=True) as known:
-        read = {one.place: one for one in known.feeds}
+    with using(site.cache):
+        if content is not None and is_fed(content):
+            refresh(content, policy, site.cache, now, progress)
+        with open_known(policy, site.cache, now, progress, anew=True) as known:
+            read = {one.place: one for one in known.feeds}
     told = list_feeds(content, image, site, now)
     rows = tuple(AdvisoryRow(one.place, read.get(one.place)) for one in told.advisories)
     return FeedsAnswer(told.sources, rows)

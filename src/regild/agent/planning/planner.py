@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from regild import __version__
+from regild.agent.planning.cached import using_cache
 from regild.agent.planning.evidence import open_known, with_evidence, with_notices
 from regild.agent.planning.kitchen import Kitchen
 from regild.agent.planning.lists import following_paths
@@ -20,9 +21,10 @@ from regild.agent.reading.recipes import Recipes, site_recipes
 from regild.agent.site import Site, policy_of
 from regild.describe.planned import require_planning
 from regild.feeds.advisories.read import Known
+from regild.feeds.cache import PLANS
 from regild.feeds.feed import Offers, refresh, with_filelists
 from regild.feeds.policy import SitePolicy
-from regild.host.files import translated, write_whole
+from regild.host.files import mark_used, translated, write_whole
 from regild.model.advisory import Match
 from regild.model.appliance import Maintenance
 from regild.model.content import Content
@@ -35,7 +37,6 @@ from regild.plan.solver import Solver
 from regild.plan.steps import make_plan
 from regild.plan.wishes import Policy
 
-FOLDER = "plans"
 NONE = Recipes()
 FORM = 4
 """Raised whenever equal inputs would give another plan."""
@@ -59,12 +60,14 @@ class Planner:
         self._known: Known | None = None
         self._solver: Solver | None = None
         self._offers: dict[Digest, Offers] = {}
+        self._uses_cache = False
 
     def available(self, content: Content) -> Offers:
         """What the sources of a content offer; equal sources and keys are read once.
 
         Raises: the errors of `feeds`.
         """
+        self._use_cache()
         planning = content.planning
         asked = (content.sources, planning.keyrings, planning.architectures, planning.type)
         key = sha256_of(canonical(asked))
@@ -133,8 +136,15 @@ class Planner:
         plan = replace(plan, feeds=available.feeds, advisories=known.feeds)
         return Made(self.kitchen(recipes).added(plan, content, allowed), available)
 
+    def _use_cache(self) -> None:
+        """Use the cache until this planner is closed."""
+        if not self._uses_cache:
+            self._uses_cache = True
+            self._stack.enter_context(using_cache(self.site, at_most_daily=True))
+
     def _advisories(self) -> Known:
         if self._known is None:
+            self._use_cache()
             known = open_known(self.feeds, self.site.cache, self._now, self._progress)
             self._known = self._stack.enter_context(known)
         return self._known
@@ -166,7 +176,7 @@ class Planner:
             [(feed.place, feed.digest) for feed in known.feeds],
         )
         digits = hex_of(sha256_of(canonical(inputs)))
-        return self.site.cache / FOLDER / digits[:2] / f"{digits}.plan"
+        return self.site.cache / PLANS / digits[:2] / f"{digits}.plan"
 
 
 @contextlib.contextmanager
@@ -192,9 +202,11 @@ def with_maintenance(policy: Policy, maintenance: Maintenance) -> Policy:
 def _kept(place: Path) -> Plan | None:
     """A plan that was made before from the same inputs."""
     try:
-        return msgspec.msgpack.decode(place.read_bytes(), type=Plan)
+        found = msgspec.msgpack.decode(place.read_bytes(), type=Plan)
     except (OSError, msgspec.DecodeError):
         return None
+    mark_used(place)
+    return found
 
 
 def _keep(place: Path, plan: Plan) -> None:

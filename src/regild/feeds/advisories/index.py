@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from regild.errors import Malformed, TooLarge
 from regild.feeds.cache import Cache
-from regild.host.files import translated
+from regild.host.files import mark_used, translated
 from regild.model.advisory import Advisory, Affected, Match
 from regild.model.digest import Digest
 
@@ -108,7 +108,10 @@ class AdvisoryIndex:
 def find_index(cache: Cache, digest: Digest) -> Path | None:
     """The index of a feed with a digest, if there is one."""
     path = cache.place(digest, SUFFIX)
-    return path if path.is_file() else None
+    if not path.is_file():
+        return None
+    mark_used(path)
+    return path
 
 
 def write_index(cache: Cache, digest: Digest, told: Iterable[Told], where: str) -> Path:
