@@ -81,7 +81,7 @@ def expected_name() -> str:
 
 def asked() -> tuple[str, ...]:
     """The images of the list, and those that the environment joins."""
-    return (*batches(), *os.environ.get(JOINED, "").split())
+    return tuple(dict.fromkeys((*batches(), *os.environ.get(JOINED, "").split())))
 
 
 def names_of(name: str) -> tuple[str, ...]:
