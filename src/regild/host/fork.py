@@ -76,9 +76,8 @@ class Forked:
         it."""
         if self._is_alive:
             self._is_alive = False
-            os.close(
-                self._alive
-            )  # of a copy that does not lead its group yet, nothing else is heard
+            # A copy that does not lead its group yet hears of nothing else.
+            os.close(self._alive)
         if self._is_there:
             with contextlib.suppress(ChildProcessError):  # our caller has SIGCHLD ignored (wait(2))
                 self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])

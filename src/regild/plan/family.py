@@ -94,17 +94,20 @@ def sizes_of(family: Family, status: str) -> Iterator[tuple[tuple[str, str, str]
         yield _size_of(family, paragraph)
 
 
+KEY_FIELDS = {"Package": 0, "P": 0, "Architecture": 1, "Arch": 1, "A": 1, "Version": 2, "V": 2}
+"""Where name, architecture and version stand in a paragraph's key, by the families' fields."""
+
+
 @lru_cache(maxsize=4_000)
 def _size_of(family: Family, paragraph: str) -> tuple[tuple[str, str, str], int]:
     """The size that one paragraph states; images of one suite have the same ones."""
-    names = {"Package": 0, "P": 0, "Architecture": 1, "Arch": 1, "A": 1, "Version": 2, "V": 2}
     key, size = ["", "", ""], 0
-    for line in paragraph.splitlines():
-        field, _, value = (part.strip() for part in line.partition(":"))
-        if field in names:
-            key[names[field]] = value
-        elif field == family.size_field and value.isdecimal():
-            size = int(value[:15]) * family.size_unit
+    for line in paragraph.split("\n"):
+        field, _, value = line.partition(":")
+        if field in KEY_FIELDS:
+            key[KEY_FIELDS[field]] = value.strip()
+        elif field == family.size_field and (digits := value.strip()).isdecimal():
+            size = int(digits[:15]) * family.size_unit
         elif family.several and field == "Provides":
             break  # the relations come last, and there are many
     return (key[0], key[1], key[2]), size

@@ -10,7 +10,6 @@ from typing import Any
 from regild.errors import Malformed
 from regild.model.digest import sha256_of
 from regild.model.release import IndexFile
-from regild.model.versions import debian_key
 from regild.plan.debian.loading import ABSENT, Fields, add_packages, read_stanzas
 from regild.plan.debian.pins import (
     INSTALLED_FORM,
@@ -192,10 +191,7 @@ def _out_of_others(guest: Guest, nameid: int) -> frozenset[int]:
 
 def _offered(title: Title) -> list[Offered]:
     """The versions on offer under a title."""
-    return [
-        Offered(text, title.keys[text], version.places, False)
-        for text, version in title.versions.items()
-    ]
+    return [Offered(text, version.places, False) for text, version in title.versions.items()]
 
 
 def _left_out(title: Title, keep: str) -> tuple[int, ...]:
@@ -257,7 +253,7 @@ def _settle(
         text = installed.now.facts.version
         places = versions[text].places if text in versions else ()
         offered = [one for one in offered if one.version != text]
-        offered.append(Offered(text, debian_key(text), (*places, len(shelf.indexes)), True))
+        offered.append(Offered(text, (*places, len(shelf.indexes)), True))
         installed.now = installed.now._replace(places=places)
     if pins:
         offered = [_with_pin(one, pins, indexes, versions) for one in offered]

@@ -18,6 +18,7 @@ from regild.errors import Malformed, PlanError
 from regild.model.content import TextFile
 from regild.model.deb822 import read_paragraphs
 from regild.model.release import IndexFile
+from regild.model.versions import debian_key
 
 DEFAULT_RELEASE = 990
 DOWNGRADES = 1000
@@ -192,13 +193,16 @@ class Offered(NamedTuple):
     """A version of a package, and the places that offer it in the order of the sources."""
 
     version: str
-    key: tuple[object, ...]
-    """Sorts as the version does."""
     places: tuple[int, ...]
     """Indexes that offer it; the last of all is the list of what is installed."""
     is_installed: bool
     pin: int | None = None
     """What a pin on the package says."""
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Sorts as the version does; most packages have one version, of which nobody asks it."""
+        return debian_key(self.version)
 
 
 def priority_of(one: Offered, priorities: Sequence[int]) -> int:
@@ -211,14 +215,17 @@ def priority_of(one: Offered, priorities: Sequence[int]) -> int:
 
 def candidate(versions: Iterable[Offered], priorities: Sequence[int]) -> Offered | None:
     """The version that apt would choose, perhaps the installed one; None where there is none."""
-    ordered = sorted(versions, key=lambda one: one.key, reverse=True)
+    ordered = list(versions)
+    if len(ordered) > 1:
+        ordered.sort(key=lambda one: one.key, reverse=True)
     installed = next((one for one in ordered if one.is_installed), None)
     best, chosen = -1, None
     for one in ordered:
         priority = priority_of(one, priorities)
         if priority == 0 or priority <= best:
             continue
-        if installed and priority < DOWNGRADES and one.key < installed.key:
+        held = installed if priority < DOWNGRADES else None
+        if held is not None and held is not one and one.key < held.key:
             continue
         best, chosen = priority, one
     return chosen

@@ -8,12 +8,18 @@ libsolv need not be told of it anew. What provides a relation is looked up once 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from regild.errors import TooLarge
 from regild.plan.debian.guest import STATUS, is_held, is_there
-from regild.plan.debian.loading import Facts, add_packages, read_facts, read_stanzas
+from regild.plan.debian.loading import (
+    STANZA_LIMIT,
+    Facts,
+    add_packages,
+    fields_of,
+    read_facts,
+)
 from regild.plan.debian.relations import parts_of
 from regild.plan.debian.shelf import Shelf
 
@@ -74,8 +80,10 @@ class Seen:
         self.shelf.seen_ids.clear()
 
     def _read(self, text: str) -> Stanza | None:
-        fields = next(read_stanzas(io.BytesIO(text.encode()), STATUS), None)
-        if fields is None or not is_there(fields):
+        if len(text) > STANZA_LIMIT:
+            raise TooLarge(where=STATUS, why="one of its entries does not end")
+        fields = fields_of(text)
+        if not (fields and is_there(fields)):
             return None
         ((one, facts),) = add_packages(self._repo, [fields], self.shelf.words, STATUS, every=True)
         self.shelf.seen_ids.add(one.id)

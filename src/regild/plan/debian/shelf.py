@@ -23,7 +23,6 @@ from regild.errors import HostError
 from regild.host.files import open_new
 from regild.model.content import Value
 from regild.model.release import IndexFile
-from regild.model.versions import debian_key
 from regild.plan.debian.loading import Facts, add_packages, read_facts, read_stanzas
 from regild.plan.debian.relations import Vocabulary
 from regild.plan.debian.stated import Stated
@@ -57,8 +56,6 @@ class Title(NamedTuple):
     """What is on offer under one name and architecture."""
 
     versions: dict[str, Version]
-    keys: dict[str, tuple[object, ...]]
-    """By version, what sorts as it does."""
     ids: dict[str, int]
     repeats: tuple[int, ...]
     """The ids of what is offered again, in the same version."""
@@ -135,7 +132,7 @@ class Shelf:
                 versions[facts.version] = before._replace(places=(*before.places, place))
                 repeats.append(int(one.id))
         ids = {text: version.id for text, version in versions.items()}
-        return Title(versions, {text: debian_key(text) for text in versions}, ids, tuple(repeats))
+        return Title(versions, ids, tuple(repeats))
 
     def clean(self) -> None:
         """Have libsolv find all that is on offer, whatever an image left out before."""
