@@ -143,7 +143,7 @@ def apply_plan(
         ran = _run(stages, plan, parts, place, request)
         explained = _judge(job, parts, plan)
         areas = boot.areas if boot else ()
-        write = {**place, "job": str(job), "now_ns": now_ns, "areas": areas}
+        write = {**place, "job": str(job), "now_ns": now_ns, "areas": to_json(areas, indent=0)}
         written = stages.read_or_write("write", write)
     return Changed(
         overlay=str(job / "overlay"),

@@ -17,16 +17,16 @@ from typing import Any
 from msgspec.structs import replace
 
 from regild.change.extract import open_part
+from regild.change.loader import take_loader
 from regild.change.record import KINDS, canonical_acl
 from regild.change.tree import Part, part_of, within
 from regild.errors import IntegrityError
-from regild.image.disk import Disk
 from regild.image.ext import ExtVolume
 from regild.image.formats import disk_of
 from regild.image.grains import GRAIN_BYTES
 from regild.image.overlay import Overlay
 from regild.image.region import Region
-from regild.image.spans import outside
+from regild.image.spans import Places, outside
 from regild.image.window import Window
 from regild.image.writeback import Writeback
 from regild.model.json import from_json
@@ -50,14 +50,15 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     content = os.open(job / "content", os.O_RDONLY)
     progress.step("Writing the change into the image", sum(e.becomes.bytes for e in record.entries))
     with Overlay.create(job / "overlay", base) as overlay:
+        if areas := from_json(Places, request.get("areas", "[]")):
+            with Overlay.open(job / "booted", base) as left:
+                take_loader(overlay, base, left, areas, parts)
         shares = {part: _share(record, parts, part) for part in parts}
         for part in parts:
             if part.by_library and shares[part]:
                 _write_part(overlay, part, shares[part], content, now_ns, progress)
                 _check_part(overlay, part, shares[part])
         _write_by_kernel(overlay, shares, job)
-        if request.get("areas"):
-            _take_areas(overlay, base, job / "booted", request["areas"])
         overlay.flush()
         return {"changed_grains": len(overlay.changed())}
 
@@ -86,20 +87,6 @@ def _write_by_kernel(overlay: Overlay, shares: dict[Part, list[Entry]], job: Pat
             if told != _essence(entry.becomes):
                 why = f"it was written as {_essence(entry.becomes)} and reads back as {told}"
                 raise IntegrityError(where=entry.path, why=why)
-
-
-def _take_areas(overlay: Overlay, base: Disk, booted: Path, areas: list[list[int]]) -> None:
-    """Take over as they stand the blocks that a booted guest changed in areas (offset, bytes) that
-    belong to no filesystem of the record: where boot loaders lie."""
-    with Overlay.open(booted, base) as left:
-        for number in left.changed():
-            begin = number * GRAIN_BYTES
-            for offset, length in areas:
-                start, end = max(begin, offset), min(begin + GRAIN_BYTES, offset + length)
-                if start < end and (content := left.read(start, end - start)) != base.read(
-                    start, end - start
-                ):
-                    overlay.write(start, content)
 
 
 def _write_part(

@@ -15,6 +15,7 @@ import msgspec
 
 from regild.errors import Malformed, TooLarge, Truncated
 from regild.image.disk import Disk
+from regild.image.spans import Places, Span, outside
 
 SECTOR_SIZES = (512, 4096)
 
@@ -27,6 +28,8 @@ MAX_GPT_ENTRIES_BYTES = 1 << 20
 _MBR_ENTRY = struct.Struct("<B3sB3sII")
 _MBR_SIGNATURE = b"\x55\xaa"
 _PROTECTIVE = 0xEE
+CODE_BYTES = 440
+"""What of the first sector is a boot loader's: the disk's signature and the table follow."""
 _EXTENDED = frozenset({0x05, 0x0F, 0x85})
 FIRST_LOGICAL = 5
 MAX_LOGICAL = 128
@@ -87,6 +90,34 @@ def read_partitions_of_4096(disk: Disk, where: str = "the disk") -> tuple[Partit
         return _apart(tuple(_mbr(disk, boot, where, 4096)), where)
     except (Malformed, TooLarge, Truncated):
         return ()
+
+
+def read_gap(disk: Disk, first: int) -> Places:
+    """What of a disk lies before its first volume, at `first`, and is no partition table: where
+    boot loaders for a BIOS lie.
+
+    Raises: whatever the disk raises.
+    """
+    entries = _mbr_entries(disk.read(0, 512)) if disk.size >= 512 else []
+    for _active, kind, start, _count in entries:
+        if kind in _EXTENDED:
+            first = min(first, start * 512)
+    tables = [(CODE_BYTES, 512 - CODE_BYTES)]
+    if any(kind == _PROTECTIVE for _active, kind, _start, _count in entries):
+        tables.append((512, 33 * 512))
+    for sector in SECTOR_SIZES:
+        tables += _gpt_places(disk, sector)
+    return tuple(outside([(0, first)], sorted(tables)))
+
+
+def _gpt_places(disk: Disk, sector: int) -> Iterator[Span]:
+    """Where the first copy of a GPT lies, whether it is whole or not."""
+    if disk.size < 2 * sector:
+        return
+    magic, *_, entries_at, count, each, _check = _GPT.unpack_from(disk.read(sector, _GPT.size))
+    if magic == _GPT_MAGIC:
+        yield sector, sector
+        yield entries_at * sector, min(count * each, MAX_GPT_ENTRIES_BYTES)
 
 
 def _apart(partitions: tuple[Partition, ...], where: str) -> tuple[Partition, ...]:

@@ -53,6 +53,7 @@ from regild.errors import (
 from regild.host.namespace import find_id_map
 from regild.host.scratch import Scratch, default_folder, open_scratch
 from regild.image.overlay import Overlay
+from regild.image.partitions import read_gap
 from regild.model.answers import UpdateAnswer
 from regild.model.content import Content
 from regild.model.digest import hex_of
@@ -358,8 +359,8 @@ def _boot(inspected: Inspected, plan: Plan, job: Scratch) -> Boot:
         return Boot(start)
     firmware = [one for one in guest.volumes if one.kind == "bios-boot" or one.filesystem == "vfat"]
     gap = min((one.offset for one in guest.volumes if one.offset), default=0)
-    areas = [(0, gap), *((one.offset, one.bytes) for one in firmware if not one.layer)]
-    return Boot(start, tuple(areas))
+    areas = read_gap(inspected.boot.disk, gap)
+    return Boot(start, (*areas, *((one.offset, one.bytes) for one in firmware if not one.layer)))
 
 
 def created_of(plan: Plan) -> str:
