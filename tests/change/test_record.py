@@ -171,3 +171,59 @@ def test_an_access_list_reads_the_same_from_kernel_and_library() -> None:
     kernel = bytes.fromhex("02000000 01000700ffffffff 02000500e8030000 20000400ffffffff")
     library = bytes.fromhex("02000000 0100070000000000 02000500e8030000 2000040000000000")
     assert canonical_acl(kernel) == library == canonical_acl(library)
+
+
+def test_a_file_that_was_written_through_is_told_from_one_that_replaced_it(
+    layers: tuple[Path, Path],
+) -> None:
+    upper, lower = layers
+    for name in ("written", "replaced"):
+        put(lower / name, b"old")
+        put(upper / name, b"new")
+    put(upper / "made", b"new")
+    for name in ("written", "made"):  # one that was moved has the mark too
+        os.setxattr(upper / name, "user.overlay.origin", b"")
+    found = entries(layers)
+    assert {path: found[path].in_place for path in found} == {
+        "/made": False,
+        "/replaced": False,
+        "/written": True,
+    }
+    assert not any(found[path].becomes.attributes for path in found)
+
+
+def test_holes_are_on_record_and_read_as_zeros(layers: tuple[Path, Path]) -> None:
+    upper, _ = layers
+    size = 4 << 20
+    with (upper / "holes").open("wb") as file:
+        file.write(b"a")
+        file.seek(2 << 20)
+        file.write(b"b")
+        file.truncate(size)
+    (upper / "nothing").touch()
+    os.truncate(upper / "nothing", size)
+    put(upper / "zeros", bytes(size))
+    record, content = read(layers)
+    found = {entry.path: entry for entry in record.entries}
+    assert found["/holes"].holes == (
+        (4096, (2 << 20) - 4096),
+        ((2 << 20) + 4096, size - (2 << 20) - 4096),
+    )
+    assert found["/nothing"].holes == ((0, size),)
+    assert found["/zeros"].holes == ()
+    at = found["/holes"].content_at
+    assert at is not None
+    assert content[at : at + size] == (upper / "holes").read_bytes()
+
+
+def test_a_file_of_too_many_holes_is_kept_as_if_it_had_none(
+    layers: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upper, _ = layers
+    with (upper / "holes").open("wb") as file:
+        for number in range(5):
+            file.seek(number << 20)
+            file.write(b"x")
+    assert len(entries(layers)["/holes"].holes) == 4
+    monkeypatch.setattr("regild.change.record.HOLES_MAX", 3)
+    assert entries(layers)["/holes"].holes == ()

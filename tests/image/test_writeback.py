@@ -270,3 +270,61 @@ def test_a_clean_journals_content_may_be_let_go(tmp_path: Path) -> None:
         Change(writeback).put("/x", b"x")
         writeback.flush()
     check(flattened(image))
+
+
+@pytest.mark.parametrize("tail", [b"end", b""], ids=["in the middle", "at the end"])
+def test_holes_take_no_room_and_read_as_zeros(tail: bytes, image: Path) -> None:
+    content = b"a" * 4096 + bytes(1 << 20) + b"b" * 8192 + bytes(100_000) + tail
+    holes = ((4096, 1 << 20), (4096 + (1 << 20) + 8192, 100_000))
+    stored: list[int] = []
+
+    def act(change: Change) -> None:
+        number = change.writeback.make("/x", Inode("file"))
+        pieces = [content[at : at + 10_000] for at in range(0, len(content), 10_000)]
+        change.writeback.write_content(number, len(content), pieces, holes)
+        change.dress(number, mode=0o644)
+        volume = change.writeback.volume
+        stored.append(sum(run.length for run in volume.read_runs(volume.read_inode(number))))
+
+    assert changed(image, act)["/x"][5] == content
+    assert stored[0] <= 12288 + 8192 + 2 * 4096
+
+
+def test_a_hole_that_would_hold_something_is_refused(image: Path) -> None:
+    with opened(image, writable=True) as changing, pytest.raises(Malformed, match="has holes"):
+        writeback = Writeback(changing.volume)
+        number = writeback.make("/x", Inode("file"))
+        writeback.write_content(number, 16384, [b"x" * 16384], ((4096, 8192),))
+
+
+def test_what_is_made_in_a_folder_gets_its_flags_as_a_kernel_gives_them(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for name in ("flagged", "plain"):
+        (source / name).mkdir(parents=True)
+        for file in ("kept", "renewed"):
+            (source / name / file).write_text("old")
+    image = make_image(tmp_path / "ext4", "ext4", source)
+    for path in ("/flagged", "/plain/kept", "/plain/renewed"):
+        # Extents, and SYNC, NODUMP and NOATIME.
+        tool("debugfs", "-w", "-R", f"set_inode_field {path} flags 0x800c8", image)
+    found: dict[str, int] = {}
+    with opened(image, writable=True) as changing:
+        writeback = Writeback(changing.volume)
+        change = Change(writeback)
+        for folder in ("/flagged", "/plain"):
+            for name in ("kept", "renewed"):
+                change.put(f"{folder}/{name}", b"new")
+            number = writeback.find(f"{folder}/renewed")
+            assert number is not None
+            writeback.renew_flags(f"{folder}/renewed", number)
+            change.put(f"{folder}/file")
+            change.make(f"{folder}/folder", "directory")
+            change.make(f"{folder}/link", "symlink", target="x")
+            change.make(f"{folder}/pipe", "fifo")
+        writeback.flush()
+        found = {path: inode.flags & 0xFF for path, inode in changing.volume.walk()}
+    check(flattened(image))
+    wanted = {"kept": 0, "renewed": 0xC8, "file": 0xC8, "folder": 0xC8, "link": 0xC0, "pipe": 0xC0}
+    assert {name: found[f"/flagged/{name}"] for name in wanted} == wanted
+    wanted = dict.fromkeys(wanted, 0) | {"kept": 0xC8}
+    assert {name: found[f"/plain/{name}"] for name in wanted} == wanted

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from regild.change.extract import Extraction, open_part
+from regild.change.record import ORIGIN
 from regild.change.seal import is_trace
 from regild.change.tree import Part, below, within
 from regild.errors import RecordRefused
@@ -65,11 +66,15 @@ def _acquire(
     old = {path: _essence(inode) for path, inode in before.walk() if not path.startswith(hidden)}
     kinds: dict[str, int] = {}
     wanted: set[str] = set()
+    stayed: set[str] = set()
     for path, inode in after.walk():
         if not path.startswith(hidden):
             kinds[path] = stat.S_IFMT(inode.mode)
-            if old.get(path) != _essence(inode) and not is_trace(root + path):
+            was = old.get(path)
+            if was != _essence(inode) and not is_trace(root + path):
                 wanted.add(path)
+                if was and stat.S_ISREG(inode.mode) and was[0] == _identity(inode):
+                    stayed.add(path)
     gone = [
         path
         for path in old
@@ -84,6 +89,8 @@ def _acquire(
     place.mkdir(exist_ok=True)
     lost = Extraction(after, part, parts, upper, progress).run(frozenset(wanted))
     _refuse_lost(lost)
+    for path in wanted & stayed:
+        os.setxattr(f"{place}{path}", ORIGIN, b"")
     for path in gone:
         os.mknod(f"{place}{path}", stat.S_IFCHR | 0o600, os.makedev(0, 0))
     return len(wanted) + len(gone)
@@ -98,7 +105,12 @@ def _essence(inode: Inode) -> tuple[object, ...]:
     """What shows that an inode was changed by the guest's kernel, which cannot keep its change
     time: that is at offset 12, its nanoseconds at 132."""
     whole = inode.mode, inode.uid, inode.gid, inode.size, inode.mtime_ns, inode.links
-    return (*whole, inode.number, inode.block, inode.raw[12:16], inode.raw[132:136])
+    return (_identity(inode), *whole, inode.block, inode.raw[12:16], inode.raw[132:136])
+
+
+def _identity(inode: Inode) -> tuple[int, bytes]:
+    """What another file in its place would not have: number and generation."""
+    return inode.number, inode.raw[100:104]
 
 
 def _above(path: str) -> str:

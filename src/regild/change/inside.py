@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -18,12 +18,15 @@ from regild.change.record import NOTHING, inode_at
 from regild.change.stream import send_tree
 from regild.errors import GuestFull, IntegrityError
 from regild.host.uml_init import mounted
+from regild.image.spans import Span, outside
 from regild.model.content import Value
 from regild.model.json import from_json, to_json
 from regild.model.record import Entry, Inode
 
 PIECE_BYTES: Final = 1 << 20
+BLOCK_BYTES: Final = 4096
 NO_SPACE: Final = 28
+CAPABILITY: Final = "security.capability"
 
 
 class Room(Value, frozen=True):
@@ -148,6 +151,8 @@ def apply_entries(entries: tuple[Entry, ...], content: int) -> None:
             os.link(entry.link_to, entry.path, follow_symlinks=False)
         elif entry.path in made:
             _make(entry, content)
+        elif entry.content_at is not None:
+            _write_through(entry, content)
     for entry in [*others, *reversed(folders)]:
         if not entry.link_to:
             _dress(entry, entry.path in made)
@@ -160,7 +165,8 @@ def _remove_old(entries: tuple[Entry, ...]) -> frozenset[str]:
         was, becomes = entry.was, entry.becomes
         kept = was.kind == becomes.kind and not entry.link_to
         same = (was.target, was.device) == (becomes.target, becomes.device)
-        if kept and entry.content_at is None and same:
+        alone = entry.in_place and was.links == becomes.links == 1
+        if kept and same and (entry.content_at is None or alone):
             continue
         if was.kind != "absent":
             (os.rmdir if was.kind == "directory" else os.unlink)(entry.path)
@@ -178,7 +184,7 @@ def _make(entry: Entry, content: int) -> None:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW
         handle = os.open(entry.path, flags, 0o600)
         try:
-            _fill(handle, content, entry.content_at or 0, becomes.bytes)
+            _fill(handle, content, entry)
         finally:
             os.close(handle)
     else:
@@ -187,17 +193,42 @@ def _make(entry: Entry, content: int) -> None:
         os.mknod(entry.path, kind | 0o600, os.makedev(*(becomes.device or (0, 0))))
 
 
-def _fill(handle: int, content: int, at: int, length: int) -> None:
-    """Write a file's content; whole blocks of zeros stay holes."""
-    done = 0
-    while done < length:
-        piece = os.pread(content, min(PIECE_BYTES, length - done), at + done)
-        if not piece:
-            raise IntegrityError(where="the record", why="its contents are cut off")
-        if piece.count(0) != len(piece):
-            os.pwrite(handle, piece, done)
-        done += len(piece)
+def _write_through(entry: Entry, content: int) -> None:
+    """Give a file new content in its own inode; blocks that are equal stay, with whoever shares
+    them."""
+    at, length = entry.content_at or 0, entry.becomes.bytes
+    handle = os.open(entry.path, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        os.ftruncate(handle, length)
+        for offset, piece in _pieces(content, at, [(0, length)]):
+            was = os.pread(handle, len(piece), offset)
+            for block in range(0, len(piece), BLOCK_BYTES):
+                new = piece[block : block + BLOCK_BYTES]
+                if new != was[block : block + BLOCK_BYTES]:
+                    os.pwrite(handle, new, offset + block)
+    finally:
+        os.close(handle)
+
+
+def _fill(handle: int, content: int, entry: Entry) -> None:
+    """Write a file's content but for its holes."""
+    at, length = entry.content_at or 0, entry.becomes.bytes
+    # First: XFS reserves blocks behind the end, which would become zeros when the end is moved.
     os.ftruncate(handle, length)
+    for offset, piece in _pieces(content, at, outside([(0, length)], sorted(entry.holes))):
+        os.pwrite(handle, piece, offset)
+
+
+def _pieces(content: int, at: int, spans: Iterable[Span]) -> Iterator[tuple[int, bytes]]:
+    """The new content of a file in some of its spans: (offset in the file, bytes)."""
+    for offset, count in spans:
+        done, end = offset, offset + count
+        while done < end:
+            piece = os.pread(content, min(PIECE_BYTES, end - done), at + done)
+            if not piece:
+                raise IntegrityError(where="the record", why="its contents are cut off")
+            yield done, piece
+            done += len(piece)
 
 
 def _dress(entry: Entry, is_new: bool) -> None:
@@ -207,6 +238,8 @@ def _dress(entry: Entry, is_new: bool) -> None:
     if becomes.kind != "symlink":
         os.chmod(path, becomes.mode)
     was = {} if is_new else {row.name: row.value for row in entry.was.attributes}
+    if entry.content_at is not None:
+        was.pop(CAPABILITY, None)  # whoever writes to a file takes it away
     wanted = {row.name: row.value for row in becomes.attributes}
     for name in was.keys() - wanted.keys():
         os.removexattr(path, name, follow_symlinks=False)

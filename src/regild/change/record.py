@@ -31,6 +31,8 @@ DEPTH_MAX = 200
 PATH_BYTES_MAX = 3072
 """As in `regild.image.ext`: what is written must be readable again."""
 PIECE_BYTES = 1 << 20
+HOLES_MAX = 10_000
+"""A file with more of them is written as if it had none."""
 
 KINDS: dict[int, Kind] = {
     stat.S_IFREG: "file",
@@ -43,6 +45,9 @@ KINDS: dict[int, Kind] = {
 }
 
 OVERLAY_ATTRIBUTE = "user.overlay."
+ORIGIN = OVERLAY_ATTRIBUTE + "origin"
+"""What overlayfs leaves on a file that it copied up to be written to; one that was made anew under
+the same name has none."""
 OVERLAY_REFUSED = tuple(OVERLAY_ATTRIBUTE + name for name in ("overlay.", "redirect", "metacopy"))
 """What a script planted (overlayfs sets it apart so), and what hides content elsewhere."""
 ACCESS_LIST = "system.posix_acl_"
@@ -173,10 +178,17 @@ class _Reading:
         is_own_file = stat.S_ISREG(status.st_mode) and first in (None, path)
         digest = self._pour(path, status.st_size) if is_own_file else None
         becomes = inode_at(self.upper + path, status, digest=digest)
-        self._add(path, was, becomes, link_to="" if first in (None, path) else first)
+        holes = _holes(self.upper + path, status) if is_own_file else ()
+        self._add(path, was, becomes, link_to="" if first in (None, path) else first, holes=holes)
 
     def _add(
-        self, path: str, was: Inode, becomes: Inode, opaque: bool = False, link_to: str = ""
+        self,
+        path: str,
+        was: Inode,
+        becomes: Inode,
+        opaque: bool = False,
+        link_to: str = "",
+        holes: tuple[tuple[int, int], ...] = (),
     ) -> None:
         """Put a change on record unless nothing changed or the image keeps this path for itself."""
         cleared = cleared_by(path, self.seal) and is_cleared(path, becomes)
@@ -187,7 +199,8 @@ class _Reading:
         is_new = becomes.digest != was.digest or becomes.links > 1 or was.links > 1
         if becomes.kind == "file" and is_new and not link_to:
             place = self._keep_poured(str(becomes.digest))
-        self.entries.append(Entry(path, was, becomes, place, link_to, opaque))
+        in_place = was.kind == becomes.kind == "file" and _is_copied_up(self.upper + path)
+        self.entries.append(Entry(path, was, becomes, place, link_to, opaque, in_place, holes))
 
     def _pour(self, path: str, size: int) -> Digest:
         """Write a file's content behind what is on record, for as long as it takes to see whether
@@ -286,6 +299,38 @@ def _is_opaque(path: str) -> bool:
         return os.getxattr(path, OVERLAY_ATTRIBUTE + "opaque", follow_symlinks=False) == b"y"
     except OSError:
         return False
+
+
+def _is_copied_up(path: str) -> bool:
+    try:
+        os.getxattr(path, ORIGIN, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def _holes(path: str, status: os.stat_result) -> tuple[tuple[int, int], ...]:
+    """What a file does not store (lseek(2), SEEK_HOLE)."""
+    if status.st_blocks * 512 >= status.st_size:
+        return ()
+    found: list[tuple[int, int]] = []
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        at = os.lseek(handle, 0, os.SEEK_HOLE)
+        while at < status.st_size and len(found) <= HOLES_MAX:
+            end = _next_data(handle, at, status.st_size)
+            found.append((at, end - at))
+            at = os.lseek(handle, end, os.SEEK_HOLE) if end < status.st_size else end
+    finally:
+        os.close(handle)
+    return tuple(found) if len(found) <= HOLES_MAX else ()
+
+
+def _next_data(handle: int, at: int, size: int) -> int:
+    try:
+        return os.lseek(handle, at, os.SEEK_DATA)
+    except OSError:  # ENXIO: nothing but a hole
+        return size
 
 
 def _device(status: os.stat_result) -> tuple[int, int]:

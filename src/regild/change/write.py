@@ -184,7 +184,10 @@ class _Writing:
             number = self.writeback.make(place, entry.becomes)
         if entry.becomes.kind == "file" and entry.content_at is not None:
             size = entry.becomes.bytes
-            self.writeback.write_content(number, size, self._pieces(entry.content_at, size))
+            pieces = self._pieces(entry.content_at, size)
+            self.writeback.write_content(number, size, pieces, entry.holes)
+            if not entry.in_place:
+                self.writeback.renew_flags(place, number)
             self.progress.advance(size)
 
     def _dress(self, entry: Entry, is_new: bool) -> None:

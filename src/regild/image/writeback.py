@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from regild.errors import ChangeError, Malformed
 from regild.host.libext2fs import DIR_NO_SPACE, FALLOCATE_FORCE_INIT
 from regild.image.ext import EXTENTS, INLINE, JOURNAL, ROOT, ExtVolume, Inode
+from regild.image.spans import Span, outside, whole_units
 from regild.model.record import Inode as Wanted
 
 FILE_TYPES = {
@@ -28,6 +29,13 @@ FILE_TYPES = {
 }
 """Mode bits and the type byte of a directory entry (EXT2_FT_*)."""
 
+INHERITED = 0x6201C4CF
+"""EXT4_FL_INHERITED of fs/ext4/ext4.h: what a folder's flags (chattr(1)) give to what is made in
+it."""
+OF_FILES, OF_OTHERS = ~0x60030000, 0xC0
+"""EXT4_REG_FLMASK and EXT4_OTHER_FLMASK: what of it files, and what links and others, can have."""
+ASKED_FOR = INHERITED | 0x00820000
+"""With them what is never inherited: NOCOW, TOPDIR."""
 EXTENT_HEADER = struct.pack("<HHHHI", 0xF30A, 0, 4, 0, 0)
 NO_GOAL = (1 << 64) - 1
 
@@ -38,6 +46,7 @@ class Writeback:
     def __init__(self, volume: ExtVolume) -> None:
         self.volume, self.library = volume, volume.library
         self._names: dict[int, dict[str, int]] = {}
+        self._given: dict[int, int] = {}
         self.library.fs_call("ext2fs_read_bitmaps")
 
     def find(self, path: str) -> int | None:
@@ -86,6 +95,9 @@ class Writeback:
         else:
             self._make_inode(folder, name, made, wanted)
         self._list(folder)[name] = made
+        self._given.pop(made, None)  # a folder that is gone may have had the number
+        if self._flags_of(folder):
+            self._put_flags(folder, made)
         return made
 
     def link(self, path: str, number: int) -> None:
@@ -102,16 +114,26 @@ class Writeback:
         inode = self.volume.read_inode(number)
         return stat.S_ISREG(inode.mode) and inode.links == 1 and not inode.flags & INLINE
 
-    def write_content(self, number: int, length: int, pieces: Iterable[bytes]) -> None:
-        """Replace a file's content by `length` bytes that come in order, in pieces of any size."""
+    def renew_flags(self, path: str, number: int) -> None:
+        """Give a file the flags (chattr(1)) of one that was made anew in its folder."""
+        folder, _, _ = self._parent(path)
+        self._put_flags(folder, number)
+
+    def write_content(
+        self, number: int, length: int, pieces: Iterable[bytes], holes: Iterable[Span] = ()
+    ) -> None:
+        """Replace a file's content by `length` bytes that come in order, in pieces of any size;
+        whole blocks in `holes` hold nothing and are not allocated.
+
+        Raises: Malformed where a hole would hold something.
+        """
         block = self.volume.block_bytes
         inode = self.volume.read_inode(number)
         if inode.size or inode.flags & EXTENTS:
             self.library.fs_call("ext2fs_punch", number, None, None, 0, NO_GOAL)
-        count = -(-length // block)
-        if count:
+        for first, count in _stored(length, holes, block):
             # Allocated at once and marked as written; the content follows right away, below.
-            args = (FALLOCATE_FORCE_INIT, number, None, NO_GOAL, 0, count)
+            args = (FALLOCATE_FORCE_INIT, number, None, NO_GOAL, first, count)
             self.library.fs_call("ext2fs_fallocate", *args)
         size = struct.pack("<I", length & 0xFFFFFFFF), struct.pack("<I", length >> 32)
         inode = self.volume.read_inode(number)
@@ -184,10 +206,31 @@ class Writeback:
                 while run is not None and used == run.length:
                     run, used = next(runs, None), 0
                 if run is None or run.logical + used != done:
-                    raise Malformed(where=self.volume.where, why=f"inode {inode.number} has holes")
+                    end = run.logical if run is not None else done + len(rest)
+                    hole = bytes(rest[: end - done])
+                    if not hole or hole.count(0) != len(hole):
+                        why = f"inode {inode.number} has holes"
+                        raise Malformed(where=self.volume.where, why=why)
+                    rest, done = rest[len(hole) :], done + len(hole)
+                    continue
                 count = min(len(rest), run.length - used)
                 self.volume.device.write(run.physical + used, bytes(rest[:count]))
                 rest, used, done = rest[count:], used + count, done + count
+
+    def _put_flags(self, folder: int, number: int) -> None:
+        """Set the flags that a kernel gives to what it makes in a folder."""
+        given, inode = self._flags_of(folder), self.volume.read_inode(number)
+        if not stat.S_ISDIR(inode.mode):
+            given &= OF_FILES if stat.S_ISREG(inode.mode) else OF_OTHERS
+        flags = inode.flags & ~ASKED_FOR | given
+        if flags != inode.flags:
+            self._put(inode, {32: struct.pack("<I", flags)})
+
+    def _flags_of(self, folder: int) -> int:
+        """The flags that a folder gives to what is made in it."""
+        if folder not in self._given:
+            self._given[folder] = self.volume.read_inode(folder).flags & INHERITED
+        return self._given[folder]
 
     def _remove_folder(self, path: str, folder: int, inode: Inode) -> None:
         if self._list(inode.number):
@@ -253,6 +296,13 @@ def _times(inode: Inode, mtime_ns: int, now_ns: int) -> dict[int, bytes]:
             epoch = (seconds - (low - 0x80000000)) >> 32 & 3
             fields[extra_at] = struct.pack("<I", nanoseconds << 2 | epoch)
     return fields
+
+
+def _stored(length: int, holes: Iterable[Span], block: int) -> Iterator[Span]:
+    """(first block, blocks) of a file that are to be allocated."""
+    count = -(-length // block)
+    empty = [(one.start, len(one)) for one in whole_units(sorted(holes), block, length)]
+    return outside([(0, count)], empty)
 
 
 def _has_blocks(inode: Inode) -> bool:

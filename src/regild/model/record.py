@@ -54,6 +54,11 @@ class Entry(Value, frozen=True):
     """The first path of the same file, where this path is a further hard link to it."""
     opaque: bool = False
     """A directory that was replaced whole: nothing of the old one shows through."""
+    in_place: bool = False
+    """The old file was written through: its inode stays, with what a filesystem keeps beside it
+    (chattr(1), projects). Any other file with new content is a new one under the old name."""
+    holes: tuple[tuple[int, int], ...] = ()
+    """(offset, length) of what the new content does not store; it reads as zeros."""
 
 
 class Record(Value, frozen=True):
