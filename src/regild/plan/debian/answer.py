@@ -118,7 +118,9 @@ def _decided(guest: Guest, request: Request, decide: type[Decision]) -> Transact
     locked = frozenset(_locked(guest, request.holds))
     wishes = tuple(_wishes(guest, request, locked))
     auto = request.planning.auto
-    aim = Aim(request.mode == "full", wishes, locked, auto, request.autoremove)
+    full = request.mode == "full"
+    completing = full and request.only is None
+    aim = Aim(full, wishes, locked, auto, request.autoremove, completing)
     decision = decide(guest, aim)
     if broken := decision.broken():
         raise Unsolvable(where="the image", why="; ".join(_told_broken(decision.relations, broken)))

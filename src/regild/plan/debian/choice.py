@@ -41,6 +41,11 @@ class Relations:
         if self.guest.is_on("APT::Install-Suggests", default=False):
             yield from self.of(solvable, SUGGESTS)
 
+    def asked(self, solvable: Any) -> Iterator[int]:
+        """What a version needs, and what else the guest wants satisfied of it."""
+        yield from self.of(solvable, REQUIRES)
+        yield from self.weak(solvable)
+
     def providers(self, relation: int) -> list[Any]:
         """The versions, installed or candidates, that satisfy a relation."""
         found = self._providers.get(relation)

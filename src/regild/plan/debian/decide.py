@@ -8,20 +8,22 @@ granted, the weightiest first, if it can be had together with those that were gr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 from regild.errors import TooLarge
+from regild.plan.debian.bringing import brought_for_nobody, given_up, looked_at
 from regild.plan.debian.choice import CONFLICTS, REQUIRES, Relations
 from regild.plan.debian.copies import behind, out_of_step
 from regild.plan.debian.guest import Guest, Installed
 from regild.plan.debian.keep import kept_back
 from regild.plan.debian.marks import Marks
 from regild.plan.debian.order import Ordered
-from regild.plan.debian.rounds import Rounds
+from regild.plan.debian.rounds import Rounds, holds_together
 from regild.plan.debian.sweep import brought_for_nothing
-from regild.plan.debian.walk import put_aside
+from regild.plan.debian.walk import lacking, put_aside
 from regild.plan.debian.weight import weights
 
 ROUNDS_LIMIT = 50
@@ -43,6 +45,8 @@ class Aim:
     """`name:arch` of what was installed for others only."""
     sweeping: bool = False
     """What nobody needs is removed besides."""
+    completing: bool = False
+    """What is Essential on offer and missing comes in."""
 
 
 class Decision:
@@ -56,9 +60,13 @@ class Decision:
         self.relations = relations or Relations(guest)
         self.ordered = Ordered(self.relations, guest.shelf)
         self.now = frozenset(one.now.id for one in guest.packages.values())
-        self._extra: dict[int, Any] = {}
-        """Recommended packages to bring in if they can be had, by id."""
-        self._banned = set(out_of_step(guest))
+        self._lacking = lacking(guest, self.relations) if aim.completing else []
+        self._extra: dict[int, Any] = {one.id: one for one in self._lacking}
+        """Essential and recommended packages to bring in if they can be had, by id."""
+        self._banned = {
+            *out_of_step(guest),
+            *given_up(guest, self.relations, aim.wishes, aim.locked),
+        }
         """Candidates that must not be taken."""
         self._aside: set[int] | None = None
         """Candidates that another wish puts aside."""
@@ -80,9 +88,14 @@ class Decision:
         wishes = [
             one for one in self.aim.wishes if one.candidate and one.candidate.id not in self._banned
         ]
-        marks = Marks(self.guest, self.relations, wishes, self.aim.locked, self._counts)
+        args = self.guest, self.relations, wishes, self.aim.locked, self._counts
+        marks = Marks(*args, self._lacking)
         ways = (Rounds(self.guest, self.relations, marks, way) for way in (False, True))
-        found = [ids for ids in (way.mended() for way in ways) if self._holds(ids)]
+        found = [
+            ids
+            for ids in (way.mended() for way in ways)
+            if holds_together(self.guest, self.relations, ids, self.aim.locked)
+        ]
         # In which order apt visits packages of one weight is not known: what leaves less behind
         # is taken where that decides.
         return max(found, key=self._worth, default=None)
@@ -92,26 +105,6 @@ class Decision:
         packages = self.guest.packages.values()
         raised = sum(one.candidate is not None and one.candidate.id in ids for one in packages)
         return raised + sum(one.now.id in ids for one in packages), raised
-
-    def _holds(self, ids: frozenset[int]) -> bool:
-        """Whether nothing is missing or in the way, and what must stay is there."""
-        of, met = self.relations.of, self.relations.ids
-        titles = {self.relations.version(one).nameid for one in ids}
-        for nameid, one in self.guest.packages.items():
-            essential = one.now.facts.essential != "-"
-            if nameid in self.aim.locked and one.now.id not in ids:
-                return False
-            if essential and nameid not in titles:
-                return False
-        if len(titles) < len(ids):
-            return False
-        for identity in ids:
-            one = self.relations.version(identity)
-            if not all(self.relations.is_met(each, ids) for each in of(one, REQUIRES)):
-                return False
-            if any((met(each) & ids) - {identity} for each in of(one, CONFLICTS)):
-                return False
-        return True
 
     def _granted_all(self) -> frozenset[int]:
         """What libsolv can grant of everything that is wished for and recommended."""
@@ -123,10 +116,18 @@ class Decision:
             if not fresh:
                 break
             self._extra.update((one.id, one) for one in fresh)
+        wished = {one.id for one in self._lacking}
+        nobodys = brought_for_nobody(self.guest, self.relations, ids, self._changed(ids), wished)
+        return self._mended_by_keeping(ids, nobodys)
+
+    def _mended_by_keeping(self, ids: frozenset[int], nobodys: AbstractSet[int]) -> frozenset[int]:
+        """What stays of a set without new packages that come for nobody."""
         changed = map(self.relations.version, ids - self.now)
-        if not self.aim.may_remove and any(self._is_worse_off(one, ids) for one in changed):
-            ids = kept_back(self.guest, self.relations, ids, self._is_worse_off)
-        return ids
+        if self.aim.may_remove or not (
+            nobodys or any(self._is_worse_off(one, ids) for one in changed)
+        ):
+            return ids
+        return kept_back(self.guest, self.relations, ids - nobodys, self._is_worse_off)
 
     def _is_new(self, identity: int) -> bool:
         """Whether a version's package is not installed in any other."""
@@ -301,7 +302,7 @@ class Decision:
                     waiting.append(iter(self._unmet(one, ids)))
         return found
 
-    def _unmet(self, one: Any, ids: Set[int]) -> Sequence[int]:
+    def _unmet(self, one: Any, ids: AbstractSet[int]) -> Sequence[int]:
         """What a version needs besides some others; as it is stated where a choice is among it,
         which may do for the next need or be spared by the one before."""
         of, is_met, providers = self.relations.of, self.relations.is_met, self.relations.providers
@@ -338,10 +339,13 @@ class Decision:
         return found
 
     def _changed(self, ids: frozenset[int]) -> list[Any]:
-        """The versions whose recommendations count: new ones, and with removals also old ones."""
-        fresh = sorted(ids - self.now)
-        kept = sorted(ids & self.now) if self.aim.may_remove else []
-        return [self.pool.id2solvable(one) for one in (*fresh, *kept)]
+        """The versions that bring what they recommend: new ones, and with removals also old ones
+        that are not on hold, else those that one looks at for what they lose."""
+        fresh = list(map(self.relations.version, sorted(ids - self.now)))
+        if not self.aim.may_remove:
+            return [*fresh, *looked_at(self.guest, self.relations, ids, self.aim.locked)]
+        old = map(self.relations.version, sorted(ids & self.now))
+        return [*fresh, *(one for one in old if one.nameid not in self.aim.locked)]
 
     def _counts(self, solvable: Any, relation: int) -> bool:
         """Whether a recommendation is new to an image, or was satisfied in it."""

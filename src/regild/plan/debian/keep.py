@@ -9,6 +9,7 @@ taken back is not tried again, so that ends; at the worst with the image as it i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from regild.plan.debian.choice import CONFLICTS, REQUIRES, Relations
@@ -32,6 +33,15 @@ def kept_back(
     return ids
 
 
+def _asked(relations: Relations, relation: int, old: frozenset[int]) -> Iterator[int]:
+    """The packages whose installed versions satisfy a relation, as apt comes upon them."""
+    for alternative in relations.alternatives(relation):
+        named = relations.named(alternative)
+        found = [one.nameid for one in relations.providers(alternative) if one.id in old]
+        yield from (one for one in found if one == named)
+        yield from (one for one in reversed(found) if one != named)
+
+
 def _to_take_back(
     relations: Relations, ids: frozenset[int], old: frozenset[int], loses: Loses
 ) -> Iterator[int]:
@@ -45,8 +55,8 @@ def _to_take_back(
             if unmet or loses(one, ids):
                 yield identity
         else:
-            for before in (each for relation in unmet for each in relations.ids(relation) & old):
-                yield from filter(None, [gone.get(relations.version(before).nameid)])
+            for relation in unmet:
+                yield from islice(filter(None, map(gone.get, _asked(relations, relation, old))), 1)
         for relation in relations.of(one, CONFLICTS):
             others = (relations.ids(relation) & ids) - {identity}
             yield from ({identity} & changed or others & changed) if others else ()

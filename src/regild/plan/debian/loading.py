@@ -50,6 +50,8 @@ _SOURCE = re.compile(rf"({_NAME.pattern})(?:\s*\(({_VERSION.pattern})\))?")
 ABSENT = ("not-installed", "config-files")
 """The states of dpkg(1) in which none of a package's files is there."""
 PRIORITIES = ("required", "important", "standard", "optional", "extra")
+ITSELF = "apt"
+"""Essential to apt, whatever is said of it."""
 UNSTATED = 6
 """The priority of what states none."""
 WITHOUT = 24
@@ -66,7 +68,7 @@ class Facts(NamedTuple):
     priority: int
     """1 required ... 5 extra, as dpkg orders them; 6 where none is stated."""
     essential: str
-    """`e` Essential, `i` Important or Protected, else `-`."""
+    """`e` Essential, as apt itself is, `i` Important or Protected, else `-`."""
     source: str
     source_version: str
     phase: int
@@ -144,7 +146,7 @@ def facts_of(fields: Fields, where: str) -> tuple[str, Facts]:
         arch,
         multi=fields.get("multi-arch", "no")[:1] or "n",
         priority=PRIORITIES.index(priority) + 1 if priority in PRIORITIES else UNSTATED,
-        essential="e" if "essential" in yes else "i" if yes else "-",
+        essential="e" if "essential" in yes or name == ITSELF else "i" if yes else "-",
         source=source[1] if source else name,
         source_version=(source[2] if source else "") or version,
         phase=int(phase) if phase.isdecimal() and len(phase) < 4 else 100,

@@ -2,8 +2,8 @@
 
 apt-get(8) dist-upgrade wishes for every candidate, then goes through the installed packages in its
 own order (`plan.debian.walk`): each brings what it needs and what it newly recommends, and sends
-away what it excludes. What was sent away comes back at its own turn, so what is left then may not
-fit together; `plan.debian.rounds` mends that.
+away what it excludes. Then comes what is Essential on offer and missing. What was sent away comes
+back at its own turn, so what is left then may not fit together; `plan.debian.rounds` mends that.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Marks(Walk):
         wishes: Iterable[Installed],
         locked: frozenset[int],
         counts: Counts,
+        lacking: Iterable[Any] = (),
     ) -> None:
         super().__init__(guest, relations, wishes, locked)
         self.counts = counts
@@ -41,8 +42,13 @@ class Marks(Walk):
         self.goal |= {one.now.solvable.nameid: one.candidate.id for one in wishes if one.candidate}
         turns = sorted(guest.packages.values(), key=lambda one: (place_of(one.title), one.title))
         for one in turns:
-            if self._return(one) and not self._is_without(one):
-                self.take(relations.version(self.goal[one.now.solvable.nameid]))
+            nameid = one.now.solvable.nameid
+            if self._return(one) and not self._is_without(one) and nameid not in locked:
+                self.take(relations.version(self.goal[nameid]))
+        for one in lacking:
+            if one.id not in self.ids:
+                self._choose(one, True)
+                self.take(one)
         for one in turns:
             self._return(one)
 

@@ -32,7 +32,7 @@ from regild.plan.debian.relations import Vocabulary
 from regild.plan.debian.shelf import Note, Shelf, new_pool
 from regild.plan.debian.stated import Stated, reach
 
-FORM = 1
+FORM = 2
 """Raised whenever the same packages would be kept differently."""
 NAMES_LIMIT = 20_000
 """Names of a set that is worth keeping."""
@@ -47,6 +47,8 @@ class Near(Value, frozen=True):
     """In libsolv's form."""
     repeated: tuple[tuple[str, ...], ...]
     """Of each index, the names that it offers more than one version of."""
+    essential: tuple[str, ...] = ()
+    """What is Essential in any of the indexes, which is always near."""
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):
@@ -68,6 +70,7 @@ class NearShelf(Shelf):
         self, indexes: Sequence[IndexFile], architectures: tuple[str, ...], near: Near
     ) -> None:
         self.near, self.names_held = near, frozenset(near.names)
+        self.essential = frozenset(near.essential)
         super().__init__(indexes, architectures)
 
     def _load(self, place: int) -> tuple[Any, Note]:
@@ -116,7 +119,8 @@ def find_near(
 
     Raises: Malformed, TooLarge.
     """
-    found = reach(stated, names, frozenset((*architectures, "all")), NAMES_LIMIT)
+    essential = frozenset(name for one in stated for name in one.essential)
+    found = reach(stated, essential.union(names), frozenset((*architectures, "all")), NAMES_LIMIT)
     if found is None:
         return None
     reached, begins = found
@@ -129,7 +133,9 @@ def find_near(
         repo.internalize()
         repositories.append(_written(repo) if times else b"")
         repeated.append(tuple(sorted(name for name in times if times[name] > 1)))
-    return Near(tuple(sorted(reached)), tuple(repositories), tuple(repeated))
+    return Near(
+        tuple(sorted(reached)), tuple(repositories), tuple(repeated), tuple(sorted(essential))
+    )
 
 
 def _written(repo: Any) -> bytes:

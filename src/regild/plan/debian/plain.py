@@ -96,6 +96,15 @@ class Plain(Decision):
     def _mended(self) -> None:
         """Nothing has to be mended in the plain case."""
 
+    def _mended_by_keeping(self, ids: frozenset[int], nobodys: AbstractSet[int]) -> frozenset[int]:
+        """What stays of a set without new packages that come for nobody.
+
+        Raises: NotPlain in a full upgrade with such packages, which its rounds mend.
+        """
+        if nobodys and self.aim.may_remove:
+            raise NotPlain
+        return super()._mended_by_keeping(ids, nobodys)
+
     def why_not(self, one: Installed) -> str:
         """Only libsolv can tell.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from regild.plan.debian.choice import CONFLICTS, REQUIRES, Relations
@@ -310,3 +311,26 @@ class Rounds:
             if self.count >= RISING:
                 self.weight[other] = max(self.weight.get(other, 0), self.weight.get(nameid, 0))
         return changed
+
+
+def holds_together(
+    guest: Guest, relations: Relations, ids: frozenset[int], locked: AbstractSet[int]
+) -> bool:
+    """Whether nothing is missing or in the way, and what must stay is there."""
+    of, met = relations.of, relations.ids
+    titles = {relations.version(one).nameid for one in ids}
+    for nameid, one in guest.packages.items():
+        essential = one.now.facts.essential != "-"
+        if nameid in locked and one.now.id not in ids:
+            return False
+        if essential and nameid not in titles:
+            return False
+    if len(titles) < len(ids):
+        return False
+    for identity in ids:
+        version = relations.version(identity)
+        if not all(relations.is_met(each, ids) for each in of(version, REQUIRES)):
+            return False
+        if any((met(each) & ids) - {identity} for each in of(version, CONFLICTS)):
+            return False
+    return True

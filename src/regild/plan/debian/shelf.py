@@ -27,7 +27,7 @@ from regild.plan.debian.loading import Facts, add_packages, read_facts, read_sta
 from regild.plan.debian.relations import Vocabulary
 from regild.plan.debian.stated import Stated
 
-FORM = 3
+FORM = 4
 """Raised whenever the same index would be kept differently."""
 
 
@@ -95,6 +95,11 @@ class Shelf:
     def stated(self) -> list[Stated]:
         """The indexes themselves."""
         return [Stated(index) for index in self.indexes]
+
+    @cached_property
+    def essential(self) -> frozenset[str]:
+        """The names of what is Essential in any of the indexes."""
+        return frozenset(name for one in self.stated for name in one.essential)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

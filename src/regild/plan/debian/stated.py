@@ -15,6 +15,7 @@ from pathlib import Path
 from regild.errors import TooLarge
 from regild.model.release import IndexFile
 from regild.plan.debian.loading import (
+    ITSELF,
     STANZA_LIMIT,
     STANZAS_LIMIT,
     Facts,
@@ -25,6 +26,9 @@ from regild.plan.debian.loading import (
 
 LINE = re.compile(rb"\n[Pp](?i:ackage|rovides):((?:.*\n[ \t])*.*)")
 """With the lines that go on with it (deb822(5))."""
+ESSENTIAL = re.compile(rb"\n[Ee](?i:ssential):[ \t]*yes")
+ESSENTIALS_LIMIT = 1000
+"""Debian has 22."""
 PROVIDED = re.compile(rb"(?:^|,)\s*([a-zA-Z0-9][a-zA-Z0-9+.-]*)")
 ASKED = re.compile(r"(?:^|[,|])\s*([a-zA-Z0-9][a-zA-Z0-9+.-]*)")
 FOLLOWED = ("pre-depends", "depends", "recommends")
@@ -63,6 +67,22 @@ class Stated:
     def at(self, begin: int) -> Fields:
         """An entry that was found."""
         return self._read[begin][0]
+
+    @cached_property
+    def essential(self) -> frozenset[str]:
+        """The names of what is Essential.
+
+        Raises: TooLarge.
+        """
+        found = {ITSELF} if next(self.entries(ITSELF), None) else set()
+        for count, match in enumerate(ESSENTIAL.finditer(self._text)):
+            if count >= ESSENTIALS_LIMIT:
+                why = f"it says of more than {ESSENTIALS_LIMIT} packages that they are essential"
+                raise TooLarge(where=self._where, why=why)
+            line = match.start()
+            fields, _ = self._fields(self._begin(line), line)
+            found.add(fields.get("package", ""))
+        return frozenset(found)
 
     @cached_property
     def _lines(self) -> dict[bytes, list[int]]:

@@ -18,8 +18,6 @@ from regild.plan.debian.guest import Guest
 from regild.plan.debian.kernels import Kernels, pattern
 
 REQUIRED = 1
-ITSELF = "apt"
-"""Essential to apt, whatever is said of it."""
 
 
 def unneeded(
@@ -60,7 +58,7 @@ def brought_for_nothing(
 def _spare(relations: Relations, ids: frozenset[int], loose: set[int]) -> None:
     """Let those stay that are spoken of, first those that others which stay speak of."""
     rest = set(ids - loose)
-    asked = {one: set(_asked(relations, relations.version(one))) for one in ids}
+    asked = {one: set(relations.asked(relations.version(one))) for one in ids}
     if all(relations.is_met(each, rest) for one in rest for each in asked[one]):
         return
     spoken = {name for one in rest for each in asked[one] for name in relations.names(each)}
@@ -69,12 +67,6 @@ def _spare(relations: Relations, ids: frozenset[int], loose: set[int]) -> None:
         for one in saved:
             for each in asked[one]:
                 spoken.update(relations.names(each))
-
-
-def _asked(relations: Relations, one: Any) -> Iterator[int]:
-    """What a version needs, and what else the guest wants satisfied of it."""
-    yield from relations.of(one, REQUIRES)
-    yield from relations.weak(one)
 
 
 def _own(relations: Relations, identity: int) -> set[str]:
@@ -145,7 +137,7 @@ class Needs:
         name, _, arch = one.name.partition(":")
         before = self.guest.packages.get(one.nameid)
         is_auto = f"{name}:{arch or self.guest.shelf.words.native}" in self.auto or before is None
-        if not is_auto or one.nameid in self.locked or name == ITSELF:
+        if not is_auto or one.nameid in self.locked:
             return True
         if self.relations.facts(one).essential != "-":
             return True

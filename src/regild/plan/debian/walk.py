@@ -42,6 +42,17 @@ def put_aside(
     return walk.aside - walk.ids
 
 
+def lacking(guest: Guest, relations: Relations) -> list[Any]:
+    """What is Essential on offer and not installed, in the order of its turns."""
+    found = []
+    for name in sorted(guest.shelf.essential, key=lambda name: (place_of(name), name)):
+        nameid = relations.pool.str2id(name)
+        if nameid not in guest.packages:
+            providers = relations.providers(nameid)
+            found += [one for one in providers if one.nameid == nameid][:1]
+    return found
+
+
 def _turn(one: Any) -> tuple[int, str, int]:
     return place_of(one.name), one.name, one.id
 

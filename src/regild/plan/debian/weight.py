@@ -15,12 +15,11 @@ from regild.plan.debian.loading import UNSTATED
 from regild.plan.debian.shelf import Version
 
 ESSENTIAL = 100
-"""Of what is Essential or Important, and of apt itself; what they need weighs as much more."""
+"""Of what is Essential or Important; what they need weighs as much more."""
 KEPT = 5000
 """Added to those in the end."""
 HELD = 10_000
 """For a package on hold (pkgProblemResolver::Scores of apt's own example of a configuration)."""
-ITSELF = "apt"
 PRIORITIES = {1: 3, 2: 2, 3: 1, 4: -1, 5: -2, UNSTATED: 0}
 """From required to extra."""
 ON_OFFER = 1
@@ -68,7 +67,7 @@ def _own(guest: Guest, nameid: int, one: Version) -> int:
 
 
 def _is_essential(one: Version) -> bool:
-    return one.facts.essential != "-" or one.solvable.name == ITSELF
+    return one.facts.essential != "-"
 
 
 def _met_by(

@@ -1,0 +1,74 @@
+"""What is Essential on offer and missing comes with a full upgrade, held against apt itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from regild.errors import TooLarge
+from regild.plan.libsolv import Libsolv, open_libsolv
+from regild.plan.wishes import Wishes
+from tests.feeds.repositories import Deb
+from tests.plan.test_near import index_of
+from tests.plan.test_sweep import as_apt
+from tests.plan.test_worlds import World, needs, told
+
+ESSENTIAL = {"Essential": "yes"}
+
+
+@pytest.fixture(scope="module")
+def solve() -> Iterator[Libsolv]:
+    with open_libsolv() as solver:
+        yield solver
+
+
+@pytest.fixture
+def world(tmp_path: Path, solve: Libsolv) -> World:
+    return World(tmp_path, solve)
+
+
+@pytest.mark.parametrize("sweeping", [False, True])
+def test_what_is_essential_and_missing_comes_with_all_that_it_asks_for(
+    world: World, sweeping: bool
+) -> None:
+    asked = {**ESSENTIAL, "Depends": "lib, one | two", "Recommends": "more"}
+    main = [
+        Deb("a", "2"),
+        Deb("core", "1", fields=asked),
+        Deb("core", "2", fields=asked),
+        *map(Deb, ("lib", "one", "two", "more", "apt")),
+        Deb("guarded", fields={"Protected": "yes"}),
+        Deb("marked", fields={"Important": "yes"}),
+        Deb("empty", fields={"Essential": "no"}),
+        Deb("broken", fields={**ESSENTIAL, "Depends": "nowhere"}),
+    ]
+    assert as_apt(world, [Deb("a")], main, "full", sweeping) == [
+        "a 2", "+apt 1.0", "+core 2", "+lib 1.0", "+more 1.0", "+one 1.0",
+    ]  # fmt: skip
+    assert as_apt(world, [Deb("a")], main, "upgrade", sweeping) == ["a 2"]
+    assert told(world.plan([Deb("a")], main, wishes=Wishes("full", only=("a",)))) == ["a 2"]
+
+
+def test_what_is_essential_and_cannot_be_had_beside_the_rest_is_left(world: World) -> None:
+    installed = [Deb("held"), Deb("a")]
+    main = [
+        Deb("a", "2"),
+        Deb("core", fields={**ESSENTIAL, "Conflicts": "held"}),
+        Deb("other", fields={**ESSENTIAL, "Breaks": "a (<< 3)"}),
+    ]
+    assert as_apt(world, installed, main, holds=("held",)) == ["-a", "+other 1.0"]
+
+
+def test_what_is_essential_is_not_removed_where_it_is_new(world: World) -> None:
+    installed = [Deb("old", fields=needs("tools")), Deb("tools")]
+    main = [Deb("core", fields={**ESSENTIAL, "Conflicts": "old"}), *installed]
+    assert as_apt(world, installed, main, auto=("tools",)) == ["+core 1.0", "-old", "-tools"]
+
+
+def test_an_index_that_calls_everything_essential_is_refused(world: World) -> None:
+    text = "".join(f"Package: p{number}\nVersion: 1\nEssential: yes\n\n" for number in range(1001))
+    with pytest.raises(TooLarge, match="essential"):
+        _ = index_of(world.folder, text).essential
+    assert index_of(world.folder, text[:300]).essential >= {"p0", "p1"}
