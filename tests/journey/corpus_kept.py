@@ -33,7 +33,7 @@ from tests.journey.peers import mounted, tree_of
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".cache" / "corpus"
-TOLD_BY = [Path(__file__).with_name(name) for name in ("peers.py", "databases.py")]
+TOLD_BY = [Path(__file__).with_name(name) for name in ("peers.py", "alike.py")]
 """What is compared of a file."""
 MODULE = "tests.journey.corpus_kept"
 JUDGED = ("change", "image", "host", "model", "feeds/deb.py")

@@ -1,5 +1,4 @@
-"""Two databases of Berkeley DB are the same where they hold the same, whatever number each was
-given, and nowhere else."""
+"""Files that no two runs write alike are the same where they say the same, and nowhere else."""
 
 from __future__ import annotations
 
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journey.databases import dumped, is_database
+from tests.journey.alike import dumped, is_database, is_special, said
 
 ROWS = "postmaster\nroot\nmailer-daemon\npostmaster\n"
 
@@ -54,3 +53,27 @@ def test_what_cannot_be_read_is_compared_byte_by_byte(tmp_path: Path) -> None:
         assert dumped(one) == one
     assert not is_database(b"")
     assert not is_database(b"root: postmaster\n")
+
+
+INDEX = "/usr/share/info/dir"
+LINES = b"* Menu:\n* Ed: (ed).  The line editor\n* Nano: (nano).  Small\n"
+MOVED = b"* Menu:\n* Nano: (nano).  Small\n* Ed: (ed).  The line editor\n"
+
+
+def test_the_lines_of_the_index_of_manuals_have_no_order() -> None:
+    assert is_special(INDEX, LINES)
+    assert is_special(f"{INDEX}.old", LINES)
+    assert said(INDEX, LINES) == said(INDEX, MOVED)
+    for other in (LINES.replace(b"Small", b"small"), LINES + b"* Sed: (sed).\n", LINES[:-10]):
+        assert said(INDEX, other) != said(INDEX, LINES)
+
+
+def test_other_files_are_compared_as_they_are() -> None:
+    assert not is_special(f"{INDEX}.new", LINES)
+    assert not is_special("/etc/aliases", LINES)
+
+
+def test_a_database_is_one_wherever_it_lies(tmp_path: Path) -> None:
+    first = made(tmp_path / "1", ROWS, "hash")
+    assert is_special("/etc/aliases.db", first[:16])
+    assert said("/etc/aliases.db", first) == dumped(first)
