@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from regild.change.sandbox import CAPABILITIES
+from regild.change.sandbox import CAPABILITIES, NAMELESS, guest_name
 from regild.errors import GuestCommandFailed, GuestCommandHung
 from tests.change.guests import Guest, Result, build_deb, guest_of
 
@@ -37,6 +37,7 @@ NUMBERS = {
 
 ASKED = """: /var/lib/zip
 mkdir -p /var/lib/zip; cd /var/lib/zip; exec > facts
+echo name=$(uname -n)
 echo processes=$(ls -d /proc/[0-9]* | wc -l)
 echo other=$(cat /proc/[0-9]*/cmdline | tr "\\\\0" " " | grep -c 'regild.hos[t]')
 echo interfaces=$(sed -n '3,$s/:.*//p' /proc/net/dev | tr -d ' \\n')
@@ -102,6 +103,50 @@ def facts(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, l
 
 
 Facts = dict[str, list[str]]
+
+
+def test_a_script_is_told_the_guests_own_name(guest: Guest, facts: Facts, tmp_path: Path) -> None:
+    with guest.job(tmp_path) as scratch:
+        result = Result(guest, guest.apply(scratch, build_deb(tmp_path, "zip", "98")))
+        own = result.content("/etc/hostname").decode().strip()
+        result.close()
+    assert own not in ("", NAMELESS)
+    assert facts["name"] == [own]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("golden\n", "golden"),
+        ("# set by hand\n\n web-1.example \nother\n", "web-1.example"),
+        ("x" * 64, "x" * 64),
+        ("x" * 65, NAMELESS),
+        ("--bind\n", NAMELESS),
+        ("a b\n", NAMELESS),
+        ("\n", NAMELESS),
+    ],
+)
+def test_a_name_is_one_that_a_machine_can_have(tmp_path: Path, text: str, name: str) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/hostname").write_text(text)
+    assert guest_name(tmp_path) == name
+
+
+def test_no_link_leads_to_a_name_of_another(tmp_path: Path) -> None:
+    assert guest_name(tmp_path) == NAMELESS
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/hostname").write_text("machine\n")
+    guest = tmp_path / "guest"
+    guest.mkdir()
+    (guest / "etc").symlink_to(tmp_path / "outside")
+    assert guest_name(guest) == NAMELESS
+    (guest / "etc").unlink()
+    (guest / "etc").mkdir()
+    (guest / "etc/hostname").symlink_to(tmp_path / "outside/hostname")
+    assert guest_name(guest) == NAMELESS
+    (guest / "etc/hostname").unlink()
+    os.mkfifo(guest / "etc/hostname")
+    assert guest_name(guest) == NAMELESS
 
 
 def test_a_script_sees_its_own_processes_only(facts: Facts) -> None:

@@ -188,7 +188,7 @@ def with_control(packed: bytes, control: str) -> tuple[bytes, bool]:
 PEER = """
 set -eu
 root=$1; shift
-hostname regild
+hostname "$(cat $root/etc/hostname)"
 ip link set lo up
 mount -t tmpfs -o mode=0755 tmpfs $root/dev
 for node in null:3 zero:5 full:7 random:8 urandom:9; do

@@ -68,6 +68,15 @@ def test_the_lines_of_the_index_of_manuals_have_no_order() -> None:
         assert said(INDEX, other) != said(INDEX, LINES)
 
 
+def test_of_a_key_only_the_content_is_by_chance() -> None:
+    for name in ("golden-local.key", "site.key", "tw.cfg", "tw.pol", "tw.pol.bak"):
+        path = f"/etc/tripwire/{name}"
+        assert is_special(path, b"one")
+        assert said(path, b"one") == said(path, b"two")
+    for path in ("/etc/tripwire/twpol.txt", "/etc/tripwire/a/site.key", "/etc/ssl/site.key"):
+        assert not is_special(path, b"one")
+
+
 def test_other_files_are_compared_as_they_are() -> None:
     assert not is_special(f"{INDEX}.new", LINES)
     assert not is_special("/etc/aliases", LINES)

@@ -1,19 +1,22 @@
 """The sandbox of guest commands: bubblewrap over the merged tree, with nothing of the host.
 
-No network, own processes, own /dev with no device of the machine, empty /run and /tmp, and only
-the capabilities that package scripts need (measured on 46 packages of Debian 12).
+No network but a loopback, the guest's own name, own processes, own /dev with no device of the
+machine, empty /run and /tmp, and only the capabilities that package scripts need (measured on 46
+packages of Debian 12).
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from regild.change.script import PLACE, STATE
-from regild.errors import RecordRefused
+from regild.errors import RecordRefused, RegildError
+from regild.host.files import opened_inside
 
 CAPABILITIES = (
     "CAP_CHOWN",
@@ -26,6 +29,12 @@ CAPABILITIES = (
     "CAP_SETUID",
     "CAP_SYS_CHROOT",
 )
+
+NAMELESS = "localhost"
+"""What systemd calls a machine that has no name."""
+NAME_BYTES_MAX = 4096
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
+"""hostname(5): at most 64 characters, those of a name in DNS."""
 
 MEMORY_FOLDERS = {"run": "/run", "tmp": "/tmp", "shm": "/dev/shm"}
 
@@ -69,7 +78,8 @@ def sandbox_line(
         line += ["--ro-bind", "/proc/sys", "/proc/sys"]
     line += ["--ro-bind", str(repository), PLACE, "--bind", str(state), STATE]
     line += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
-    line += ["--unshare-cgroup-try", "--hostname", "regild", "--die-with-parent", "--new-session"]
+    line += ["--unshare-cgroup-try", "--hostname", guest_name(merged)]
+    line += ["--die-with-parent", "--new-session"]
     line += ["--seccomp", str(calls), "--cap-drop", "ALL"]
     for capability in CAPABILITIES:
         line += ["--cap-add", capability]
@@ -77,6 +87,18 @@ def sandbox_line(
     for name, value in environment.items():
         line += ["--setenv", name, value]
     return [*line, "--chdir", "/", "--"]
+
+
+def guest_name(merged: Path) -> str:
+    """What the guest calls itself: scripts name keys and mail domains after it."""
+    try:
+        with opened_inside(merged, "etc/hostname") as file:
+            told = file.read(NAME_BYTES_MAX).decode(errors="replace")
+    except (OSError, RegildError):
+        return NAMELESS
+    lines = [line.strip() for line in told.splitlines()]
+    name = next((line for line in lines if line and not line.startswith("#")), "")
+    return name if _NAME.fullmatch(name) else NAMELESS
 
 
 def is_real_root() -> bool:
