@@ -35,6 +35,8 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9+.-]{0,254}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~:-]{0,254}")
 _ARCH = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _SOURCE = re.compile(rf"({_NAME.pattern})(?: \(({_VERSION.pattern})\))?")
+_NAMED = re.compile(r"(?:^|[,|])\s*([^\s(:\[<,|]+)")
+"""The name at the beginning of each alternative of a relation field (deb-control(5))."""
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 Table = dict[str, list[int]]
@@ -190,12 +192,8 @@ def _fields(text: str) -> Iterator[tuple[str, str]]:
 
 def _names(fields: dict[str, str], *relations: str) -> tuple[str, ...]:
     """The package names in some relation fields (deb-control(5)), each once."""
-    found = (
-        re.split(r"[\s(:\[<]", one.strip(), maxsplit=1)[0]
-        for relation in relations
-        for one in re.split(r"[,|]", fields.get(relation, ""))
-    )
-    return tuple(dict.fromkeys(name for name in found if name))
+    found = (name for one in relations for name in _NAMED.findall(fields.get(one, "")))
+    return tuple(dict.fromkeys(found))
 
 
 def _is_inside(filename: str) -> bool:

@@ -133,11 +133,17 @@ def _linked_aside(handle: int, folder: int, name: str) -> str:
     return hidden
 
 
+_REST = re.compile(r"[0-9a-f]{16}\.part")
+"""What follows a file's name in the hidden ones of its writers."""
+
+
 def _sweep(folder: int, name: str) -> None:
     """Remove what writers of `name` that were killed have left beside it."""
-    wanted = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}\.part")
+    begin = f".{name}."
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    for left in filter(wanted.fullmatch, os.listdir(folder)):
+    for left in os.listdir(folder):
+        if not (left.startswith(begin) and _REST.fullmatch(left, len(begin))):
+            continue
         with contextlib.suppress(FileNotFoundError, PermissionError):
             handle = os.open(left, flags, dir_fd=folder)
             try:
