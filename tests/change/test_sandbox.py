@@ -42,6 +42,7 @@ echo processes=$(ls -d /proc/[0-9]* | wc -l)
 echo other=$(cat /proc/[0-9]*/cmdline | tr "\\\\0" " " | grep -c 'regild.hos[t]')
 echo interfaces=$(sed -n '3,$s/:.*//p' /proc/net/dev | tr -d ' \\n')
 echo devices=$(ls /dev | tr '\\n' ' ')
+[ -h /dev/mouse ] || ln -s input/mice /dev/mouse && echo mouse=$(readlink /dev/mouse)
 echo blocks=$(find /dev -type b | wc -l)
 echo sys=$(ls /sys | wc -l)
 echo run=$(ls /run | tr '\\n' ' ')
@@ -170,12 +171,16 @@ def test_a_script_has_no_network_but_its_own_loop(facts: Facts) -> None:
 
 def test_a_script_sees_no_device_of_the_machine(facts: Facts) -> None:
     allowed = {"console", "core", "fd", "full", "null", "ptmx", "pts", "random", "shm"}
-    allowed |= {"stderr", "stdin", "stdout", "tty", "urandom", "zero", "disk"}
+    allowed |= {"stderr", "stdin", "stdout", "tty", "urandom", "zero", "disk", "mouse"}
     assert set(facts["devices"][0].split()) <= allowed
     assert facts["blocks"] == ["0"]
     assert facts["sys"] == ["0"]
     assert "made" not in facts
     assert facts["kcore"] == ["0"]
+
+
+def test_a_script_that_makes_the_link_of_a_mouse_finds_it_there(facts: Facts) -> None:
+    assert facts["mouse"] == ["input/mice"]
 
 
 def test_a_script_writes_nothing_of_the_kernel(facts: Facts) -> None:

@@ -36,6 +36,10 @@ NAME_BYTES_MAX = 4096
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
 """hostname(5): at most 64 characters, those of a name in DNS."""
 
+LINKS = {"/dev/mouse": "input/mice"}
+"""Links of /dev that scripts make on any machine where they are missing (gpm), which nothing can do
+here: /dev takes nothing new, for nothing bounds what it would hold."""
+
 MEMORY_FOLDERS = {"run": "/run", "tmp": "/tmp", "shm": "/dev/shm"}
 
 
@@ -73,6 +77,8 @@ def sandbox_line(
         line += ["--bind", str(memory / name), place]
     for device in devices:
         line += ["--symlink", "/dev/null", device]
+    for link, target in LINKS.items():
+        line += ["--symlink", target, link]
     line += ["--remount-ro", "/dev", "--dir", "/run/lock"]
     if is_real_root():
         line += ["--ro-bind", "/proc/sys", "/proc/sys"]
