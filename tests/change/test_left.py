@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import stat
 import struct
 import threading
 import time
@@ -14,11 +16,13 @@ import pytest
 from regild.change.extract import TAKEN, Taken
 from regild.change.left import LARGE_BYTES, LEFT, worth_leaving
 from regild.errors import HostError, InputError, LinkSplit, RecordRefused
+from regild.host.fuse import NUMBER
 from regild.image.ext import Inode
 from regild.model.json import from_json
 from regild.model.record import Record
+from tests.change.guests import build_deb, guest_of
 from tests.change.shelled import SETTLE, Shelled
-from tests.host.apart import alive_with, descendants
+from tests.host.apart import ROOT, alive_with, descendants, run_as, user_with_ids
 from tests.image.disks import tool
 
 MIB = 1 << 20
@@ -238,6 +242,77 @@ def test_where_nothing_can_be_shown_all_is_taken_out(
         changed = guest.change(job, monkeypatch, "cat /srv/big | sha256sum > /etc/sum")
         taken = from_json(Taken, (job.guest / TAKEN).read_bytes())
         assert (taken.bytes_left, changed.entries) == (0, 2)
+
+
+SPOKEN = """: /var/lib/zip
+mkdir -p /var/lib/zip; cp /var/log/dpkg.log /var/lib/zip/seen
+sha256sum /root/.bashrc /var/cache/debconf/templates.dat > /var/lib/zip/sums
+"""
+
+
+def test_a_real_guest_finds_the_same_and_leaves_the_same(small_ova: Path, tmp_path: Path) -> None:
+    """Whatever apt, dpkg and scripts find below /var and /root lies in the image."""
+    debian, found = guest_of(small_ova), []
+    for leave in (1, 1 << 50):
+        folder = tmp_path / str(leave)
+        folder.mkdir()
+        with pytest.MonkeyPatch.context() as patch, debian.job(folder) as job:
+            patch.setattr("regild.change.apply.WORTH_BYTES", leave)
+            deb = build_deb(folder, "zip", "99", {"/usr/bin/zip": b"new"}, postinst=SPOKEN)
+            debian.apply(job, deb)
+            assert (job.guest / LEFT).exists() == (leave == 1)
+            record = normal(from_json(Record, (job.guest / "record.json").read_bytes()))
+            found.append({entry.path: entry for entry in record.entries})
+    left, all_out = found
+    assert left.keys() == all_out.keys()
+    for path, entry in left.items():
+        assert entry.was == all_out[path].was
+    for path in ("/usr/bin/zip", "/var/lib/zip/sums", "/var/lib/dpkg/info/zip.list"):
+        assert left[path].becomes.digest == all_out[path].becomes.digest
+
+
+AS_USER = """
+import sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+import pytest
+from tests.change.guests import build_deb, guest_of
+from tests.change.shelled import Shelled
+folder = Path({folder!r})
+guest = Shelled(folder.parent, {sizes!r})
+with pytest.MonkeyPatch.context() as patch, guest.job(folder) as job:
+    patch.setattr("regild.change.apply.find_device", lambda folder: Path({device!r}))
+    changed = guest.change(job, patch, "echo more >> /srv/moded; sha256sum /srv/gone > /etc/sum")
+    assert (job.guest / "left.json").exists()
+    volume = guest.facts_of(changed)
+    print(changed.entries, (job.guest / "content").read_bytes()[-5:])
+"""
+
+
+def fill_a_little(roots: dict[str, Path]) -> None:
+    for name in ("moded", "gone"):
+        (roots["/"] / "srv" / name).write_bytes(noise(1, MIB))
+    os.chown(roots["/"] / "srv/moded", 33, 65_000)
+
+
+def test_an_ordinary_user_is_shown_data_too(tmp_path: Path) -> None:
+    user = user_with_ids()
+    folder = tmp_path / "work"
+    folder.mkdir()
+    own = Shelled(folder, {"/": 64 * MIB})
+    own.make(folder, fill_a_little)
+    device = folder / "fuse"
+    os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(*NUMBER))
+    device.chmod(0o666)
+    (folder / "jobs").mkdir()
+    for place in (folder, folder / "jobs"):
+        shutil.chown(place, user)
+    for above in (tmp_path, *tmp_path.parents[:2]):
+        above.chmod(0o755)
+    asked = {"root": str(ROOT), "folder": str(folder / "jobs"), "sizes": own.sizes}
+    done = run_as(user, AS_USER.format(**asked, device=str(device)))
+    # The file of the data, a new one, and the folder that it is in.
+    assert done.stdout.strip() == "3 b'more\\n'", done.stderr
 
 
 def inode(number: int, size: int) -> Inode:

@@ -66,7 +66,11 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
             _extract_part(disk, part, parts, tree, taken, progress)
         elif part.by_kernel:
             _unpack_part(sent[part.mount], part, tree, taken, progress)
-    told = {"bytes_taken": taken.bytes_taken, "bytes_left": taken.bytes_left}
+    told = {
+        "bytes_read": disk.bytes_read,
+        "bytes_taken": taken.bytes_taken,
+        "bytes_left": taken.bytes_left,
+    }
     found = Taken(taken.rooms, tuple(taken.fixed), **told)
     (tree.parent / TAKEN).write_text(to_json(found, indent=0))
     (tree.parent / LEFT).unlink(missing_ok=True)
@@ -74,7 +78,7 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         (tree.parent / LEFT).write_text(to_json(taken.left, indent=0))
         size = taken.bytes_left >> 20
         progress.note(f"{len(taken.left):,} files with {size:,} MiB of data stay in the image")
-    return {"lost": taken.lost[:LOST_MAX], "bytes_read": disk.bytes_read, **told}
+    return {"lost": taken.lost[:LOST_MAX], **told}
 
 
 class Taken(Value, frozen=True):
@@ -84,6 +88,8 @@ class Taken(Value, frozen=True):
     """What is free, by mount point, for those that a kernel read."""
     fixed: tuple[str, ...]
     """Paths that the guest made immutable, or to be appended to only."""
+    bytes_read: int = 0
+    """Of the disk, by the library."""
     bytes_taken: int = 0
     """Content that the library took out."""
     bytes_left: int = 0

@@ -60,7 +60,7 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
                 _check_part(overlay, part, shares[part])
         _write_by_kernel(overlay, shares, job)
         overlay.flush()
-        return {"changed_grains": len(overlay.changed())}
+        return {"changed_grains": len(overlay.changed()), "bytes_read": base.bytes_read}
 
 
 def _share(record: Record, parts: tuple[Part, ...], part: Part) -> list[Entry]:

@@ -44,8 +44,8 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """The stage: compare the disk in file descriptor `disk` with the `overlay` above it.
 
     `areas` are its filesystems, `known` the paths on record; e2fsck judges each too, with the file
-    `scratch` to work in. Answers `touched` and `filesystems`, both differences. Where no overlay
-    is named, only e2fsck is asked.
+    `scratch` to work in. Answers `touched` and `filesystems`, both differences, and `bytes_read` of
+    the disk. Where no overlay is named, only e2fsck is asked.
 
     Raises: Malformed for the overlay itself, ToolMissing.
     """
@@ -68,7 +68,8 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
             except (InputError, UnsupportedError) as error:
                 what = f"the filesystem of {area.mount}"
                 unclean.append(Difference(what, "one that can be read", error.why))
-    return {"touched": to_json(touched, 0), "filesystems": to_json(unclean, 0)}
+    found = {"touched": to_json(touched, 0), "filesystems": to_json(unclean, 0)}
+    return {**found, "bytes_read": base.bytes_read}
 
 
 def _laid_over(base: Disk, overlay: str) -> AbstractContextManager[Disk | Overlay]:
