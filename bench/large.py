@@ -33,7 +33,7 @@ def make_disk(path: Path, gibibytes: int, appliance: str = "small") -> Path:
         (member,) = source.parts
         with open_disk(member.path, member.offset, member.bytes) as disk, path.open("wb") as file:
             write_raw(disk, file)
-    os.truncate(path, path.stat().st_size + gibibytes * (GIB + GIB // 16))
+    os.truncate(path, path.stat().st_size + gibibytes * (GIB + GIB // 8))
     line = ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "-N", "1", str(path)]
     subprocess.run(line, input=", +", text=True, check=True)
     with _looped(path) as device:
