@@ -32,9 +32,15 @@ LINE = 'ro systemd.mask=a.service systemd.mask=b.service systemd.run="/bin/sh x"
 
 
 def run_script(
-    folder: Path, *commands: GuestCommand, family: Family = FAMILIES["deb"], options: str = ""
+    folder: Path,
+    *commands: GuestCommand,
+    family: Family = FAMILIES["deb"],
+    options: str = "",
+    root: str = "/dev/vda3",
+    layer: str = "",
 ) -> Report:
-    """Run the script in a folder; mounts are only written down."""
+    """Run the script in a folder; mounts are only written down. Its root is on a device, which
+    lsblk(8) calls a `layer`."""
     for name in ("media", "usr/sbin", "etc/initramfs-tools/conf.d", "etc/dracut.conf.d", "bin"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "etc/initramfs-tools/initramfs.conf").write_text('MODULES="dep"\nCOMPRESS=zstd\n')
@@ -55,7 +61,8 @@ def run_script(
     text = re.sub(r"(?<![\w.])/(usr/sbin/policy|etc/)", rf"{folder}/\1", text)
     for first in (folder / "media").glob("first/*"):
         own = first.read_text().replace(STATE, f"{folder}/state")
-        own = own.replace("findmnt -nvo SOURCE /", "echo /dev/vda3")
+        own = own.replace("findmnt -nvo SOURCE /", f"echo {root}")
+        own = own.replace('lsblk -ndo TYPE "$root"', f"echo {layer}")
         first.write_text(re.sub(r"(?<![\w*])/(usr|etc)/", rf"{folder}/\1/", own))
     path = f"{folder}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     subprocess.run(["sh", "-c", text], env={"PATH": path}, check=True)
@@ -143,6 +150,25 @@ def test_initramfs_and_menu_are_left_for_later_where_the_guest_has_them(tmp_path
     assert report.later == {"initramfs": ["-c -k 6.1.0-9", "-u"]}
     assert report.said(0).split("\n")[0] == "real -d -k 5"
     assert report.codes == {0: 0}
+
+
+@pytest.mark.parametrize(
+    ("root", "layer", "later"),
+    [
+        ("/dev/mapper/golden-root", "lvm", True),
+        ("/dev/mapper/golden-root", "crypt", False),
+        ("/dev/mapper/golden-root", "", False),
+        ("/dev/md0", "raid1", False),
+        ("/dev/sda1", "part", False),
+    ],
+)
+def test_a_root_in_lvm_has_them_made_later_and_other_layers_at_once(
+    root: str, layer: str, later: bool, tmp_path: Path
+) -> None:
+    programs(tmp_path, *GRUB, "etc/kernel/postinst.d/zz-update-grub")
+    report = run_script(tmp_path, CALLS, root=root, layer=layer)
+    assert bool(report.later) == later
+    assert ("real -u" in report.said(0)) != later
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +18,16 @@ import pytest
 from demo.build import cache_folder, find_appliance
 from demo.disk import BIOS_BOOT, Part, _write_bios_boot
 from demo.recipe import MIB, RECIPES, WORKER
+from regild.change.apply import DiskFile
+from regild.change.extract import open_part
+from regild.image.formats import open_disk
 from tests.change import laid
+from tests.change.guests import parts_in
 from tests.change.laid import Laid, laid_out
 from tests.change.releases import release_appliance
-from tests.journey.machine import regild
+from tests.journey.machine import digest, regild
+from tests.journey.peers import differences, tree_in
+from tests.journey.test_booted import UNEQUAL
 
 pytestmark = [pytest.mark.nightly, pytest.mark.root, pytest.mark.timeout(3600)]
 
@@ -111,9 +118,51 @@ def test_debian_12_in_lvm_gets_a_new_kernel_and_starts_with_it(
     by = {one["mount"]: one["by"] for one in answer["receipt"]["writers"]}  # type: ignore[index]
     assert by == dict.fromkeys(("/", "/boot", "/var"), "libext2fs")
     regild("plan", output)
+    started_from_lvm(output, kernel)
+
+
+def test_debian_12_in_lvm_is_booted_for_its_changes_and_gets_the_same_files(
+    installed: Path, tmp_path: Path, machines_gone: Callable[[], bool]
+) -> None:
+    before, trees = digest(installed), []
+    for carrier in ("record", "boot"):
+        output = tmp_path / f"{carrier}.raw"
+        line = ("-o", output, "--carrier", carrier, "--timeout", "3000")
+        answer = regild("update", installed, *line)
+        receipt = answer["receipt"]
+        assert receipt["carrier"] == carrier  # type: ignore[index]  # JSON
+        checks = {WHOLE, "nothing differs but what is on record"}
+        assert set(receipt["checks"]) >= checks  # type: ignore[index]  # JSON
+        kernel = new_kernel(answer)
+        trees.append(volumes_in(output))
+    assert digest(installed) == before
+    assert machines_gone()
+    different = differences(*trees)
+    assert [one for one in different if not UNEQUAL.fullmatch(one.partition(": ")[0])] == []
+    regild("plan", output)
+    started_from_lvm(output, kernel)
+
+
+def volumes_in(image: Path) -> dict[str, tuple[object, ...]]:
+    """Every path of a guest on all of its volumes, but for logs and caches."""
+    found = {}
+    with open_disk(image) as disk:
+        for part in parts_in(DiskFile(image, 0, image.stat().st_size)):
+            volume = open_part(disk, part)
+            try:
+                rows = tree_in(volume, ())
+            finally:
+                volume.close()
+            mount = part.mount.rstrip("/")
+            found |= {f"{mount}{path}": facts for path, facts in rows.items()}
+    return found
+
+
+def started_from_lvm(image: Path, kernel: str) -> None:
+    """Boot an image by its own loader: it has to come up from its volumes, with a kernel."""
     commands = (f"test $(uname -r) = {kernel}", *IN_LVM)
     expect = [word for command in commands for word in ("--expect", f"command:{command}")]
-    regild("boot-test", output, *expect, "--test-timeout", "1500")
+    regild("boot-test", image, *expect, "--test-timeout", "1500")
 
 
 def laid_appliance(appliance: Path, layout: str) -> Path:

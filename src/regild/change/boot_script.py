@@ -143,10 +143,15 @@ def _write_first(folder: Path, environment: Mapping[str, str]) -> dict[str, str]
 _LATER: Final = f"""\
 #!/bin/sh
 # Done once, apart, when all is in place: where GRUB starts the guest, its root lies on a plain
-# partition, and nothing looks for the files at once. Dracut has to see this machine.
+# partition or in LVM, and nothing looks for the files at once. Dracut has to see this machine.
 later() {{{{
     [ ! -x {DRACUT} ] && [ -x {MKCONFIG} ] || return 1
-    case $(findmnt -nvo SOURCE /) in /dev/vda[0-9]*) ;; *) return 1 ;; esac
+    root=$(findmnt -nvo SOURCE /)
+    case $root in
+    /dev/vda[0-9]*) ;;
+    /dev/mapper/*) [ "$(lsblk -ndo TYPE "$root")" = lvm ] || return 1 ;;
+    *) return 1 ;;
+    esac
     for hook in /etc/initramfs/post-update.d/* /etc/kernel/postinst.d/[j-z]*; do
         case ${{{{hook##*/}}}} in
         '*' | '[j-z]*' | unattended-upgrades | zz-update-grub) ;;
