@@ -576,3 +576,22 @@ def test_a_suite_that_is_not_automatic_counts_as_it_does_for_apt(
     wanted = oracle(world.folder / "oracle", world.mirror, content, verb)
     assert {f"{one.name} {one.was} {one.becomes}" for one in plan.steps} == wanted
     assert told(plan) == ["a 2", *(["b 3", "c 3"] if automatic else []), "+new 1"]
+
+
+def test_names_in_an_index_count_in_lower_case(world: World) -> None:
+    """What a package needs and provides is another thing: there apt tells the cases apart."""
+    installed = [Deb("mixed"), Deb("a"), Deb("b"), Deb("c")]
+    main = [
+        Deb("Mixed", "2", fields=needs("Part", "other | part")),
+        Deb("Part", fields={"Provides": "Part, Virtual"}),
+        Deb("a", "2", fields=needs("Mixed")),
+        Deb("b", "2", fields=needs("Virtual", "part")),
+        Deb("c", "2", fields=needs("virtual")),
+    ]
+    for mode in ("upgrade", "full"):
+        plan = world.plan(installed, main, mode=mode)  # type: ignore[arg-type]  # a mode
+        verb = ["dist-upgrade"] if mode == "full" else ["upgrade", "--with-new-pkgs"]
+        content = content_of(installed, (MAIN, SECURITY))
+        wanted = oracle(world.folder / "oracle", world.mirror, content, verb)
+        assert {f"{one.name} {one.was} {one.becomes}" for one in plan.steps} == wanted
+        assert told(plan) == ["b 2", "mixed 2", "+part 1.0"]

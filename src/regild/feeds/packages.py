@@ -40,7 +40,8 @@ _NAMED = re.compile(r"(?:^|[,|])\s*([^\s(:\[<,|]+)")
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 Table = dict[str, list[int]]
-"""For each package name the offsets of its entries."""
+"""For each package name the offsets of its entries; names are read in lower case, as dpkg and apt
+read them."""
 _TABLE = msgspec.msgpack.Decoder(Table)
 
 
@@ -138,7 +139,7 @@ def make_table(path: Path, where: str) -> Table:
                 before = text.rfind(b"\n\n", 0, begin)
                 begin = before + 2 if before >= 0 else 0
             try:
-                table.setdefault(match[1].decode("ascii"), []).append(begin)
+                table.setdefault(match[1].decode("ascii").lower(), []).append(begin)
             except UnicodeDecodeError as error:
                 raise Malformed(where=where, why="a package's name is not ASCII") from error
     return table
@@ -160,13 +161,13 @@ def read_offer(stanza: bytes, where: str) -> Offer:
         raise Malformed(where=where, why=f"its entry of {name} has no file with a size and digest")
     source = _SOURCE.fullmatch(fields.get("source", ""))
     return Offer(
-        name=name,
+        name=name.lower(),
         version=version,
         arch=arch,
         filename=filename,
         bytes=int(size[:15]),
         digest=Digest(f"sha256:{digits}"),
-        source=source[1] if source else name,
+        source=source[1] if source else name.lower(),
         source_version=(source[2] if source else "") or version,
         installed_kib=int(installed[:12]) if installed.isdecimal() else 0,
         needs=_names(fields, *NEEDS),

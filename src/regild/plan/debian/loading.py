@@ -128,11 +128,12 @@ def fields_of(stanza: str) -> Fields:
 
 
 def facts_of(fields: Fields, where: str) -> tuple[str, Facts]:
-    """A stanza's name and facts, checked.
+    """A stanza's name and facts, checked; in lower case, as dpkg and apt read what a package is
+    called, though not what it provides and needs.
 
     Raises: Malformed.
     """
-    name, version = fields.get("package", ""), fields.get("version", "")
+    name, version = fields.get("package", "").lower(), fields.get("version", "")
     arch = fields.get("architecture", "")
     if not (_NAME.fullmatch(name) and _VERSION.fullmatch(version) and _WORD.fullmatch(arch)):
         raise Malformed(where=where, why=f"its entry {name[:60]!r} names no package and version")

@@ -37,7 +37,7 @@ class Ordered:
         index, facts = self.shelf.stated[place], self.relations.facts(one)
         name = one.name.partition(":")[0]
         for _, fields in index.entries(name):
-            if fields.get("package") == name and index.facts_of(fields) == facts:
+            if fields.get("package", "").lower() == name and index.facts_of(fields) == facts:
                 for field in ("pre-depends", "depends"):
                     for clause in filter(str.strip, fields.get(field, "").split(",")):
                         if wanted := self.shelf.words.wanted(clause, facts.arch):

@@ -81,7 +81,7 @@ class Stated:
                 raise TooLarge(where=self._where, why=why)
             line = match.start()
             fields, _ = self._fields(self._begin(line), line)
-            found.add(fields.get("package", ""))
+            found.add(fields.get("package", "").lower())
         return frozenset(found)
 
     @cached_property
@@ -94,8 +94,11 @@ class Stated:
                 raise TooLarge(where=self._where, why=f"it has over {STANZAS_LIMIT} packages")
             for name in PROVIDED.findall(match[1]):
                 found.setdefault(name, []).append(match.start())
+                if (lower := name.lower()) != name:
+                    found.setdefault(lower, []).append(match.start())
         for name in PROVIDED.findall(first[1]) if first else ():
-            found.setdefault(name, []).insert(0, 0)
+            for spelt in {name, name.lower()}:
+                found.setdefault(spelt, []).insert(0, 0)
         return found
 
     def _begin(self, line: int) -> int:
@@ -137,7 +140,7 @@ def reach(
 
 def _names_in(fields: Fields) -> Iterator[str]:
     """The names that an entry has and asks for."""
-    yield fields.get("package", "")
+    yield fields.get("package", "").lower()
     for field in FOLLOWED:
         yield from ASKED.findall(fields.get(field, ""))
 
