@@ -72,3 +72,29 @@ def test_an_index_that_calls_everything_essential_is_refused(world: World) -> No
     with pytest.raises(TooLarge, match="essential"):
         _ = index_of(world.folder, text).essential
     assert index_of(world.folder, text[:300]).essential >= {"p0", "p1"}
+
+
+def test_a_package_is_essential_where_any_version_is(world: World) -> None:
+    """On offer, though not in the version that would come, or as it is installed."""
+    installed = [Deb("was", fields=ESSENTIAL), Deb("a"), Deb("other")]
+    main = [
+        Deb("core", "1", fields=ESSENTIAL),
+        Deb("core", "2"),
+        Deb("was", "2"),
+        Deb("a", "2", fields={"Conflicts": "was"}),
+        Deb("other", "2"),
+    ]
+    assert as_apt(world, installed, main, auto=("was", "other")) == ["+core 2", "-other", "was 2"]
+
+
+def test_nothing_that_a_package_brings_excludes_the_package(world: World) -> None:
+    installed = [Deb("a"), Deb("b")]
+    main = [
+        Deb("a", "2", fields=needs("way")),
+        Deb("way", fields=needs("against")),
+        Deb("against", fields={"Conflicts": "a"}),
+        Deb("b", "2", fields=needs("side | against")),
+        Deb("side", fields={"Breaks": "b"}),
+    ]
+    assert as_apt(world, installed, main) == ["-a", "+against 1.0", "b 2"]
+    assert as_apt(world, installed[:1], main) == []

@@ -76,6 +76,14 @@ class Relations:
             found = self._facts[solvable.id] = read_facts(solvable.vendor)
         return found
 
+    def is_essential(self, one: Any) -> bool:
+        """Whether a package is Essential, Important or Protected: as apt has it, where any version
+        is Essential, on offer or installed."""
+        before = self.guest.packages.get(one.nameid)
+        stated = before is not None and before.now.facts.essential != "-"
+        name = one.name.partition(":")[0]
+        return stated or name in self.guest.shelf.essential or self.facts(one).essential != "-"
+
     def choices(self, relation: int) -> Iterator[Any]:
         """The candidates that satisfy a relation, in the order in which apt tries them: upgrades
         of what is installed before new packages, and both in the order of the alternatives."""

@@ -56,7 +56,7 @@ class Marks(Walk):
         """The same wishes, to be mended in another way."""
         found = copy.copy(self)
         found.ids, found.aside, found.goal = set(self.ids), set(self.aside), dict(self.goal)
-        found.fresh = list(self.fresh)
+        found.fresh, found.taking = list(self.fresh), set(self.taking)
         return found
 
     def _return(self, one: Installed) -> bool:
@@ -84,16 +84,20 @@ class Marks(Walk):
             for each in self.relations.weak(one)
             if not is_met(each, self.ids) and self.counts(one, each)
         ]
+        if self._stands_against(one):
+            self.ids.discard(one.id)
+            return False
         if not self._send_away(one):
             self._choose(one, False)
             return False
-        for relation in unmet:
-            if not is_met(relation, self.ids) and not self._bring(relation, depth):
-                self._choose(one, False)
-                return False
-        for relation in weak:
-            if not is_met(relation, self.ids):
-                self._bring(relation, depth)
+        with self._while_taking(one):
+            for relation in unmet:
+                if not is_met(relation, self.ids) and not self._bring(relation, depth):
+                    self._choose(one, False)
+                    return False
+            for relation in weak:
+                if not is_met(relation, self.ids):
+                    self._bring(relation, depth)
         return True
 
     def _send_away(self, one: Any) -> bool:
@@ -105,7 +109,7 @@ class Marks(Walk):
             if before is not None:
                 self.ids.add(before.now.id)
         for other in self._excluded(one):
-            if other.nameid in self.locked or self.relations.facts(other).essential != "-":
+            if other.nameid in self.locked or self.relations.is_essential(other):
                 return False
             self.ids.discard(other.id)
         return True

@@ -320,10 +320,9 @@ def holds_together(
     of, met = relations.of, relations.ids
     titles = {relations.version(one).nameid for one in ids}
     for nameid, one in guest.packages.items():
-        essential = one.now.facts.essential != "-"
         if nameid in locked and one.now.id not in ids:
             return False
-        if essential and nameid not in titles:
+        if nameid not in titles and relations.is_essential(one.now.solvable):
             return False
     if len(titles) < len(ids):
         return False

@@ -139,7 +139,7 @@ class Needs:
         is_auto = f"{name}:{arch or self.guest.shelf.words.native}" in self.auto or before is None
         if not is_auto or one.nameid in self.locked:
             return True
-        if self.relations.facts(one).essential != "-":
+        if self.relations.is_essential(one):
             return True
         if before is not None and (before.hold or before.now.facts.priority == REQUIRED):
             return True

@@ -8,8 +8,9 @@ the rest is libsolv's to say.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from regild.plan.debian.choice import CONFLICTS, REQUIRES, Relations
@@ -87,6 +88,8 @@ class Walk:
         self.aside: set[int] = set()
         self.fresh: list[Any] = []
         """New packages that were chosen."""
+        self.taking: set[int] = set()
+        """The titles of what is just bringing what it needs, which nothing of that may exclude."""
 
     def take(self, one: Any, depth: int = 0) -> bool:
         """Make room for a version and bring what it needs; whether all of that is there."""
@@ -98,18 +101,37 @@ class Walk:
             for relation in self.relations.of(one, REQUIRES)
             if not self.relations.is_met(relation, self.ids)
         ]
+        if self._stands_against(one):
+            self.ids.discard(one.id)
+            return False
         for other in self._excluded(one):
             if not self.guest.is_installed(other):
                 self._choose(other, False)
         for other in self._excluded(one):
-            if other.nameid in self.locked or self.relations.facts(other).essential != "-":
+            if other.nameid in self.locked or self.relations.is_essential(other):
                 return False
             self.ids.discard(other.id)
-        for relation in unmet:
-            if not self.relations.is_met(relation, self.ids) and not self._bring(relation, depth):
-                self._choose(one, False)
-                return False
+        with self._while_taking(one):
+            for relation in unmet:
+                if not self.relations.is_met(relation, self.ids) and not self._bring(
+                    relation, depth
+                ):
+                    self._choose(one, False)
+                    return False
         return True
+
+    @contextlib.contextmanager
+    def _while_taking(self, one: Any) -> Iterator[None]:
+        """Keep a version from being excluded by what it brings."""
+        already = one.nameid in self.taking
+        self.taking.add(one.nameid)
+        yield
+        if not already:
+            self.taking.discard(one.nameid)
+
+    def _stands_against(self, one: Any) -> bool:
+        """Whether a version excludes one that it is just being brought for."""
+        return any(other.nameid in self.taking for other in self._excluded(one))
 
     def _bring(self, relation: int, depth: int) -> bool:
         """Choose what apt would for a relation; what was installed and had to go comes back."""

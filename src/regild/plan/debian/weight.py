@@ -30,7 +30,7 @@ def weights(
     guest: Guest, relations: Relations, goal: Mapping[int, Version], locked: AbstractSet[int]
 ) -> dict[int, int]:
     """The weight of each package of a goal, and of each that it speaks of, by title."""
-    base = {nameid: _own(guest, nameid, one) for nameid, one in goal.items()}
+    base = {nameid: _own(guest, relations, nameid, one) for nameid, one in goal.items()}
     ids = {one.id: nameid for nameid, one in goal.items()}
     heirs: dict[int, int] = {}
     absent: dict[int, int] = {}
@@ -52,22 +52,18 @@ def weights(
         for other in {named, *_standing_for(relations, named, ids)}:
             whole[other] += points
     for nameid, one in goal.items():
-        whole[nameid] += KEPT * _is_essential(one) + HELD * (nameid in locked)
+        whole[nameid] += KEPT * relations.is_essential(one.solvable) + HELD * (nameid in locked)
     return whole
 
 
-def _own(guest: Guest, nameid: int, one: Version) -> int:
+def _own(guest: Guest, relations: Relations, nameid: int, one: Version) -> int:
     offered = bool(one.places) or nameid not in guest.packages
     points = PRIORITIES[one.facts.priority] if offered else PRIORITIES[5]
     installed = guest.packages.get(nameid)
     stays = installed is not None and installed.now.places and not installed.is_unwanted
     if installed is not None and (installed.candidate or stays):
         points += ON_OFFER
-    return points + ESSENTIAL * _is_essential(one)
-
-
-def _is_essential(one: Version) -> bool:
-    return one.facts.essential != "-"
+    return points + ESSENTIAL * relations.is_essential(one.solvable)
 
 
 def _met_by(
