@@ -18,8 +18,8 @@ from regild.plan.debian.bringing import brought_for_nobody, given_up, looked_at
 from regild.plan.debian.choice import CONFLICTS, REQUIRES, Relations
 from regild.plan.debian.copies import behind, out_of_step
 from regild.plan.debian.guest import Guest, Installed
-from regild.plan.debian.keep import kept_back
-from regild.plan.debian.marks import Marks
+from regild.plan.debian.keep import Keeping, kept_back
+from regild.plan.debian.marks import Marks, UpgradeMarks
 from regild.plan.debian.order import Ordered
 from regild.plan.debian.rounds import Rounds, holds_together
 from regild.plan.debian.sweep import brought_for_nothing
@@ -82,13 +82,15 @@ class Decision:
         )
 
     def _mended(self) -> frozenset[int] | None:
-        """What the rounds of a full upgrade end with, where all of that holds together."""
-        if not self.aim.may_remove:
-            return None
+        """What apt's own rounds end with, where all of that holds together."""
         wishes = [
             one for one in self.aim.wishes if one.candidate and one.candidate.id not in self._banned
         ]
         args = self.guest, self.relations, wishes, self.aim.locked, self._counts
+        if not self.aim.may_remove:
+            marked = UpgradeMarks(*args).ids
+            ids = Keeping(self.guest, self.relations, marked, self._is_worse_off).kept()
+            return ids if holds_together(self.guest, self.relations, ids, self.aim.locked) else None
         marks = Marks(*args, self._lacking)
         ways = (Rounds(self.guest, self.relations, marks, way) for way in (False, True))
         found = [
@@ -361,7 +363,7 @@ class Decision:
                     return True
         return is_new
 
-    def _is_worse_off(self, one: Any, ids: frozenset[int]) -> bool:
+    def _is_worse_off(self, one: Any, ids: AbstractSet[int]) -> bool:
         """Whether a changed version has a recommendation that is not met, where all were met
         before; an upgrade that would lose one is not taken by `upgrade`."""
         if all(self.relations.is_met(relation, ids) for relation in self.relations.weak(one)):

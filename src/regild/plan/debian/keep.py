@@ -8,14 +8,17 @@ taken back is not tried again, so that ends; at the worst with the image as it i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any
 
 from regild.plan.debian.choice import CONFLICTS, REQUIRES, Relations
 from regild.plan.debian.guest import Guest
+from regild.plan.debian.walk import turn_of
+from regild.plan.debian.weight import goal_of, weights
 
-Loses = Callable[[Any, frozenset[int]], bool]
+Loses = Callable[[Any, AbstractSet[int]], bool]
 """Whether a changed version lacks something recommended that must not be missing."""
 
 
@@ -60,3 +63,76 @@ def _to_take_back(
         for relation in relations.of(one, CONFLICTS):
             others = (relations.ids(relation) & ids) - {identity}
             yield from ({identity} & changed or others & changed) if others else ()
+
+
+class Keeping:
+    """What an upgrade ends with of what it has marked: the weightiest first is looked at, and where
+    something is taken back, all are looked at anew."""
+
+    def __init__(
+        self, guest: Guest, relations: Relations, ids: Iterable[int], loses: Loses
+    ) -> None:
+        self.guest, self.relations, self.loses = guest, relations, loses
+        self.ids = set(ids)
+        self.now = {nameid: one.now.id for nameid, one in guest.packages.items()}
+        self.at = {relations.version(one).nameid: one for one in self.ids}
+        goal = goal_of(guest, relations, self.at)
+        weight = weights(guest, relations, goal, frozenset())
+        self.order = sorted(self.at, key=lambda nameid: (-weight[nameid], self._turn(nameid)))
+
+    def _turn(self, nameid: int) -> tuple[int, str, int]:
+        return turn_of(self.relations.version(self.at[nameid]))
+
+    def kept(self) -> frozenset[int]:
+        """The versions that the image ends with."""
+        for _ in range(len(self.order)):
+            if not any(map(self._visit, self.order)):
+                break
+        return frozenset(self.ids)
+
+    def _visit(self, nameid: int) -> bool:
+        """One package's turn; whether it is well after it was not."""
+        if not self._is_bad(nameid):
+            return False
+        self._keep(nameid)
+        if not self._is_bad(nameid):
+            return True
+        for relation in self._failing(self.at[nameid]):
+            for other in self._in_turn(relation):
+                self._keep(other)
+                if not self._is_bad(nameid):
+                    return True
+        return False
+
+    def _keep(self, nameid: int) -> None:
+        self.ids.discard(self.at.pop(nameid, 0))
+        if (identity := self.now.get(nameid)) is not None:
+            self.at[nameid] = identity
+            self.ids.add(identity)
+
+    def _is_bad(self, nameid: int) -> bool:
+        """Whether a package lacks something it needs, excludes something, or lacks a recommended
+        one where it lacked none."""
+        if (identity := self.at.get(nameid)) is None:
+            return False
+        if next(self._failing(identity), None) is not None:
+            return True
+        return self.loses(self.relations.version(identity), self.ids)
+
+    def _failing(self, identity: int) -> Iterator[int]:
+        one = self.relations.version(identity)
+        for relation in self.relations.of(one, REQUIRES):
+            if not self.relations.is_met(relation, self.ids):
+                yield relation
+        for relation in self.relations.of(one, CONFLICTS):
+            if (self.relations.ids(relation) & self.ids) - {identity}:
+                yield relation
+
+    def _in_turn(self, relation: int) -> Iterator[int]:
+        """The installed packages any version of which satisfies a relation, as apt comes upon
+        them."""
+        for alternative in self.relations.alternatives(relation):
+            named = self.relations.named(alternative)
+            found = [one.nameid for one in self.relations.providers(alternative)]
+            order = [*(one for one in found if one == named), *reversed(found)]
+            yield from (one for one in dict.fromkeys(order) if one in self.now)

@@ -9,6 +9,7 @@ back at its own turn, so what is left then may not fit together; `plan.debian.ro
 from __future__ import annotations
 
 import copy
+import heapq
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,7 +17,7 @@ from regild.plan.debian.choice import Relations
 from regild.plan.debian.copies import is_behind
 from regild.plan.debian.guest import Guest, Installed
 from regild.plan.debian.order import Ordered
-from regild.plan.debian.walk import DEPTH_LIMIT, Walk, place_of
+from regild.plan.debian.walk import DEPTH_LIMIT, Walk, place_of, turn_of
 
 Counts = Callable[[Any, int], bool]
 """Whether a recommendation of a version counts."""
@@ -40,11 +41,16 @@ class Marks(Walk):
         self.goal = {nameid: one.now.id for nameid, one in guest.packages.items()}
         """The version that each installed package should have, as far as is known."""
         self.goal |= {one.now.solvable.nameid: one.candidate.id for one in wishes if one.candidate}
-        turns = sorted(guest.packages.values(), key=lambda one: (place_of(one.title), one.title))
+        self._go(lacking)
+
+    def _go(self, lacking: Iterable[Any]) -> None:
+        """Each installed package's turn."""
+        packages = self.guest.packages.values()
+        turns = sorted(packages, key=lambda one: (place_of(one.title), one.title))
         for one in turns:
             nameid = one.now.solvable.nameid
-            if self._return(one) and not self._is_without(one) and nameid not in locked:
-                self.take(relations.version(self.goal[nameid]))
+            if self._return(one) and not self._is_without(one) and nameid not in self.locked:
+                self.take(self.relations.version(self.goal[nameid]))
         for one in lacking:
             if one.id not in self.ids:
                 self._choose(one, True)
@@ -152,3 +158,24 @@ class Marks(Walk):
         super()._choose(one, wanted)
         if not wanted and (before := self.guest.packages.get(one.nameid)):
             self.goal[one.nameid] = before.now.id
+
+
+class UpgradeMarks(Marks):
+    """The wishes of an upgrade that removes nothing: only what is upgraded or new has a turn, and
+    what went is there again in the end, as it is installed."""
+
+    def _go(self, lacking: Iterable[Any]) -> None:
+        old = {one.now.id for one in self.guest.packages.values()}
+        turns = [turn_of(self.relations.version(one)) for one in self.ids - old]
+        heapq.heapify(turns)
+        while turns:
+            *now, identity = heapq.heappop(turns)
+            if identity in self.ids:
+                self.take(self.relations.version(identity))
+            for turn in map(turn_of, self.fresh):
+                if list(turn[:2]) > now:
+                    heapq.heappush(turns, turn)
+            self.fresh.clear()
+        titles = {self.relations.version(one).nameid for one in self.ids}
+        packages = self.guest.packages.items()
+        self.ids |= {one.now.id for nameid, one in packages if nameid not in titles}

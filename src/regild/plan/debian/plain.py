@@ -96,6 +96,16 @@ class Plain(Decision):
     def _mended(self) -> None:
         """Nothing has to be mended in the plain case."""
 
+    def _unopposed(self, wishes: Iterable[Installed]) -> list[Installed]:
+        """The wishes.
+
+        Raises: NotPlain in an upgrade where some exclude others, which apt's rounds mend.
+        """
+        found = super()._unopposed(wishes)
+        if self._aside and not self.aim.may_remove:
+            raise NotPlain
+        return found
+
     def _mended_by_keeping(self, ids: frozenset[int], nobodys: AbstractSet[int]) -> frozenset[int]:
         """What stays of a set without new packages that come for nobody.
 

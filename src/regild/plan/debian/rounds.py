@@ -15,11 +15,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from regild.plan.debian.choice import CONFLICTS, REQUIRES, Relations
-from regild.plan.debian.guest import Guest, Installed
+from regild.plan.debian.guest import Guest
 from regild.plan.debian.marks import Marks
-from regild.plan.debian.shelf import Version
 from regild.plan.debian.walk import place_of
-from regild.plan.debian.weight import weights
+from regild.plan.debian.weight import goal_of, weights
 
 ROUNDS = 20
 RISING = 2
@@ -54,7 +53,7 @@ class Rounds:
         self.at = dict.fromkeys(self.now, GONE)
         self.at |= {relations.version(one).nameid: one for one in self.ids}
         """Which version each package would have."""
-        self.weight = self._weights()
+        self.weight = weights(guest, relations, goal_of(guest, relations, self.at), self.locked)
         self.untried = {
             nameid for nameid, one in self.at.items() if one and self.now.get(nameid, one) != one
         }
@@ -62,22 +61,6 @@ class Rounds:
         self._groups: dict[int, tuple[list[int], list[int]]] = {}
         self._order = sorted(map(self._turn, self.at))
         self.count = 0
-
-    def _weights(self) -> dict[int, int]:
-        goal = {}
-        for nameid, identity in self.at.items():
-            if not identity:
-                continue
-            one: Installed | None = self.guest.packages.get(nameid)
-            if one and identity == one.now.id:
-                goal[nameid] = one.now
-            elif one and one.candidate and identity == one.candidate.id:
-                goal[nameid] = one.candidate
-            else:
-                solvable = self.relations.version(identity)
-                facts = self.relations.facts(solvable)
-                goal[nameid] = Version(solvable, facts, (0,), identity)
-        return weights(self.guest, self.relations, goal, self.locked)
 
     def mended(self) -> frozenset[int]:
         """The versions that the image ends with."""

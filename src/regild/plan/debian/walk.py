@@ -29,14 +29,14 @@ def put_aside(
         one for one in wishes if one.candidate and _can_be(relations, one.candidate.solvable)
     ]
     walk = Walk(guest, relations, possible, locked)
-    turns = [_turn(one.candidate.solvable) for one in possible if one.candidate]
+    turns = [turn_of(one.candidate.solvable) for one in possible if one.candidate]
     heapq.heapify(turns)
     while turns:
         *now, identity = heapq.heappop(turns)
         if identity in walk.ids:
             walk.take(relations.version(identity))
         # A new package has its own turn too, if the walk has not passed its place.
-        for turn in map(_turn, walk.fresh):
+        for turn in map(turn_of, walk.fresh):
             if list(turn[:2]) > now:
                 heapq.heappush(turns, turn)
         walk.fresh.clear()
@@ -54,7 +54,8 @@ def lacking(guest: Guest, relations: Relations) -> list[Any]:
     return found
 
 
-def _turn(one: Any) -> tuple[int, str, int]:
+def turn_of(one: Any) -> tuple[int, str, int]:
+    """When a version has its turn."""
     return place_of(one.name), one.name, one.id
 
 

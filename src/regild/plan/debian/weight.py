@@ -26,6 +26,21 @@ ON_OFFER = 1
 """For an installed package that a repository offers."""
 
 
+def goal_of(guest: Guest, relations: Relations, at: Mapping[int, int]) -> dict[int, Version]:
+    """The versions that are meant by libsolv's ids of them, by title; 0 means none."""
+    goal = {}
+    for nameid, identity in at.items():
+        one = guest.packages.get(nameid)
+        if one and identity == one.now.id:
+            goal[nameid] = one.now
+        elif one and one.candidate and identity == one.candidate.id:
+            goal[nameid] = one.candidate
+        elif identity:
+            solvable = relations.version(identity)
+            goal[nameid] = Version(solvable, relations.facts(solvable), (0,), identity)
+    return goal
+
+
 def weights(
     guest: Guest, relations: Relations, goal: Mapping[int, Version], locked: AbstractSet[int]
 ) -> dict[int, int]:
