@@ -13,7 +13,7 @@ import heapq
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from regild.plan.debian.choice import Relations
+from regild.plan.debian.choice import CONFLICTS, Relations
 from regild.plan.debian.copies import is_behind
 from regild.plan.debian.guest import Guest, Installed
 from regild.plan.debian.order import Ordered
@@ -110,6 +110,13 @@ class Marks(Walk):
         """Take out what a version excludes; whether all of that may go."""
         for other in self._excluded(one):
             before = self.guest.packages.get(other.nameid)
+            bound = other.nameid in self.locked or self.relations.is_essential(other)
+            if before is not None and bound and self._excludes(one, before.now.id):
+                self.ids.discard(other.id)
+                self.ids.add(before.now.id)
+                return False
+        for other in self._excluded(one):
+            before = self.guest.packages.get(other.nameid)
             if before is None or other.id != before.now.id:
                 self.ids.discard(other.id)
             if before is not None:
@@ -120,9 +127,18 @@ class Marks(Walk):
             self.ids.discard(other.id)
         return True
 
+    def _excludes(self, one: Any, identity: int) -> bool:
+        relations = self.relations.of(one, CONFLICTS)
+        return any(identity in self.relations.ids(each) for each in relations)
+
     def _can_come(self, relation: int) -> bool:
-        """Whether anything that may still be chosen satisfies a relation."""
-        return any(self._is_open(one) for one in self.relations.providers(relation))
+        """Whether anything that may still be chosen satisfies a relation; of new packages apt does
+        not notice here that they were put aside."""
+        packages = self.guest.packages
+        return any(
+            one.nameid not in packages or self._is_open(one)
+            for one in self.relations.providers(relation)
+        )
 
     def _is_open(self, one: Any) -> bool:
         """Whether a version is the one that its package should have."""
@@ -137,13 +153,10 @@ class Marks(Walk):
 
     def _bring(self, relation: int, depth: int) -> bool:
         """Choose what apt would for a relation."""
-        for one in self.relations.providers(relation):
-            if one.nameid in self.locked:
-                continue
-            if one.nameid in self.guest.packages and self._is_open(one):
-                self.ids.discard(self.guest.packages[one.nameid].now.id)
-                self.ids.add(one.id)
-                return True
+        packages, providers = self.guest.packages, self.relations.providers(relation)
+        back = [one for one in providers if one.nameid in packages and self._is_open(one)]
+        if any(one.nameid not in self.locked and self._come_back(one, depth) for one in back):
+            return True
         for choice in self.relations.choices(relation):
             if choice.nameid in self.locked or not self._is_open(choice) or depth >= DEPTH_LIMIT:
                 continue
@@ -153,6 +166,21 @@ class Marks(Walk):
             if self.take(choice, depth + 1):
                 return True
         return False
+
+    def _come_back(self, one: Any, depth: int) -> bool:
+        """Bring an installed package back that was sent away; whether it is there, with all that
+        it needs."""
+        now = self.guest.packages[one.nameid].now.id
+        unmet = [each for each in self.ordered.requirements(one) if not self._is_met(each)]
+        if one.id != now and not all(map(self._can_come, unmet)):
+            self.goal[one.nameid] = now
+            return False
+        self.ids.discard(now)
+        self.ids.add(one.id)
+        return depth >= DEPTH_LIMIT or self.take(one, depth + 1)
+
+    def _is_met(self, relation: int) -> bool:
+        return self.relations.is_met(relation, self.ids)
 
     def _choose(self, one: Any, wanted: bool) -> None:
         super()._choose(one, wanted)
