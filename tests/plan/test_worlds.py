@@ -255,6 +255,7 @@ def test_a_question_that_needs_too_many_answers_ends_with_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("regild.plan.debian.decide.QUESTIONS_LIMIT", 3)
+    monkeypatch.setattr("regild.plan.debian.decide.holds_together", lambda *_: False)
 
     def here(request: Request) -> Transaction:
         return answer(open_shelf(request), request)

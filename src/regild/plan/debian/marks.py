@@ -168,8 +168,8 @@ class Marks(Walk):
         return False
 
     def _come_back(self, one: Any, depth: int) -> bool:
-        """Bring an installed package back that was sent away; whether it is there, with all that
-        it needs."""
+        """Bring an installed package back that was sent away; whether it is there, and a version
+        that is not the installed one with all that it needs."""
         now = self.guest.packages[one.nameid].now.id
         unmet = [each for each in self.ordered.requirements(one) if not self._is_met(each)]
         if one.id != now and not all(map(self._can_come, unmet)):
@@ -177,7 +177,7 @@ class Marks(Walk):
             return False
         self.ids.discard(now)
         self.ids.add(one.id)
-        return depth >= DEPTH_LIMIT or self.take(one, depth + 1)
+        return one.id == now or depth >= DEPTH_LIMIT or self.take(one, depth + 1)
 
     def _is_met(self, relation: int) -> bool:
         return self.relations.is_met(relation, self.ids)

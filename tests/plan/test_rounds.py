@@ -1,0 +1,105 @@
+"""Upgrades in which wishes exclude each other, held against apt itself."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from regild.model.plan import Mode
+from regild.plan.libsolv import Libsolv, open_libsolv
+from tests.feeds.repositories import Deb
+from tests.plan.test_sweep import as_apt
+from tests.plan.test_worlds import World, needs, random_world
+
+# The names matter: apt visits packages in the order of a hash of theirs, p6 before p9.
+VIRTUAL = {"Provides": "v1"}
+
+
+@pytest.fixture(scope="module")
+def solve() -> Iterator[Libsolv]:
+    with open_libsolv() as solver:
+        yield solver
+
+
+@pytest.fixture
+def world(tmp_path: Path, solve: Libsolv) -> World:
+    return World(tmp_path, solve)
+
+
+def test_what_was_put_aside_comes_back_for_what_is_recommended(world: World) -> None:
+    asking = {"Recommends": "v1"}
+    installed = [Deb("p6"), Deb("p7", fields=VIRTUAL), Deb("p9", fields=asking)]
+    main = [
+        Deb("p6", "2", fields={"Conflicts": "p7"}),
+        Deb("p7", "2", fields=VIRTUAL),
+        Deb("p9", "2", fields=asking),
+    ]
+    assert as_apt(world, installed, main, "upgrade", False) == ["p7 2", "p9 2"]
+
+
+def test_what_lacks_a_recommended_package_at_its_turn_is_kept_back(world: World) -> None:
+    """Though it would be there again, because what takes it away is kept back after it."""
+    installed = [
+        Deb("p3", fields={"Essential": "yes"}),
+        Deb("p5", fields=VIRTUAL),
+        Deb("p11"),
+        Deb("p13", fields=needs("p11")),
+    ]
+    main = [
+        Deb("p3", "2", fields={"Recommends": "v1"}),
+        Deb("p5", "2", fields={"Conflicts": "p11"}),
+    ]
+    assert as_apt(world, installed, main, "upgrade", False) == []
+
+
+def test_what_an_upgrade_brought_that_is_given_up_may_stay(world: World) -> None:
+    installed = [Deb("p2"), Deb("p9"), Deb("p8", fields=needs("p9 (<< 3)"))]
+    main = [
+        Deb("p2", "2", fields=needs("p3")),
+        Deb("p3", "2", fields={"Essential": "yes"}),
+        Deb("p9", "3", fields={"Breaks": "p2 (<< 3)"}),
+    ]
+    assert as_apt(world, installed, main, "upgrade", False) == ["+p3 2"]
+
+
+def test_what_comes_back_does_so_with_all_that_it_needs(world: World) -> None:
+    installed = [Deb("p4"), Deb("p6"), Deb("p8"), Deb("p7", fields=needs("p8"))]
+    main = [
+        Deb("p4", "2", fields={"Conflicts": "p8"}),
+        Deb("p6", "2", fields=needs("p8 (>= 2)")),
+        Deb("p8", "2", fields=needs("p9 (>= 2)")),
+        Deb("p9", "2", fields=needs("nowhere")),
+    ]
+    for mode in ("upgrade", "full"):
+        as_apt(world, installed, main, mode, False)  # type: ignore[arg-type]  # a mode
+
+
+def denser(dice: random.Random, debs: Sequence[Deb], is_new: bool) -> list[Deb]:
+    """Packages with virtual names, more recommendations, and some that are Essential."""
+    found = []
+    for one in debs:
+        fields = dict(one.fields)
+        if dice.random() < 0.25:
+            fields["Provides"] = dice.choice(["v1", "v2"])
+        if dice.random() < 0.1:
+            fields["Essential"] = "yes"
+        if dice.random() < 0.2 and is_new and "Depends" in fields:
+            fields["Depends"] += f", {dice.choice(['v1', 'v2', 'v1 | v2', 'p3 | v1'])}"
+        if dice.random() < 0.2:
+            fields["Recommends"] = dice.choice(["v1", "v2", "p11", "p12 | p13", "v1 | p9"])
+        found.append(Deb(one.name, one.version, fields=fields))
+    return found
+
+
+@pytest.mark.parametrize("mode", ["upgrade", "full"])
+@pytest.mark.parametrize("seed", [3, 4, 11, 12, 15, 21, 27, 70])
+def test_dense_worlds_change_as_apt_would_change_them(world: World, seed: int, mode: Mode) -> None:
+    installed, main, safe, image = random_world(seed)
+    dice = random.Random(seed * 31 + 5)
+    image["auto"] = tuple(one.name for one in installed if dice.random() < 0.4)
+    installed = denser(dice, installed, False)
+    offers = [*denser(dice, main, True), *denser(dice, safe, True)]
+    as_apt(world, installed, offers, mode, dice.random() < 0.5, **image)
