@@ -13,6 +13,7 @@ import heapq
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from regild.plan.debian.bringing import looked_at
 from regild.plan.debian.choice import CONFLICTS, Relations
 from regild.plan.debian.copies import is_behind
 from regild.plan.debian.guest import Guest, Installed
@@ -207,3 +208,6 @@ class UpgradeMarks(Marks):
         titles = {self.relations.version(one).nameid for one in self.ids}
         packages = self.guest.packages.items()
         self.ids |= {one.now.id for nameid, one in packages if nameid not in titles}
+        losing = looked_at(self.guest, self.relations, frozenset(self.ids), self.locked)
+        for one in list(losing):
+            self.take(one)
