@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from regild.change import apply
 from regild.change.extract import TAKEN, Taken
 from regild.change.left import LARGE_BYTES, LEFT, worth_leaving
-from regild.errors import HostError, InputError, LinkSplit, RecordRefused
+from regild.errors import DiskFull, HostError, InputError, LinkSplit, RecordRefused
 from regild.host.fuse import NUMBER
 from regild.image.ext import Inode
 from regild.model.json import from_json
@@ -197,6 +198,28 @@ def test_content_that_cannot_be_read_ends_the_change(
         with pytest.raises(InputError, match="cut off"):
             cut.change(job, monkeypatch, script)
         spoil.join()
+
+
+BIG_MODED = "chmod 600 /srv/big || true"
+
+
+def test_a_copy_that_memory_has_no_room_for_is_made_on_the_disk(
+    guest: Shelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply, "_changes_bytes", lambda plan: 0)
+    monkeypatch.setattr(apply, "_memory_for", lambda *_, **__: apply._Memory(64 * MIB, 2 * MIB))
+    with guest.job(tmp_path) as job:
+        guest.change(job, monkeypatch, BIG_MODED)
+        record = from_json(Record, (job.guest / "record.json").read_bytes())
+    assert {entry.path: entry.becomes.mode for entry in record.entries} == {"/srv/big": 0o600}
+
+
+def test_where_nothing_has_room_for_a_copy_no_script_is_run(
+    guest: Shelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply, "_changes_bytes", lambda plan: 1 << 60)
+    with guest.job(tmp_path) as job, pytest.raises(DiskFull, match="largest file of data"):
+        guest.change(job, monkeypatch, BIG_MODED)
 
 
 def _server(seconds: float = 60) -> int:

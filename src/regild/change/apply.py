@@ -182,6 +182,7 @@ def _request(
         "seal": plan.seal,
         "most_bytes": most_memory(),
         "room_bytes": sum(part.bytes for part in parts if part.writable),
+        "changes_bytes": _changes_bytes(plan),
     }
 
 
@@ -363,16 +364,23 @@ class _Memory:
     upper: int
 
 
+def _changes_bytes(plan: Plan) -> int:
+    """What a change mostly takes.
+
+    dpkg unpacks a package beside its old files, and triggers rewrite caches: twice the unpacked
+    size of what is installed, which is under six times the download, and 256 MiB mostly do.
+    """
+    return 6 * plan.download_bytes + (256 << 20)
+
+
 def _memory_for(plan: Plan, parts: tuple[Part, ...], leaves: bool = False) -> _Memory:
     """What may be done in memory: the changes first, the tree too where there is room for both.
 
-    dpkg unpacks a package beside its old files, and triggers rewrite caches: twice the unpacked
-    size of what is installed, which is under six times the download, and 256 MiB mostly do. A
-    tree takes what its filesystems use, and a page for the rest of each file's last block. What of
-    that is left in the image is known only when its files were looked at: where it all is too much,
-    whatever there is beside the changes may do.
+    A tree takes what its filesystems use, and a page for the rest of each file's last block. What
+    of that is left in the image is known only when its files were looked at: where it all is too
+    much, whatever there is beside the changes may do.
     """
-    changes = 6 * plan.download_bytes + (256 << 20)
+    changes = _changes_bytes(plan)
     used = sum(part.bytes - part.free_blocks * part.block_bytes for part in parts if part.writable)
     tree = used + used // 4 + (64 << 20)
     share = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MEMORY_SHARE

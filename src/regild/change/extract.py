@@ -70,6 +70,7 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         "bytes_read": disk.bytes_read,
         "bytes_taken": taken.bytes_taken,
         "bytes_left": taken.bytes_left,
+        "largest_left": taken.largest_left,
     }
     found = Taken(taken.rooms, tuple(taken.fixed), **told)
     (tree.parent / TAKEN).write_text(to_json(found, indent=0))
@@ -94,6 +95,8 @@ class Taken(Value, frozen=True):
     """Content that the library took out."""
     bytes_left: int = 0
     """Content that was left in the image."""
+    largest_left: int = 0
+    """Content of the largest file of these."""
 
 
 class _Taken:
@@ -103,7 +106,7 @@ class _Taken:
     def __init__(self, leave: int = 0, most_bytes: int | None = None) -> None:
         self.leave, self.most_bytes = leave, most_bytes
         self.left: list[Left] = []
-        self.bytes_left = self.bytes_taken = 0
+        self.bytes_left = self.bytes_taken = self.largest_left = 0
         self.lost: list[list[str]] = []
         self.fixed: list[str] = []
         self.rooms: dict[str, Room] = {}
@@ -161,6 +164,7 @@ def _extract_part(
             taken.fixed += extraction.fixed
             taken.left += extraction.left
             taken.bytes_left += extraction.bytes_left
+            taken.largest_left = max(taken.largest_left, extraction.largest_left)
             taken.bytes_taken += extraction.bytes_taken
     finally:
         volume.close()
@@ -196,7 +200,7 @@ class Extraction:
         self.volume, self.part, self.progress = volume, part, progress
         self.leave, self.most_bytes = leave, most_bytes
         self.left: list[Left] = []
-        self.bytes_left = self.bytes_taken = 0
+        self.bytes_left = self.bytes_taken = self.largest_left = 0
         self._unread = volume.blocks * volume.block_bytes
         self.base = str(tree) + ("" if part.mount == "/" else part.mount)
         self.hiding = tuple(
@@ -265,7 +269,9 @@ class Extraction:
             if inode.number in stays:
                 names = tuple(paths[inode.number])
                 worn, lost = fitting.wear(inode, names[0])
-                self.bytes_left += sum(run.length for run in self._runs(inode))
+                held = sum(run.length for run in self._runs(inode))
+                self.bytes_left += held
+                self.largest_left = max(self.largest_left, held)
                 self.left.append(Left(mount, inode.number, names, worn))
                 self.lost += [[mount.rstrip("/") + names[0], name] for name in lost]
         return [inode for inode in files if inode.number not in stays]

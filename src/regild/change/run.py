@@ -26,7 +26,9 @@ from regild.change.boot_chain import (
 from regild.change.bounds import RoomWatch, check_memory
 from regild.change.clear import clear
 from regild.change.ended import SAID_BYTES, check_ended
+from regild.change.extract import TAKEN, Taken
 from regild.change.family import Family, family_named
+from regild.change.left import LEFT
 from regild.change.owners import Owned, Ran
 from regild.change.record import read_record
 from regild.change.sandbox import make_memory_folders, sandbox_line
@@ -61,17 +63,19 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     contents may be `room_bytes` together, and what the programs hold in memory `most_bytes`. With
     `extract` in the request the tree is first taken out here, into memory: thousands of small
     files cost a disk's filesystem more than dpkg does.
-    With `shown` what was left in the image is shown from there, where `shown` says it lies.
+    With `shown` what was left in the image is shown from there, where `shown` says it lies; what
+    the plan's packages change may be `changes_bytes`.
     With `acquire` in it the guest was booted before; what it changed is taken over, and `later`
     are the calls, by what they make, of what only `commands` make.
 
     Raises: GuestCommandFailed, GuestCommandHung, GuestFull, RecordRefused, TooLarge, DiskFull,
     NotServed, HostError.
     """
-    job, memory_bytes = Path(request["job"]), request["memory_bytes"]
+    job = Path(request["job"])
     if "extract" in request:
         _extract_in_memory(job / "tree", request["extract"], progress)
-    upper = make_layers(job, memory_bytes, family_named(request["type"]))
+    request = {**request, "memory_bytes": _memory_for_copies(job, request)}
+    upper = make_layers(job, request["memory_bytes"], family_named(request["type"]))
     if "acquire" in request:
         asked = {**request["acquire"], "upper": str(upper)}
         run_nested("regild.change.acquire", asked, progress, keep=(asked["disk"],))
@@ -93,10 +97,34 @@ def _run_commands(
     for queue, calls in request.get("later", {}).items():
         (guest.state / queue).write_text("".join(f"{call}\n" for call in calls))
     try:
-        return [guest.run(command, progress) for command in commands]
+        said = [guest.run(command, progress) for command in commands]
     except GuestCommandFailed:
         _check_memory(job / "upper", request["memory_bytes"])
         raise
+    _check_memory(job / "upper", request["memory_bytes"])  # a script may not have minded
+    return said
+
+
+def _memory_for_copies(job: Path, request: dict[str, Any]) -> int:
+    """The memory for what changes; none where a copy of the largest file that was left would have
+    no room in it beside the rest.
+
+    overlayfs copies a file before its first change, and takes away what it has of the copy where
+    that fails. A script may not mind, and nobody would know of the change that was not made.
+
+    Raises: DiskFull where there is no room on the disk either.
+    """
+    memory_bytes: int = request["memory_bytes"]
+    if not (job / LEFT).exists():
+        return memory_bytes
+    taken = from_json(Taken, (job / TAKEN).read_bytes(), "what was taken out")
+    needed = taken.largest_left + request["changes_bytes"]
+    if needed <= memory_bytes:
+        return memory_bytes
+    if free_bytes(job) < needed:
+        why = f"a script that changes the image's largest file of data needs {needed >> 20} MiB"
+        raise DiskFull(where="the job's folder", why=why)
+    return 0
 
 
 def keep_record(
