@@ -330,8 +330,9 @@ def test_an_ordinary_user_is_shown_data_too(tmp_path: Path) -> None:
     (folder / "jobs").mkdir()
     for place in (folder, folder / "jobs"):
         shutil.chown(place, user)
-    for above in (tmp_path, *tmp_path.parents[:2]):
-        above.chmod(0o755)
+    for above in (tmp_path, *tmp_path.parents):
+        if above.stat().st_mode & 0o005 != 0o005:
+            above.chmod(0o755)
     asked = {"root": str(ROOT), "folder": str(folder / "jobs"), "sizes": own.sizes}
     done = run_as(user, AS_USER.format(**asked, device=str(device)))
     # The file of the data, a new one, and the folder that it is in.
