@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from regild.plan.libsolv import Libsolv, open_libsolv
 from tests.feeds.repositories import Deb
 from tests.plan.test_sweep import as_apt
 from tests.plan.test_worlds import World, needs
@@ -19,17 +15,6 @@ USER = Deb("user", fields=needs("virtual"))
 NAMING = Deb("user", fields=needs("old (<< 2) | other"))
 LIKING = Deb("user", fields={"Recommends": "old (<< 2) | other"})
 MORE = Deb("more")
-
-
-@pytest.fixture(scope="module")
-def solve() -> Iterator[Libsolv]:
-    with open_libsolv() as solver:
-        yield solver
-
-
-@pytest.fixture
-def world(tmp_path: Path, solve: Libsolv) -> World:
-    return World(tmp_path, solve)
 
 
 def test_an_upgrade_is_kept_back_that_takes_from_an_unchanged_package(world: World) -> None:

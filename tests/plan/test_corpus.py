@@ -10,7 +10,7 @@ import lzma
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -80,12 +80,6 @@ def _got(client: httpx.Client, address: str) -> httpx.Response:
                 raise
         time.sleep(2**wait)
     return answer
-
-
-@pytest.fixture(scope="module")
-def solve() -> Iterator[Libsolv]:
-    with open_libsolv() as solver:
-        yield solver
 
 
 def differs(

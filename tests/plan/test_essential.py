@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from regild.errors import TooLarge
-from regild.plan.libsolv import Libsolv, open_libsolv
 from regild.plan.wishes import Wishes
 from tests.feeds.repositories import Deb
 from tests.plan.test_near import index_of
@@ -16,17 +12,6 @@ from tests.plan.test_sweep import as_apt
 from tests.plan.test_worlds import World, needs, told
 
 ESSENTIAL = {"Essential": "yes"}
-
-
-@pytest.fixture(scope="module")
-def solve() -> Iterator[Libsolv]:
-    with open_libsolv() as solver:
-        yield solver
-
-
-@pytest.fixture
-def world(tmp_path: Path, solve: Libsolv) -> World:
-    return World(tmp_path, solve)
 
 
 @pytest.mark.parametrize("sweeping", [False, True])

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
 from regild.model.plan import Mode
-from regild.plan.libsolv import Libsolv, open_libsolv
 from tests.feeds.repositories import Deb
 from tests.plan.test_sweep import as_apt
 from tests.plan.test_worlds import World, needs, random_world
 
 # The names matter: apt visits packages in the order of a hash of theirs, p6 before p9.
 VIRTUAL = {"Provides": "v1"}
-
-
-@pytest.fixture(scope="module")
-def solve() -> Iterator[Libsolv]:
-    with open_libsolv() as solver:
-        yield solver
-
-
-@pytest.fixture
-def world(tmp_path: Path, solve: Libsolv) -> World:
-    return World(tmp_path, solve)
 
 
 def test_what_was_put_aside_comes_back_for_what_is_recommended(world: World) -> None:

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
 from regild.model.content import TextFile
 from regild.model.plan import Mode
-from regild.plan.libsolv import Libsolv, open_libsolv
 from regild.plan.wishes import Wishes
 from tests.feeds.repositories import Deb, content_of
 from tests.plan.test_worlds import MAIN, SECURITY, World, needs, oracle, told
 
 pytestmark = pytest.mark.filterwarnings("error")
 KERNELS = TextFile("/etc/apt/apt.conf", 'APT::VersionedKernelPackages:: "linux-.*";\n')
-
-
-@pytest.fixture(scope="module")
-def solve() -> Iterator[Libsolv]:
-    with open_libsolv() as solver:
-        yield solver
-
-
-@pytest.fixture
-def world(tmp_path: Path, solve: Libsolv) -> World:
-    return World(tmp_path, solve)
 
 
 def as_apt(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace as replace_suite
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from regild.model.content import Content, Source, TextFile
 from regild.model.plan import Mode, Plan
 from regild.model.progress import Silent
 from regild.plan.debian.answer import answer, open_shelf
-from regild.plan.libsolv import Libsolv, open_libsolv
 from regild.plan.solver import Request, Solver, Transaction
 from regild.plan.steps import make_plan
 from regild.plan.wishes import Policy, Wishes
@@ -65,17 +64,6 @@ class World:
         return make_plan(
             content, "disk", available, wishes or Wishes(mode, hold), self.solve, policy
         )
-
-
-@pytest.fixture(scope="module")
-def solve() -> Iterator[Libsolv]:
-    with open_libsolv() as solver:
-        yield solver
-
-
-@pytest.fixture
-def world(tmp_path: Path, solve: Libsolv) -> World:
-    return World(tmp_path, solve)
 
 
 def needs(*names: str) -> dict[str, str]:
