@@ -20,7 +20,7 @@ DIGEST = sha256_of(CONTENT)
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An index in a cache, as old as it has to be to count as settled."""
-    monkeypatch.setattr(cache, "SETTLED_NS", 20_000_000)
+    monkeypatch.setattr(cache, "FINE_NS", 20_000_000)
     with Cache(tmp_path).open_place(DIGEST, ".packages") as file:
         file.write(CONTENT)
     time.sleep(0.05)
@@ -68,10 +68,13 @@ def test_another_file_in_its_place_is_noticed(kept: Path, tmp_path: Path) -> Non
     assert here.find(DIGEST, len(CONTENT), ".packages") is None
 
 
+@pytest.mark.parametrize("setting", ["FINE_NS", "HUNDREDTH_NS"])
 def test_what_was_written_just_now_is_not_believed_yet(
-    kept: Path, monkeypatch: pytest.MonkeyPatch
+    kept: Path, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
-    monkeypatch.setattr(cache, "SETTLED_NS", 3_600_000_000_000)
+    # Either it is too young for a fine clock, or the filesystem's clock tells no more than seconds.
+    told = {"FINE_NS": 3_600_000_000_000, "HUNDREDTH_NS": 1}
+    monkeypatch.setattr(cache, setting, told[setting])
     counted = hashings(monkeypatch)
     for _ in range(2):
         assert Cache(kept.parents[2]).find(DIGEST, len(CONTENT), ".packages") == kept

@@ -17,9 +17,8 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from regild.cli.outcome import Outcome
 from regild.cli.text import plain, plain_json, plain_lines
@@ -35,8 +34,7 @@ NARROWEST = 60
 """Tables are not made for narrower terminals than this."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(NamedTuple):
     """How the user wants to be answered; read before parsing, so that a wrong command line is
     answered in the same form."""
 

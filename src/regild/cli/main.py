@@ -26,4 +26,6 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from regild.cli.front import run
 
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # or the interpreter looks for rings once more, in all that ends with the process
+    sys.exit(code)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from regild.errors import RegildError
 
@@ -19,8 +18,7 @@ LEFT_OUT = 11
 FOUND = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The end of a command that got as far as an answer.
 
     `answer` is the value that `--json` prints; `text` gives the same for a person, in at most the

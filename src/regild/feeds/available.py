@@ -7,20 +7,18 @@ so that pins mean what they mean in the guest, whatever mirror it was read from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from regild.feeds.packages import Offer, PackageIndex
 from regild.feeds.release import ReleaseFile
-from regild.model.content import Source
+from regild.model.content import Source, Value
 from regild.model.digest import Digest
 from regild.model.plan import Archive, FeedState, Step
 from regild.model.release import IndexFile, Notice, Release
 from regild.model.versions import debian_key
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Value, frozen=True):
     """One Packages file of a repository."""
 
     path: str
@@ -29,8 +27,7 @@ class Index:
     digest: Digest
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(Value, frozen=True):
     """One source of the image, as it was believed."""
 
     source: Source
@@ -46,8 +43,7 @@ class Repository:
         return self.release.codename or self.release.suite or self.source.suite
 
 
-@dataclass(frozen=True, slots=True)
-class Available:
+class Available(Value, frozen=True):
     """What can be had from an image's repositories."""
 
     repositories: tuple[Repository, ...]

@@ -17,8 +17,12 @@ from regild.model.digest import Digest, hex_of
 MARK_SUFFIX = ".whole"
 PLANS = "plans"
 """The folder, beside that of the files, in which plans are kept under their inputs."""
-SETTLED_NS = 2_000_000_000
+COARSE_NS = 2_000_000_000
 """No filesystem in use has a coarser clock (FAT: two seconds)."""
+FINE_NS = 100_000_000
+"""Ten ticks of the slowest kernel's clock, from which a filesystem takes its times that keeps more
+than hundredths of seconds (exFAT keeps those; inode(7), time(7))."""
+HUNDREDTH_NS = 10_000_000
 
 
 class Cache:
@@ -98,9 +102,14 @@ def _mark(path: Path, state: os.stat_result) -> None:
         mark.unlink(missing_ok=True)
         with open_new(mark) as file:
             now = os.fstat(file.fileno()).st_mtime_ns
-            if now - state.st_ctime_ns < SETTLED_NS:
+            if now - state.st_ctime_ns < _settled_ns(state):
                 raise BlockingIOError
             file.write(_identity(state))
+
+
+def _settled_ns(state: os.stat_result) -> int:
+    """How old a file's last change has to be, so that another one would show."""
+    return FINE_NS if state.st_ctime_ns % HUNDREDTH_NS else COARSE_NS
 
 
 def check_digest(where: str, promised: Digest, found: Digest) -> None:

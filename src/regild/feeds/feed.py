@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -15,12 +15,14 @@ from regild.errors import UnsupportedError
 from regild.feeds.cache import Cache
 from regild.feeds.kept import keep_made
 from regild.feeds.policy import SitePolicy
-from regild.feeds.shipped import ShippedPackage
 from regild.model.content import Content, Source
 from regild.model.digest import Digest, algorithm_of
 from regild.model.plan import Archive, FeedState, Plan, Step
 from regild.model.progress import Progress
 from regild.model.release import IndexFile, Notice, Release
+
+if TYPE_CHECKING:
+    from regild.feeds.shipped import ShippedPackage
 
 SHIPPED_SUFFIX: Final = ".shipped-1"
 """What is kept in the cache beside a package file's digest; another number where its form
@@ -135,6 +137,8 @@ def read_shipped(path: Path, step: Step, archive: Archive, cache: Path) -> Shipp
 
     Raises: Malformed, Truncated, TooLarge, MissingFile, NotPermitted, DiskFull.
     """
+    from regild.feeds.shipped import ShippedPackage  # plans do without
+
     module = importlib.import_module(FEEDS[step.type].files)
     if algorithm_of(archive.digest) != "sha256":
         # apk's index names a SHA-1 of a part of the file: too little to know the whole by.

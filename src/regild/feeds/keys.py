@@ -8,12 +8,11 @@ import binascii
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from regild.errors import BadSignature
-from regild.model.content import Keyring, Source
+from regild.model.content import Keyring, Source, Value
 
 if TYPE_CHECKING:
     from pysequoia import Cert
@@ -30,8 +29,7 @@ _ARMOUR = re.compile(
 _FINGERPRINT = re.compile(r"([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})(!?)")
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Value, frozen=True):
     """One certificate that the guest trusts."""
 
     certificate: Cert
@@ -47,8 +45,7 @@ class Key:
         return min(past, default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
+class Trust(Value, frozen=True):
     """The keys that may sign one source."""
 
     keys: tuple[Key, ...]

@@ -18,10 +18,9 @@ from collections.abc import Iterator
 from typing import IO
 
 from regild.errors import CommandFailed, HostError
-from regild.host.answering import LENGTH
+from regild.host.answering import LENGTH, LOG_TAIL_BYTES
 from regild.host.fork import Forked, can_fork
 from regild.host.run import ENVIRONMENT, TIMED_OUT, end_group, ending_with_us
-from regild.host.stage import LOG_TAIL_BYTES
 
 ANSWER_BYTES_MAX = 256 << 20
 PIECE_BYTES = 1 << 20

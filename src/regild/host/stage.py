@@ -23,7 +23,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from regild import errors
 from regild.errors import (
     CommandFailed,
     DiskFull,
@@ -34,6 +33,7 @@ from regild.errors import (
     TooLarge,
     Unforeseen,
 )
+from regild.host.answering import LOG_TAIL_BYTES, rebuild_error
 from regild.host.enter import NOT_ALLOWED, SIGNALLED
 from regild.host.namespace import IdMap, View, open_namespace
 from regild.host.run import end_group, find_tool
@@ -51,7 +51,6 @@ CAPABILITIES = (
 
 TRACING = frozenset({"ptrace"})
 LINE_BYTES_MAX = 64 << 20
-LOG_TAIL_BYTES = 2000
 MEMORY_BYTES_MAX = 4 << 30
 """Address space of a confined stage: reading eight million names and inodes stays below it."""
 
@@ -182,19 +181,6 @@ def _pass_on(told: dict[str, Any], progress: Progress) -> None:
         progress.advance(told["advance"])
     elif "note" in told:
         progress.note(str(told["note"]))
-
-
-def rebuild_error(told: dict[str, Any], title: str) -> RegildError:
-    """The error that a stage told of, if it is one of ours."""
-    found, facts = vars(errors).get(str(told["error"])), told.get("facts")
-    if isinstance(found, type) and issubclass(found, RegildError) and isinstance(facts, dict):
-        with contextlib.suppress(TypeError):
-            return found(**{key: _tupled(value) for key, value in facts.items()})
-    return HostError(where=title, why="it told of an error that does not exist")
-
-
-def _tupled(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _without_answer(process: subprocess.Popen[bytes], title: str, said: str) -> HostError:

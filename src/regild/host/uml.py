@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from regild.errors import HostError
+from regild.host.answering import rebuild_error
 from regild.host.run import TIMED_OUT, find_tool, run
-from regild.host.stage import rebuild_error
 
 KERNEL: Final = "linux.uml"
 MEMORY_MIB: Final = 512

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
@@ -34,6 +33,7 @@ from regild.host.exact import ExactPath
 from regild.host.files import translated
 from regild.host.remote import address_of, approved, open_bytes, open_remote
 from regild.model.appliance import DiskReference, Envelope, FileReference, ManifestEntry
+from regild.model.content import Value
 from regild.ovf import manifest, markup, messages, names, tar
 from regild.ovf.envelope import read_envelope
 from regild.ovf.member import Member
@@ -53,8 +53,7 @@ class DiskSource(msgspec.Struct, frozen=True):
     """The diskId of the disk that it holds the difference to; empty for a whole disk."""
 
 
-@dataclass(frozen=True)
-class Appliance:
+class Appliance(Value, frozen=True):
     """An opened package: its envelope, its manifest, and where the bytes of its files lie."""
 
     path: Path

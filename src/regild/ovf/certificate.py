@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from regild.errors import Expired, Malformed, UnsupportedFormat, UsageError
 from regild.model.appliance import SignatureState, SignatureStatus
@@ -36,8 +35,7 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]*+-----END CERTIFICATE-----"
 ABSENT: Final = SignatureState("absent", "the package is not signed")
 
 
-@dataclass(frozen=True)
-class Signed:
+class Signed(NamedTuple):
     """A .cert file, read."""
 
     name: str

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import msgspec
 
 from regild.errors import HostError
+from regild.host.answering import rebuild_error
 from regild.host.child import Child, open_child
-from regild.host.stage import rebuild_error
 from regild.plan.solver import TITLE, Answer, Request, Transaction
 
 TIMEOUT_SECONDS = 300
