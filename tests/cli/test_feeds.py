@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from regild.agent.planning.feeds import list_feeds
+from regild.agent.site import Site
+from regild.feeds.policy import SitePolicy, with_options
+from tests.cli import golden, test_plan_apk
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid
 from tests.cli.test_plan import URI, image, offline
+from tests.feeds import apk_repositories, rpm_repositories
 from tests.feeds.advisories import samples
 from tests.feeds.repositories import fingerprint
 
@@ -93,3 +99,26 @@ def test_feeds_alone_is_a_question_for_help(regild: Regild) -> None:
 def test_nothing_is_known_at_first(regild: Regild, command: str) -> None:
     said = regild("feeds", command)
     assert (said.code, said.out.strip()) == (0, "No feed is known")
+
+
+def test_what_was_read_of_apk_is_remembered_too(regild: Regild, tmp_path: Path) -> None:
+    disk = golden.filesystem(tmp_path, test_plan_apk.GUEST)
+    there = apk_repositories.publish(tmp_path / "mirror", test_plan_apk.OFFERS)
+    where = ["--mirror", f"{test_plan_apk.URI}={there}"]
+    assert "never read" in regild("feeds", "status", disk, *where).out
+    assert regild("plan", disk, *where).code == 10
+    said = regild("feeds", "status", disk, *where, "--json")
+    (row,) = valid("feeds", said.json)["sources"]
+    assert row["state"]["signed_by"] == [apk_repositories.KEY_NAME]
+    assert row["place"] == f"file://{there}/x86_64/APKINDEX.tar.gz"
+
+
+def test_a_list_of_mirrors_is_read_where_the_site_says_and_only_there(tmp_path: Path) -> None:
+    listed = rpm_repositories.source(uri="https://mirror.example/mirrorlist", address="mirrorlist")
+    content = rpm_repositories.content_of(listed)
+    now = datetime.now(UTC)
+    (row,) = list_feeds(content, "", Site(kept=tmp_path), now).sources
+    assert not row.allowed and "a list of mirrors" in row.why
+    feeds = with_options(SitePolicy(), mirrors=["repo:updates=https://near.example/updates"])
+    (row,) = list_feeds(content, "", Site(kept=tmp_path, feeds=feeds), now).sources
+    assert (row.allowed, row.place) == (True, "https://near.example/updates/")

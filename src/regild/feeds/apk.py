@@ -135,8 +135,17 @@ def refresh(
         return ApkAvailable(tuple(found))
 
 
+def statement_folders(source: Source, content: Content, policy: SitePolicy) -> tuple[str, ...]:
+    """The folder that the index of a source lies in: that of the image's architecture."""
+    return tuple(f"{_address(source, one)}/" for one in content.planning.architectures[:1])
+
+
+def _address(source: Source, architecture: str) -> str:
+    return f"{source.uri.rstrip('/')}/{architecture}"
+
+
 def _read(source: Source, content: Content, bringer: Bringer, now: datetime) -> ApkRepository:
-    address = f"{source.uri.rstrip('/')}/{content.planning.architectures[0]}"
+    address = _address(source, content.planning.architectures[0])
     uri = f"{address}/APKINDEX.tar.gz"
     found = bringer.find(uri, PACKED_LIMIT)
     if found is None:

@@ -132,6 +132,11 @@ def _union(one: tuple[str, ...], two: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*one, *two)))
 
 
+def statement_folders(source: Source, content: Content, policy: SitePolicy) -> tuple[str, ...]:
+    """The folder that the release file of a source lies in."""
+    return (release_address(source),)
+
+
 class _Desk:
     """Reads repositories one by one; used by several threads."""
 

@@ -56,12 +56,12 @@ class Feed(NamedTuple):
     source: str
     """What `Source.type` calls it."""
     module: str
-    """The module whose `refresh` reads it."""
+    """The module whose `refresh` reads it, and whose `statement_folders` says where."""
     files: str
     """The module whose `read_entry` believes and reads a package file, and whose `read_shipped`
     tells what it puts into a guest."""
     statements: tuple[str, ...]
-    """Where its signed statement lies below a source's own folder, by preference."""
+    """What its signed statement is called in its folder, by preference."""
 
 
 FEEDS: dict[str, Feed] = {
@@ -162,6 +162,26 @@ def is_fed(content: Content) -> bool:
     )
 
 
+def folders_of(source: Source, content: Content, policy: SitePolicy) -> tuple[str, ...]:
+    """The folders, each with a slash at its end, in which a source's signed statement is looked
+    for in turn.
+
+    Raises: SourceRefused.
+    """
+    feed = _of_source(source)
+    if feed is None:
+        return (f"{source.uri.rstrip('/')}/",)
+    found: tuple[str, ...] = importlib.import_module(feed.module).statement_folders(
+        source, content, policy
+    )
+    return found
+
+
 def statements_of(source: Source) -> tuple[str, ...]:
-    """The places of a source's signed statement below its folder, by preference."""
-    return next((one.statements for one in FEEDS.values() if one.source == source.type), ("",))
+    """The names of a source's signed statement in its folder, by preference."""
+    feed = _of_source(source)
+    return feed.statements if feed else ("",)
+
+
+def _of_source(source: Source) -> Feed | None:
+    return next((one for one in FEEDS.values() if one.source == source.type), None)

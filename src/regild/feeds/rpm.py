@@ -209,6 +209,14 @@ def folders_of(source: Source, options: Options, policy: SitePolicy) -> tuple[st
     raise SourceRefused(where=source.uri, why=why)
 
 
+def statement_folders(source: Source, content: Content, policy: SitePolicy) -> tuple[str, ...]:
+    """The folders that a repository may be read from, in turn.
+
+    Raises: SourceRefused.
+    """
+    return tuple(f"{one.rstrip('/')}/" for one in folders_of(source, Options(source), policy))
+
+
 def trust_of(
     source: Source, keyrings: Iterable[Keyring], site: tuple[str, ...] = (), *, database: bool
 ) -> Trust:

@@ -16,8 +16,7 @@ from regild.agent.reading.intake import open_image
 from regild.agent.site import Site, policy_of
 from regild.errors import SourceRefused
 from regild.feeds.advisories.read import last_fetched
-from regild.feeds.available import release_address
-from regild.feeds.feed import is_fed, refresh, statements_of
+from regild.feeds.feed import folders_of, is_fed, refresh, statements_of
 from regild.feeds.policy import SitePolicy, decide, signers_of
 from regild.feeds.seen import Seen, all_seen, find_seen
 from regild.host.shared import using
@@ -37,7 +36,10 @@ def list_feeds(content: Content | None, image: str, site: Site, now: datetime) -
     if content is None:
         rows = tuple(_seen_row(one, now) for one in all_seen(site.cache))
     else:
-        rows = tuple(_row(source, image, policy, site.cache, now) for source in content.sources)
+        rows = tuple(
+            _with_seen(*_placed(source, image, content, policy, site.cache), now)
+            for source in content.sources
+        )
     return FeedsAnswer(rows, tuple(_advisory_rows(policy, site.cache)))
 
 
@@ -73,8 +75,10 @@ def content_of(path: Path, basis: str, progress: Progress, keys: Keys = NO_KEYS)
             return inspected.content
 
 
-def _row(source: Source, image: str, policy: SitePolicy, cache: Path, now: datetime) -> FeedRow:
-    """One source of an image."""
+def _placed(
+    source: Source, image: str, content: Content, policy: SitePolicy, cache: Path
+) -> tuple[FeedRow, Seen | None]:
+    """One source of an image, and what was seen of it last."""
     told = FeedRow(
         image=image,
         where=source.where,
@@ -84,15 +88,16 @@ def _row(source: Source, image: str, policy: SitePolicy, cache: Path, now: datet
         enabled=source.enabled,
         signers=signers_of(source.uri, policy),
     )
-    top = release_address(source) if source.type == "apt" else f"{source.uri.rstrip('/')}/"
     try:
-        place = decide(top, policy)[0].url
-        readings = [one.url for name in statements_of(source) for one in decide(top + name, policy)]
+        tops = folders_of(source, content, policy)
+        places = [decide(top, policy)[0].url for top in tops]
+        statements = [top + name for top in tops for name in statements_of(source)]
+        readings = [place.url for one in statements for place in decide(one, policy)]
     except SourceRefused as error:
-        return replace(told, why=error.why)
+        return replace(told, why=error.why), None
     seen = next(filter(None, (find_seen(cache, one) for one in readings)), None)
-    shown = seen.place if seen else place
-    return replace(_with_seen(told, seen, now), allowed=True, place=shown)
+    shown = seen.place if seen else next(iter(places), "")
+    return replace(told, allowed=True, place=shown), seen
 
 
 def _seen_row(seen: Seen, now: datetime) -> FeedRow:
