@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,9 +75,12 @@ def test_refresh_reads_and_status_remembers(
     assert advisories["feed"]["kinds"] == ["kev"]
     after = valid("feeds", regild("feeds", "status", guest, *where, "--json").json)
     assert after["sources"] == answer["sources"]
+    assert "read as it is" in regild("feeds", "status", guest, *where).out
+    assert "read as it is" not in regild("feeds", "list", guest, *where).out
+    assert regild("feeds", "refresh", "--json").json["sources"] == []
     alone = valid("feeds", regild("feeds", "status", "--json").json)
     assert [one["state"] for one in alone["sources"]] == [row["state"]]
-    assert "1 days" in regild("feeds", "status").out
+    assert re.search("  1 day  ", regild("feeds", "status").out)
 
 
 def test_one_image_that_cannot_be_read_does_not_keep_the_others_from_it(
@@ -107,6 +111,7 @@ def test_what_was_read_of_apk_is_remembered_too(regild: Regild, tmp_path: Path) 
     where = ["--mirror", f"{test_plan_apk.URI}={there}"]
     assert "never read" in regild("feeds", "status", disk, *where).out
     assert regild("plan", disk, *where).code == 10
+    assert "5f3c.rsa.pub" in regild("feeds", "status", disk, *where).out
     said = regild("feeds", "status", disk, *where, "--json")
     (row,) = valid("feeds", said.json)["sources"]
     assert row["state"]["signed_by"] == [apk_repositories.KEY_NAME]

@@ -135,6 +135,41 @@ def test_a_folder_without_the_repository(
     (tmp_path / "empty").mkdir()
     said = regild("plan", golden_image, "--offline", tmp_path / "empty")
     assert said.code == 7, said.err
+    assert f"the folder {tmp_path}/empty has no InRelease" in said.err
+
+
+def test_where_a_mirror_was_looked_into_is_said(
+    regild: Regild, golden_image: Path, tmp_path: Path
+) -> None:
+    said = regild("plan", golden_image, "--mirror", f"{URI}={tmp_path}/m")
+    assert said.code == 7
+    assert f"file://{tmp_path}/m/dists/stable/ has no InRelease" in said.err
+
+
+def test_a_refused_address_is_that_of_the_image(regild: Regild, tmp_path: Path) -> None:
+    path = image(tmp_path / "image", "http://10.1.2.3/debian")
+    said = refused(regild, 7, "SourceRefused", "plan", path)
+    assert said.startswith("the image names http://10.1.2.3/debian, which")
+
+
+def test_what_is_wrong_in_the_sites_file_is_told_with_what_there_is(
+    regild: Regild, golden_image: Path, tmp_path: Path
+) -> None:
+    for text, told in (
+        ("[feeds]\nmirror = 1\n", "[feeds]: object contains unknown field `mirror`; there are mir"),
+        ('[feeds]\nallow = "x"\n', "[feeds] allow: expected `array`, got `str`"),
+        ("[policies]\n", "policies is not a setting; there are cache"),
+    ):
+        (tmp_path / "regild.toml").write_text(text)
+        said = regild("plan", golden_image, "--config", tmp_path / "regild.toml")
+        assert said.code == 2
+        assert told in said.err and "put that line of the file right" in said.err
+
+
+def test_a_day_that_is_not_yet_is_refused(regild: Regild, golden_image: Path) -> None:
+    ahead = (datetime.now(UTC) + timedelta(days=2)).date()
+    said = regild("plan", golden_image, "--as-of", str(ahead))
+    assert said.code == 2 and "lies ahead" in said.err
 
 
 def test_a_guest_without_a_package_database(regild: Regild, tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 from regild.cli.render import describe_text, diff_text, plan_text, update_text, verify_text
 from regild.model.answers import (
     Change,
@@ -14,9 +16,10 @@ from regild.model.answers import (
 from regild.model.appliance import DescriptorState
 from regild.model.content import Package, Platform, Source, Unknown
 from regild.model.digest import Digest
-from regild.model.plan import Difference, Skipped, Step
+from regild.model.plan import Difference, FeedState, Skipped, Step
 from regild.model.receipt import Receipt
 
+NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\u202e"
 DIGEST = Digest("sha256:" + "ab" * 32)
 DEBIAN = Platform(
@@ -124,7 +127,7 @@ def test_hostile_names_do_not_steer_the_terminal() -> None:
     )
     step = Step(action="install", name=HOSTILE, arch=HOSTILE, why=HOSTILE, fixes=(HOSTILE,))
     skipped = Skipped(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
-    safe_and_narrow(plan_text(planned(image=HOSTILE, steps=(step,), skipped=(skipped,)), 100))
+    safe_and_narrow(plan_text(planned(image=HOSTILE, steps=(step,), skipped=(skipped,)), 100, NOW))
     difference = Difference(HOSTILE, HOSTILE, HOSTILE)
     change = Change("install", HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, (HOSTILE,))
     safe_and_narrow(
@@ -145,7 +148,7 @@ def test_hostile_names_do_not_steer_the_terminal() -> None:
 
 def test_a_plan_says_what_and_why() -> None:
     skipped = Skipped(name="linux-image-cloud-amd64", why="boot chain", available="6.1.158")
-    text = plan_text(planned(steps=(STEP,), skipped=(skipped,), download_bytes=2_000_000), 120)
+    text = plan_text(planned(steps=(STEP,), skipped=(skipped,), download_bytes=2_000_000), 120, NOW)
     safe_and_narrow(text, 120)
     assert text.startswith("golden.ova: 1 change to make, 1 change is left out")
     assert "CVE-2024-0001" in text
@@ -154,11 +157,23 @@ def test_a_plan_says_what_and_why() -> None:
     assert "2 MB" in text
 
 
+def test_a_plan_says_how_old_its_repositories_are_and_who_vouches_for_them() -> None:
+    feeds = (
+        FeedState("http://a.example", "stable", DIGEST, "2026-05-21T12:00:00Z", signed_by=("AB",)),
+        FeedState("http://b.example", "", DIGEST, "2026-06-01T11:00:00Z", signed_by=("AB",)),
+        FeedState("http://c.example", "c", DIGEST, ""),
+    )
+    text = " ".join(plan_text(planned(feeds=feeds), 200, NOW).split())
+    assert "http://a.example stable, 2026-05-21T12:00:00Z, 11 days old http" in text
+    assert "http://b.example, 2026-06-01T11:00:00Z, less than a day old http" in text
+    assert "http://c.example c, of no date, signed by nobody" in text
+
+
 def test_a_plan_with_nothing_to_do_says_so() -> None:
-    assert plan_text(planned(), 100).startswith("golden.ova: up to date")
-    held = plan_text(planned(skipped=(Skipped("a", "held"), Skipped("b", "held"))), 100)
+    assert plan_text(planned(), 100, NOW).startswith("golden.ova: up to date")
+    held = plan_text(planned(skipped=(Skipped("a", "held"), Skipped("b", "held"))), 100, NOW)
     assert held.startswith("golden.ova: nothing to do, but 2 changes are left out")
-    assert "its descriptor alone" in plan_text(planned(basis="descriptor"), 100)
+    assert "its descriptor alone" in plan_text(planned(basis="descriptor"), 100, NOW)
 
 
 def test_an_update_tells_where_the_result_is() -> None:

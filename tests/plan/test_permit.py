@@ -79,6 +79,8 @@ def test_a_plan_that_does_not_fit_names_the_volume() -> None:
     sizes = {STEPS[1]: 4096 * 1024}
     with pytest.raises(DiskTooSmall, match="inodes"):
         check_room(rooms(image(space("/", 9000, inodes=5)), STEPS, sizes))
+    with pytest.raises(DiskTooSmall, match="inodes"):
+        check_room(rooms(image(space("/", 9000, inodes=0)), STEPS, sizes))
 
 
 def test_where_no_room_is_known_nothing_is_claimed() -> None:

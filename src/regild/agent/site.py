@@ -180,10 +180,10 @@ def read_site(path: Path | None = None) -> Site:
         recipes = _table(file, "recipes", told.get("recipes", {}), _RecipesTable)
     # Of TOML, UTF-8 and msgspec; and where [plan] is no table at all.
     except (ValueError, RecursionError, AttributeError) as error:
-        raise UsageError(what=f"{file}: {error}") from error
+        raise SettingRefused(what=f"{file}: {error}") from error
     unknown = sorted(set(told) - set(PARTS))
     if unknown:
-        raise UsageError(
+        raise SettingRefused(
             what=f"{file}: {unknown[0]} is not a setting; there are {', '.join(PARTS)}"
         )
     kept, trusted = (file.parent / one if one else None for one in (cache, trust))
@@ -275,6 +275,8 @@ def moment_of(text: str) -> str:
     if len(text) == len("2026-05-01"):
         found = found.replace(hour=23, minute=59, second=59)
     found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    if found.date() > datetime.now(UTC).date():
+        raise UsageError(what=f"--as-of {text} lies ahead: what is offered then nobody knows")
     return f"{found:%Y-%m-%dT%H:%M:%SZ}"
 
 

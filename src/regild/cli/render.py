@@ -8,8 +8,10 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from regild.cli.errand_text import done_sentence, errand_pairs, many, restart_rows
+from regild.cli.feeds_text import feed_line
 from regild.cli.progress import bytes_text
 from regild.cli.proof_text import boot_rows
 from regild.cli.table import pairs, table
@@ -77,8 +79,9 @@ def strip_text(answer: StripAnswer, width: int) -> str:
     return _blocks([plain(answer.image), *pairs([taken, written], width)])
 
 
-def plan_text(answer: PlanAnswer, width: int) -> str:
-    """What would change and why, what was left out, and what could not be read."""
+def plan_text(answer: PlanAnswer, width: int, now: datetime) -> str:
+    """What would change and why, what was left out, and what could not be read; `now` is what the
+    age of repositories is counted to."""
     basis = "its disk" if answer.basis == "disk" else "its descriptor alone"
     summary = [
         ("Download", bytes_text(answer.download_bytes)),
@@ -88,7 +91,7 @@ def plan_text(answer: PlanAnswer, width: int) -> str:
         *([("Carrier", f"{answer.carrier}: {answer.carrier_why}")] if answer.steps else []),
         *(writer_rows(answer.writers) if answer.steps else ()),
         *errand_pairs(answer.errands),
-        ("Feeds", [f"{one.uri} {one.suite}, {one.date}" for one in answer.feeds]),
+        ("Feeds", [feed_line(one, now) for one in answer.feeds]),
         *(
             [("Advisories", list(map(_advisory_feed, answer.advisories)))]
             if answer.advisories

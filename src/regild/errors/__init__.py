@@ -53,6 +53,7 @@ from regild.errors.given import (
     UnsupportedError,
     UnsupportedFilesystem,
     UnsupportedFormat,
+    UnsupportedWish,
     WrongKey,
     WrongRelease,
 )
@@ -201,6 +202,7 @@ __all__ = [
     "UnsupportedError",
     "UnsupportedFilesystem",
     "UnsupportedFormat",
+    "UnsupportedWish",
     "UsageError",
     "WrongKey",
     "WrongRelease",

@@ -177,6 +177,12 @@ class UnsupportedCarrier(UnsupportedError):
     hint = "choose --carrier uml for a kernel of its own, or --carrier boot for the image's own"
 
 
+class UnsupportedWish(UnsupportedError):
+    """What was asked of a plan cannot be had of this family of packages."""
+
+    hint = "leave that option out: docs/guide says what is planned for which packages"
+
+
 class Encrypted(UnsupportedError):
     """The volume is encrypted and no key was given."""
 

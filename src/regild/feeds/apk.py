@@ -26,7 +26,7 @@ from regild.errors import (
     UnknownKey,
 )
 from regild.feeds.bring import Bringer, open_bringer, sources_of
-from regild.feeds.policy import SitePolicy
+from regild.feeds.policy import SitePolicy, looked_in
 from regild.feeds.release import ReleaseFile
 from regild.feeds.seen import check_age, check_order, find_seen, keep_seen
 from regild.host.fetch import Fetcher
@@ -149,7 +149,8 @@ def _read(source: Source, content: Content, bringer: Bringer, now: datetime) -> 
     uri = f"{address}/APKINDEX.tar.gz"
     found = bringer.find(uri, PACKED_LIMIT)
     if found is None:
-        raise NotOffered(where=uri, why="the image names it as a source")
+        why = f"it is not to be found in {looked_in(address, bringer.policy)}"
+        raise NotOffered(where=uri, why=why)
     index, keys = verify_index(found.content, content.planning.keyrings, uri)
     text, made = unpack_index(index, uri)
     blocks: dict[str, list[Block]] = {}

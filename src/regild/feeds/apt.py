@@ -26,6 +26,7 @@ from regild.errors import (
     NotKnownThen,
     NotOffered,
     PlanError,
+    SourceRefused,
     Truncated,
 )
 from regild.feeds.available import Available, Index, Repository, release_address
@@ -34,7 +35,7 @@ from regild.feeds.cache import Cache, check_digest
 from regild.feeds.keys import trust_of
 from regild.feeds.packages import INDEX_SUFFIX, open_index
 from regild.feeds.past import INLINE, SIGNATURE, TEXT, Files, find_past, keep_past
-from regild.feeds.policy import SitePolicy, decide, reach_of, signers_of
+from regild.feeds.policy import SitePolicy, decide, looked_in, reach_of, signers_of
 from regild.feeds.release import RELEASE_LIMIT, Listed, ReleaseFile, check_release, read_release
 from regild.feeds.seen import check_age, check_order, find_seen, keep_seen
 from regild.feeds.signature import Signed, verify_cleartext, verify_detached
@@ -137,6 +138,18 @@ def statement_folders(source: Source, content: Content, policy: SitePolicy) -> t
     return (release_address(source),)
 
 
+def _check_allowed(source: Source, policy: SitePolicy) -> None:
+    """A refused address is the first thing to say, and as the image itself names it.
+
+    Raises: SourceRefused.
+    """
+    try:
+        decide(release_address(source), policy)
+    except SourceRefused as error:
+        named = error.where.removesuffix(f"/dists/{source.suite}/")
+        raise SourceRefused(where=named, why=error.why) from error
+
+
 class _Desk:
     """Reads repositories one by one; used by several threads."""
 
@@ -156,7 +169,7 @@ class _Desk:
     def repository(self, source: Source) -> Repository:
         """Read one repository."""
         where = f"{source.uri} {source.suite}"
-        decide(release_address(source), self._policy)  # a refused address is the first thing to say
+        _check_allowed(source, self._policy)
         if self._policy.as_of:
             return self._as_of(source, where)
         files, place = self._release_files(source, where)
@@ -209,7 +222,8 @@ class _Desk:
         text = self._find(f"{top}{TEXT}", RELEASE_LIMIT)
         signature = self._find(f"{top}{SIGNATURE}", RELEASE_LIMIT)
         if text is None or signature is None:
-            raise FeedUnreachable(where=where, why="it has no InRelease and no signed Release")
+            why = f"{looked_in(top, self._policy)} has no InRelease and no signed Release of it"
+            raise FeedUnreachable(where=where, why=why)
         return {TEXT: text.content, SIGNATURE: signature.content}, text.place
 
     def _verified(self, files: Files, source: Source, where: str) -> Signed:

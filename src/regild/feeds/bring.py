@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 
 from regild.errors import DigestMismatch, Malformed, NotOffered, PlanError, Truncated
 from regild.feeds.cache import Cache
-from regild.feeds.policy import SitePolicy, decide, reach_of
+from regild.feeds.policy import SitePolicy, decide, looked_in, reach_of
 from regild.host.decompress import UNPACKERS, open_unpacked
 from regild.host.fetch import Fetcher
 from regild.host.files import translated
@@ -174,4 +174,6 @@ def first_of(
     for address in addresses:
         if (found := bringer.find(f"{address.rstrip('/')}/{name}", limit)) is not None:
             return address.rstrip("/"), found
-    raise NotOffered(where=addresses[0], why=f"it has no {name}")
+    address = f"{addresses[0].rstrip('/')}/{name}"
+    why = f"it is not to be found in {looked_in(addresses[0], bringer.policy)}"
+    raise NotOffered(where=address, why=why)

@@ -148,6 +148,16 @@ def decide(uri: str, policy: SitePolicy) -> tuple[Address, ...]:
     return (Address(uri, approved=False),)
 
 
+def looked_in(uri: str, policy: SitePolicy) -> str:
+    """Where an address is looked for, as a sentence names it.
+
+    Raises: SourceRefused.
+    """
+    if policy.offline:
+        return f"the folder {policy.offline}"
+    return without_credentials(decide(uri, policy)[0].url)
+
+
 def reach_of(policy: SitePolicy) -> Reach:
     """What the reader of the network needs to know of a policy."""
     if policy.offline:

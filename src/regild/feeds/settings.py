@@ -28,7 +28,7 @@ from pathlib import Path
 
 import msgspec
 
-from regild.errors import Malformed, UsageError
+from regild.errors import Malformed, SettingRefused
 from regild.feeds.policy import ENTRIES_LIMIT, SignedBy, SitePolicy, with_options
 from regild.host.address import Access
 from regild.host.files import read_limited
@@ -67,23 +67,23 @@ class FeedsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_policy(path: Path) -> SitePolicy:
     """The policy in a site's regild.toml; only its [feeds] table is looked at here.
 
-    Raises: MissingFile, UsageError for what is not TOML or not a setting.
+    Raises: MissingFile, SettingRefused for what is not TOML or not a setting.
     """
     text = read_limited(path, POLICY_LIMIT)
     try:
         table = read_toml(text, str(path)).get("feeds", {})
     except Malformed as error:
-        raise UsageError(what=f"{path}: {error.why}") from error
+        raise SettingRefused(what=f"{path}: {error.why}") from error
     if not isinstance(table, dict):
-        raise UsageError(what=f"{path}: [feeds] is a table: write [feeds]")
+        raise SettingRefused(what=f"{path}: [feeds] is a table: write [feeds]")
     try:
         told = msgspec.convert(table, FeedsTable)
     except msgspec.ValidationError as error:
-        raise UsageError(what=f"{path}: [feeds] {error}") from error
+        raise SettingRefused(what=f"{path}: {_told(error)}") from error
     if max(map(len, (told.mirrors, told.allow, told.keys, told.access))) > ENTRIES_LIMIT:
-        raise UsageError(what=f"{path}: [feeds] holds more than {ENTRIES_LIMIT} entries")
+        raise SettingRefused(what=f"{path}: [feeds] holds more than {ENTRIES_LIMIT} entries")
     if told.max_age_days < 0 or told.advisory_hours < 0:
-        raise UsageError(what=f"{path}: [feeds] an age is never below 0")
+        raise SettingRefused(what=f"{path}: [feeds] an age is never below 0")
     here = path.absolute().parent
     stated = SitePolicy(
         offline=_placed(told.offline, here),
@@ -98,6 +98,17 @@ def read_policy(path: Path) -> SitePolicy:
     return with_options(stated, mirrors=mirrors, allow=told.allow)
 
 
+def _told(error: msgspec.ValidationError) -> str:
+    """The setting that is wrong and why, or those that there are."""
+    why, _, place = str(error).partition(" - at `$")
+    setting = place.rstrip("`").lstrip(".")
+    if "unknown field" in why:
+        kind = AccessTable if setting.startswith("access") else FeedsTable
+        why += f"; there are {', '.join(kind.__struct_fields__)}"
+    named = f" {setting}" if setting else ""
+    return f"[feeds]{named}: {why[0].lower()}{why[1:]}"
+
+
 def _placed(place: str, here: Path) -> str:
     """A path from the file's own folder, absolute; an address as it is."""
     return place if "://" in place or not place else str((here / place).absolute())
@@ -106,29 +117,29 @@ def _placed(place: str, here: Path) -> str:
 def _signed_by(begins: str, named: list[str], path: Path) -> SignedBy:
     wrong = [one for one in named if not _FINGERPRINT.fullmatch(one.replace(" ", ""))]
     if wrong or not named:
-        what = f"{path}: [feeds.keys] {begins!r} is a list of whole fingerprints"
-        raise UsageError(what=what)
+        what = f"{path}: [feeds.keys] {begins!r} must be a list of whole fingerprints"
+        raise SettingRefused(what=what)
     return SignedBy(begins, tuple(one.replace(" ", "").lower() for one in named))
 
 
 def _access(begins: str, told: AccessTable, path: Path, here: Path) -> Access:
     """One table of [feeds.access].
 
-    Raises: UsageError.
+    Raises: SettingRefused.
     """
     if not begins.startswith(("http://", "https://")):
         what = (
             f"{path}: [feeds.access] {begins!r} is no address: it begins with https:// or http://"
         )
-        raise UsageError(what=what)
+        raise SettingRefused(what=what)
     if told.proxy not in ("", "none") and not re.match("https?://[^@]+$", told.proxy):
         # The text may hold a password, so it is not repeated.
         what = (
             f"{path}: [feeds.access] the proxy for {begins} is an address without name and password"
             "; those stand in a file under logins"
         )
-        raise UsageError(what=what)
+        raise SettingRefused(what=what)
     if told.key and not told.certificate:
-        raise UsageError(what=f"{path}: [feeds.access] {begins} has a key and no certificate")
+        raise SettingRefused(what=f"{path}: [feeds.access] {begins} has a key and no certificate")
     files = [_placed(one, here) for one in (told.ca, told.certificate, told.key)]
     return Access(begins, told.proxy, *files)

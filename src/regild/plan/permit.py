@@ -74,7 +74,8 @@ def check_plan(plan: Plan, policy: Policy) -> None:
         ("grow by", plan.disk_bytes, policy.growth_limit),
     ):
         if limit is not None and found > limit:
-            raise PlanTooLarge(where=IMAGE, why=f"it would {what} {found} bytes of {limit} allowed")
+            why = f"it would {what} {found:,} bytes of {limit:,} allowed"
+            raise PlanTooLarge(where=IMAGE, why=why)
 
 
 def rooms(content: Content, steps: Iterable[Step], sizes: dict[Step, int]) -> tuple[Room, ...]:
@@ -120,10 +121,10 @@ def check_room(rooms: Iterable[Room]) -> None:
     """
     for room in rooms:
         if room.needed_bytes > room.free_bytes:
-            why = f"{room.needed_bytes} bytes are needed, {room.free_bytes} are free"
+            why = f"{room.needed_bytes:,} bytes are needed, {room.free_bytes:,} are free"
             raise DiskTooSmall(where=room.mount, why=why)
-        if room.free_inodes and room.needed_inodes > room.free_inodes:
-            why = f"{room.needed_inodes} inodes are needed, {room.free_inodes} are free"
+        if room.needed_inodes > room.free_inodes:
+            why = f"{room.needed_inodes:,} inodes are needed, {room.free_inodes:,} are free"
             raise DiskTooSmall(where=room.mount, why=why)
 
 

@@ -46,7 +46,8 @@ def list_feeds(content: Content | None, image: str, site: Site, now: datetime) -
 def refresh_feeds(
     content: Content | None, image: str, site: Site, now: datetime, progress: Progress
 ) -> FeedsAnswer:
-    """Read the sources of an image and the site's feeds of advisories anew.
+    """Read the sources of an image and the site's feeds of advisories anew; without an image
+    there are no keys to believe a repository by, so none is read.
 
     Raises: the errors of `feeds`.
     """
@@ -56,7 +57,11 @@ def refresh_feeds(
             refresh(content, policy, site.cache, now, progress)
         with open_known(policy, site.cache, now, progress, anew=True) as known:
             read = {one.place: one for one in known.feeds}
-    told = list_feeds(content, image, site, now)
+    told = (
+        list_feeds(content, image, site, now)
+        if content
+        else FeedsAnswer((), tuple(_advisory_rows(policy, site.cache)))
+    )
     rows = tuple(AdvisoryRow(one.place, read.get(one.place)) for one in told.advisories)
     return FeedsAnswer(told.sources, rows)
 

@@ -24,7 +24,7 @@ from regild.model.content import Content
 from regild.model.digest import canonical
 from regild.model.dsse import PEM_BYTES_MAX, check_signed, read_signed, sign_bytes
 from regild.model.json import from_json_once, to_json
-from regild.model.plan import Plan
+from regild.model.plan import FeedState, Plan
 from regild.plan.expected import expected_packages
 from regild.plan.permit import check_plan, check_room
 from regild.plan.steps import identity_of
@@ -90,11 +90,11 @@ def check_given(plan: Plan, content: Content, available: Offers, policy: Policy)
     Raises: PlanMoved, Malformed when it expects something else than its steps bring; as
     `check_plan` and `check_room` of `plan`.
     """
-    now = {(feed.uri, feed.suite): feed.digest for feed in available.feeds}
-    then = {(feed.uri, feed.suite): feed.digest for feed in plan.feeds}
+    now = {(feed.uri, feed.suite): feed for feed in available.feeds}
+    then = {(feed.uri, feed.suite): feed for feed in plan.feeds}
     for uri, suite in sorted({*now, *then}):
-        if now.get((uri, suite)) != then.get((uri, suite)):
-            raise PlanMoved(where=f"the repository {uri} {suite}", why="it is of another state")
+        if why := _moved(then.get((uri, suite)), now.get((uri, suite))):
+            raise PlanMoved(where=f"the repository {uri} {suite}".rstrip(), why=why)
     for step in plan.package_steps:
         if step.action == "remove":
             continue
@@ -106,6 +106,19 @@ def check_given(plan: Plan, content: Content, available: Offers, policy: Policy)
         raise Malformed(where="the plan", why="it expects other packages than its steps bring")
     check_plan(plan, policy)
     check_room(plan.room)
+
+
+def _moved(then: FeedState | None, now: FeedState | None) -> str:
+    """How a repository differs from what a plan was made from; nothing where it does not."""
+    if then is None or now is None:
+        return "the plan does not know it" if then is None else "the image names it no more"
+    if then.digest == now.digest:
+        return ""
+    return (
+        f"it is of {now.date}, not of {then.date}"
+        if then.date != now.date
+        else ("it is of another state")
+    )
 
 
 def without_errands(plan: Plan, content: Content) -> Plan:

@@ -39,6 +39,16 @@ Images = Annotated[
     ),
 ]
 
+Refreshed = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[IMAGE]...",
+        help="Whose sources; without one, only the site's advisories are read.",
+        show_default=False,
+        parser=read_place,
+    ),
+]
+
 feeds = typer.Typer(
     help="Say where repositories and advisories are read, and read them anew.",
     rich_markup_mode=None,
@@ -83,7 +93,7 @@ def status(
 
 @feeds.command()
 def refresh(
-    images: Images = None,
+    images: Refreshed = None,
     mirror: Mirror = None,
     offline: Offline = None,
     allow: Allow = None,

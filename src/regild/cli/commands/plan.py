@@ -130,11 +130,13 @@ def _planned(image: Path, site: Site, progress: Progress, basis: str, keys: Keys
 
 def _whole(answer: PlanAnswer) -> Outcome:
     """The plan of one image."""
+    from datetime import UTC, datetime
+
     from regild.cli.render import plan_text
     from regild.plan.steps import verdict
 
-    code = verdict(answer, bool(answer.unknowns))
-    return Outcome(answer=answer, text=lambda width: plan_text(answer, width), code=code)
+    code, now = verdict(answer, bool(answer.unknowns)), datetime.now(UTC)
+    return Outcome(answer=answer, text=lambda width: plan_text(answer, width, now), code=code)
 
 
 def _table(

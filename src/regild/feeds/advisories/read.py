@@ -179,7 +179,12 @@ class _Desk:
             if arrived is not None:
                 file.flush()
                 return arrived.digest
-        raise NotOffered(where=place, why="there is nothing")
+        why = "the server says that there is nothing"
+        if self._policy.offline:
+            why = (
+                f"with an offline folder it is read from there, and {self._policy.offline} has none"
+            )
+        raise NotOffered(where=place, why=why)
 
     def _is_fresh(self, kept: Kept) -> bool:
         age = self._now - datetime.fromisoformat(kept.fetched)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from regild.errors import Unsolvable, UnsupportedError
+from regild.errors import Unsolvable, UnsupportedWish
 from regild.model.apk_blocks import WORLD, Block, read_blocks, read_relations
 from regild.model.plan import Action
 from regild.model.versions import apk_key
@@ -46,14 +46,14 @@ def open_shelf(request: Request) -> Shelf:
 def answer(shelf: Shelf, request: Request) -> Transaction:
     """What changes in a guest.
 
-    Raises: Unsolvable, UnsupportedError, Malformed.
+    Raises: Unsolvable, UnsupportedWish, Malformed.
     """
     if request.mode == "security":
         why = "repositories of apk do not say which releases are for security"
-        raise UnsupportedError(where="the mode security", why=why)
+        raise UnsupportedWish(where="the mode security", why=why)
     if request.only is not None:
         why = "apk brings everything up to date that the world asks for"
-        raise UnsupportedError(where="a plan for some packages only", why=why)
+        raise UnsupportedWish(where="a plan for some packages only", why=why)
     return _Question(shelf, request).transaction()
 
 
