@@ -56,6 +56,12 @@ def test_only_solver_options_are_kept_in_one_canonical_file() -> None:
     )
 
 
+def test_sections_are_lists_and_nothing_else() -> None:
+    text = 'APT::Move-Autobit-Sections "a";\nAPT::Move-Autobit-Sections { "oldlibs"; };\n'
+    text += 'APT::Move-Autobit-Sections "b";\nAPT::Never-MarkAuto-Sections "c";\n'
+    assert settings(text) == 'APT::Move-Autobit-Sections:: "oldlibs";\n'
+
+
 def test_nothing_that_runs_a_program_or_holds_a_secret_is_kept() -> None:
     assert "SECRET" not in to_json(described(DEBIAN_CONF))
     assert "preconfigure" not in to_json(described(DEBIAN_CONF))

@@ -8,7 +8,7 @@ Source: apt.conf(5), apt-get(8), dpkg(1); options measured in the write path's r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -91,18 +91,43 @@ UNWANTED: Final = ("filename", "size", "sha256", "sha1", "md5sum", "phased-updat
 def compile_plan(plan: Plan) -> tuple[GuestCommand, ...]:
     """The commands that turn the plan's base into its expected content.
 
-    A full upgrade may remove packages; every other mode never does (apt-get(8)).
+    A full upgrade may remove packages; every other mode never does (apt-get(8)). What is new and
+    what goes is named: with the plan's packages alone in sight, apt may not see what for.
     """
+    named = [_named(one) for one in plan.package_steps if one.action != "upgrade"]
     removing = any(step.action == "remove" for step in plan.package_steps)
     upgrade = (
         ("dist-upgrade",) if removing or plan.mode == "full" else ("upgrade", "--with-new-pkgs")
     )
     return (
         GuestCommand(("apt-get", "-qq", "update"), "reading the plan's packages"),
-        GuestCommand(("apt-get", "-q", *upgrade), "apt-get " + upgrade[0], faults=FAULTS),
+        GuestCommand(("apt-get", "-q", *upgrade, *named), "apt-get " + upgrade[0], faults=FAULTS),
+        *_marking(plan),
         GuestCommand(("sh", "-c", KEEP), "keeping the list of kernels that stay"),
         GuestCommand(("dpkg", "--audit"), "dpkg --audit", quiet=True),
     )
+
+
+def _named(step: Step) -> str:
+    """A package for apt's command line, which knows what is for all architectures by its name
+    alone."""
+    name = step.name if step.arch in ("", "all") else f"{step.name}:{step.arch}"
+    return f"{name}-" if step.action == "remove" else name
+
+
+def _marking(plan: Plan) -> Iterator[GuestCommand]:
+    """The commands that say of each package whether it is there for others only (apt-mark(8)), as
+    apt itself would have done: what is named counts as wished for."""
+    marks = {f"{one.name}:{one.arch}": one.auto for one in plan.marks}
+    names = {one.name for one in plan.marks}
+    for step in plan.package_steps:
+        if step.action == "install":
+            is_known = step.name in names if step.arch == "all" else _named(step) in marks
+            if not is_known:
+                marks[_named(step)] = True
+    for auto, verb in ((True, "auto"), (False, "manual")):
+        if found := tuple(name for name, is_auto in marks.items() if is_auto == auto):
+            yield GuestCommand(("apt-mark", "-qq", verb, *found), f"apt-mark {verb}")
 
 
 def write_index(

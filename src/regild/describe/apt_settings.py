@@ -182,6 +182,8 @@ def _keep(kept: dict[str, list[str]], name: str, value: str | None, path: str) -
         return
     if not value.isprintable() or '"' in value or len(value) > VALUE_LIMIT:
         raise Malformed(where=path, why=f"the value of {spelt} is not plain text")
+    if spelt in _ONLY_LISTS and not name.endswith("::"):
+        return
     if not name.endswith("::"):
         kept[spelt] = [value]
     elif value not in kept.setdefault(spelt, []):
@@ -190,13 +192,14 @@ def _keep(kept: dict[str, list[str]], name: str, value: str | None, path: str) -
         raise TooLarge(where=path, why=f"{spelt} has more than {VALUES_LIMIT} values")
 
 
+_ONLY_LISTS = ("APT::Move-Autobit-Sections", "APT::Never-MarkAuto-Sections")
+"""A value of the name itself says nothing of them to apt."""
 _LISTS = frozenset(
     (
         "APT::Architectures",
-        "APT::Move-Autobit-Sections",
-        "APT::Never-MarkAuto-Sections",
         "APT::NeverAutoRemove",
         "APT::VersionedKernelPackages",
+        *_ONLY_LISTS,
     )
 )
 

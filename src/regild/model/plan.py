@@ -106,6 +106,14 @@ class Skipped(Value, frozen=True):
     available: str = ""
 
 
+class Mark(Value, frozen=True):
+    """Whether one package counts as installed for others only (apt-mark(8))."""
+
+    name: str
+    arch: str
+    auto: bool
+
+
 class FeedState(Value, frozen=True):
     """One repository as it was believed: address, date, digest and the key that signed it."""
 
@@ -179,6 +187,9 @@ class Plan(Value, frozen=True):
     """For each volume that can be written, by what; without an entry a change there is refused."""
     seal: tuple[Seal, ...] = ()
     """What is cleared at the end; everything else of the image's own stays as it was."""
+    marks: tuple[Mark, ...] = ()
+    """Which packages count as installed for others afterwards, where that is neither as before nor,
+    for a new one, that it does."""
 
     @property
     def package_steps(self) -> tuple[Step, ...]:
@@ -208,6 +219,7 @@ __all__ = [
     "Difference",
     "Errand",
     "FeedState",
+    "Mark",
     "Method",
     "MethodWish",
     "Mode",

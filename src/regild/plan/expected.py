@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from msgspec.structs import replace
 
 from regild.model.content import Content, Package
-from regild.model.plan import Step
+from regild.model.plan import Mark, Step
 from regild.plan.family import Family, family_of
 
 Rows = dict[tuple[str, str, str, str], Package]
 """Packages by type, name, architecture and, where several can be there at once, version."""
 
 
-def expected_packages(content: Content, steps: tuple[Step, ...]) -> tuple[Package, ...]:
+def expected_packages(
+    content: Content, steps: tuple[Step, ...], marks: tuple[Mark, ...] = ()
+) -> tuple[Package, ...]:
     """The package list after the steps: what describing the result must show."""
     family = family_of(content.planning.type)
     if not steps:
@@ -27,8 +31,19 @@ def expected_packages(content: Content, steps: tuple[Step, ...]) -> tuple[Packag
         if step.action != "remove":
             after = _installed(before, step, content, family)
             packages[_row(after, family)] = after
-    found = (*packages.values(), *rest)
+    found = (*_marked(packages.values(), marks, content, family), *rest)
     return tuple(sorted(found, key=lambda one: (one.type, one.name, one.arch, one.version)))
+
+
+def _marked(
+    packages: Iterable[Package], marks: Iterable[Mark], content: Content, family: Family
+) -> Iterator[Package]:
+    """Packages with marks of their own; of what is for all architectures the native one is said."""
+    known = {(one.name, one.arch): one.auto for one in marks}
+    native = next(iter(content.planning.architectures), "")
+    for one in packages:
+        auto = known.get((one.name, native if one.arch == family.any_arch else one.arch), one.auto)
+        yield one if auto == one.auto else replace(one, auto=auto)
 
 
 def _row(package: Package, family: Family) -> tuple[str, str, str, str]:

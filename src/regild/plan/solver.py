@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from regild.model.content import Planning, Value
-from regild.model.plan import Action, Mode
+from regild.model.plan import Action, Mark, Mode
 from regild.model.release import IndexFile
 
 TITLE = "the solver"
@@ -61,6 +61,9 @@ class Transaction(Value, frozen=True):
     paths: tuple[str, ...] = ()
     """Paths that would decide, and that no index names: the rest is no answer then. Only where
     that was asked for."""
+    marks: tuple[Mark, ...] = ()
+    """Which packages count as installed for others, where that is not what their manager makes of
+    these moves anyway."""
 
 
 class Answer(msgspec.Struct, frozen=True):

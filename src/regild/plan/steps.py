@@ -20,7 +20,7 @@ from regild.plan.permit import check_names, check_plan, check_room, expand, room
 from regild.plan.policy import ASKED_WHY, EXCLUDED_WHY, HELD_WHY, POLICY_WHY, why_kept
 from regild.plan.restart import restart_why
 from regild.plan.sizes import growths
-from regild.plan.solver import Move, Request, Solver
+from regild.plan.solver import Move, Request, Solver, Transaction
 from regild.plan.wishes import Policy, Wishes
 
 ANYTHING = Policy()
@@ -60,27 +60,19 @@ def make_plan(
     PlanTooLarge, DiskTooSmall, UnsupportedCarrier, PlanError for what no feed offers.
     """
     check_names(wishes, content)
-    names = {one.name for one in content.packages if one.type == content.planning.type}
-    reasons = _reasons_to_hold(wishes, policy, content, names)
+    reasons = _reasons_to_hold(wishes, policy, content)
     carrier, carrier_why = carrier_before(wishes, policy)
     offline = carrier in OFFLINE and bool(carrier_why)
-    request = Request(
-        content.planning,
-        available.indexes,
-        wishes.mode,
-        tuple(sorted({*_booted_for(content, offline), *reasons})),
-        expand(wishes.only, names) if wishes.only else None,
-        wishes.autoremove,
-        policy.phased,
-    )
-    moves, kept, told = _solved(request, content, solve, offline)
-    reasons = {**told, **reasons}
+    holds = {*_booted_for(content, offline), *reasons}
+    request = _request(content, available, wishes, policy, holds)
+    moves, solved = _solved(request, content, solve, offline)
+    reasons = {**solved.reasons, **reasons}
     releases = {move: _release(move, available) for move in moves}
     present, type = _names_after(content, moves), content.planning.type
     steps = tuple(_step(move, type, releases, present, reasons) for move in moves)
     carrier, carrier_why = (carrier, carrier_why) if carrier_why else carrier_after(steps)
     steps = tuple(_carried(step, carrier, carrier_why) for step in steps)
-    kept |= _held_back(content, request.holds, moves, available)
+    kept = {*solved.kept, *_held_back(content, request.holds, moves, available)}
     skipped = tuple(_skipped(name, content, available, reasons, offline) for name in sorted(kept))
     sizes = growths(content, zip(steps, releases.values(), strict=True))
     plan = Plan(
@@ -90,7 +82,7 @@ def make_plan(
         mode=wishes.mode,
         steps=steps,
         skipped=skipped,
-        expected=expected_packages(content, steps),
+        expected=expected_packages(content, steps, solved.marks),
         feeds=available.feeds,
         download_bytes=sum(step.archive.bytes for step in steps if step.archive),
         disk_bytes=sum(sizes.values()),
@@ -100,26 +92,45 @@ def make_plan(
         carrier_why=carrier_why,
         writers=writers_of(content.volumes),
         seal=tuple(sorted(set(wishes.seal))),
+        marks=solved.marks,
     )
     check_plan(plan, policy)
     check_room(plan.room)
     return replace(plan, id=identity_of(plan))
 
 
-def _reasons_to_hold(
-    wishes: Wishes, policy: Policy, content: Content, names: set[str]
-) -> dict[str, str]:
+def _request(
+    content: Content, available: Available, wishes: Wishes, policy: Policy, holds: set[str]
+) -> Request:
+    """What the solver is asked."""
+    return Request(
+        content.planning,
+        available.indexes,
+        wishes.mode,
+        tuple(sorted(holds)),
+        expand(wishes.only, _names_of(content)) if wishes.only else None,
+        wishes.autoremove,
+        policy.phased,
+    )
+
+
+def _reasons_to_hold(wishes: Wishes, policy: Policy, content: Content) -> dict[str, str]:
     """Why packages are left as they are by the site's or the image's own wish, by name."""
+    names = _names_of(content)
     found = {one.name: HELD_WHY for one in content.packages if one.hold}
     found |= dict.fromkeys(expand(policy.holds, names), POLICY_WHY)
     found |= dict.fromkeys(expand(wishes.exclude, names), EXCLUDED_WHY)
     return found | dict.fromkeys(expand(wishes.hold, names), ASKED_WHY)
 
 
+def _names_of(content: Content) -> set[str]:
+    return {one.name for one in content.packages if one.type == content.planning.type}
+
+
 def _solved(
     request: Request, content: Content, solve: Solver, offline: bool
-) -> tuple[tuple[Move, ...], set[str], dict[str, str]]:
-    """What changes, sorted, the names of what is kept back, and the solver's reasons.
+) -> tuple[tuple[Move, ...], Transaction]:
+    """What changes, sorted, and all that the solver answered.
 
     Where the solver would bring in what takes the booted machine, and that is not to be booted, it
     is asked again without it.
@@ -133,7 +144,7 @@ def _solved(
         unwanted = _unwanted(moves, content, family, offline)
         if not unwanted:
             order = sorted(moves, key=lambda one: (one.name, one.arch, one.becomes, one.was))
-            return tuple(order), {*transaction.kept}, transaction.reasons
+            return tuple(order), transaction
         # A hold alone does not keep a further version of a kernel from coming in beside the old.
         if unwanted <= {*request.forbidden}:
             break
@@ -293,6 +304,8 @@ def identity_of(plan: Plan) -> Digest:
         parts.append([_orders(one) for one in plan.errands])
     if plan.seal:
         parts.append(("seal", plan.seal))
+    if plan.marks:
+        parts.append(("marks", [(one.name, one.arch, one.auto) for one in plan.marks]))
     if plan.carrier == "uml":  # of the boot carrier the steps speak
         parts.append(("carrier", plan.carrier))
     return sha256_of(canonical(tuple(parts)))

@@ -23,7 +23,6 @@ from regild.plan.debian.plain import NotPlain, Plain, seat_among
 from regild.plan.debian.seen import seen_for
 from regild.plan.debian.settings import is_on, read_settings
 from regild.plan.debian.shelf import Shelf, Version
-from regild.plan.debian.sweep import unneeded
 from regild.plan.solver import Move, Request, Transaction
 
 GROWTHS_LIMIT = 3
@@ -117,16 +116,14 @@ def answer(shelves: Shelves, request: Request) -> Transaction:
 def _decided(guest: Guest, request: Request, decide: type[Decision]) -> Transaction:
     locked = frozenset(_locked(guest, request.holds))
     wishes = tuple(_wishes(guest, request, locked))
-    auto = request.planning.auto
     full = request.mode == "full"
     completing = full and request.only is None
-    aim = Aim(full, wishes, locked, auto, request.autoremove, completing)
+    aim = Aim(full, wishes, locked, request.planning.auto, request.autoremove, completing)
     decision = decide(guest, aim)
     if broken := decision.broken():
         raise Unsolvable(where="the image", why="; ".join(_told_broken(decision.relations, broken)))
     ids = decision.reach()
-    reasons = {}
-    swept = unneeded(guest, decision.relations, ids, auto, locked) if request.autoremove else set()
+    swept, reasons = decision.swept, {}
     for one in guest.packages.values():
         name = one.title.partition(":")[0]
         if one.now.id not in ids and not (one.candidate and one.candidate.id in ids):
@@ -138,7 +135,9 @@ def _decided(guest: Guest, request: Request, decide: type[Decision]) -> Transact
         if why := decision.why_not(one):
             reasons[one.title.partition(":")[0]] = why
     names = sorted({one.title.partition(":")[0] for one in kept})
-    return Transaction(tuple(_moves(guest, ids - swept)), tuple(names), reasons)
+    ids -= swept
+    moves, marks = tuple(_moves(guest, ids)), decision.automatic.marks(ids)
+    return Transaction(moves, tuple(names), reasons, marks=marks if moves else ())
 
 
 UNNEEDED_WHY = "it was installed for others only, and nothing needs it any more"

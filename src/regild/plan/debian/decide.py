@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import filterfalse
 from typing import Any
 
 from regild.errors import TooLarge
+from regild.plan.debian.automatic import Automatic
 from regild.plan.debian.bringing import brought_for_nobody, given_up, looked_at
 from regild.plan.debian.choice import CONFLICTS, REQUIRES, Relations
 from regild.plan.debian.copies import behind, out_of_step
@@ -22,7 +24,7 @@ from regild.plan.debian.keep import Keeping, kept_back
 from regild.plan.debian.marks import Marks, UpgradeMarks
 from regild.plan.debian.order import Ordered
 from regild.plan.debian.rounds import Rounds, holds_together
-from regild.plan.debian.sweep import brought_for_nothing
+from regild.plan.debian.sweep import Sweep
 from regild.plan.debian.walk import lacking, put_aside
 from regild.plan.debian.weight import weights
 
@@ -60,6 +62,7 @@ class Decision:
         self.relations = relations or Relations(guest)
         self.ordered = Ordered(self.relations, guest.shelf)
         self.now = frozenset(one.now.id for one in guest.packages.values())
+        self.automatic = Automatic(guest, self.relations, aim.auto)
         self._lacking = lacking(guest, self.relations) if aim.completing else []
         self._extra: dict[int, Any] = {one.id: one for one in self._lacking}
         """Essential and recommended packages to bring in if they can be had, by id."""
@@ -70,37 +73,42 @@ class Decision:
         """Candidates that must not be taken."""
         self._aside: set[int] | None = None
         """Candidates that another wish puts aside."""
+        self.swept: frozenset[int] = frozenset()
+        """Of what it reaches, what nobody needs any more."""
         self._asked: dict[Any, frozenset[int] | None] = {}
         """What libsolv has answered."""
 
     def reach(self) -> frozenset[int]:
-        """The packages that the image ends with: libsolv's ids of their versions."""
+        """The packages that the image ends with, before it is swept: libsolv's ids of their
+        versions."""
         ids = self._mended() or self._granted_all()
-        aim = self.aim
-        return ids - brought_for_nothing(
-            self.guest, self.relations, ids, aim.auto, aim.locked, aim.sweeping
-        )
+        sweep = Sweep(self.guest, self.relations, self.automatic, self.aim.locked)
+        gone = sweep.gone(ids, self.aim.sweeping)
+        self.swept = frozenset(filterfalse(self._is_new, gone))
+        return ids - (gone - self.swept)
 
     def _mended(self) -> frozenset[int] | None:
         """What apt's own rounds end with, where all of that holds together."""
         wishes = [
             one for one in self.aim.wishes if one.candidate and one.candidate.id not in self._banned
         ]
-        args = self.guest, self.relations, wishes, self.aim.locked, self._counts
+        args = self.guest, self.relations, wishes, self.aim.locked, self._counts, self.automatic
         if not self.aim.may_remove:
-            marked = UpgradeMarks(*args).ids
-            ids = Keeping(self.guest, self.relations, marked, self._is_worse_off).kept()
+            marked = UpgradeMarks(*args)
+            self.automatic = marked.automatic
+            ids = Keeping(self.guest, self.relations, marked.ids, self._is_worse_off).kept()
             return ids if holds_together(self.guest, self.relations, ids, self.aim.locked) else None
         marks = Marks(*args, self._lacking)
-        ways = (Rounds(self.guest, self.relations, marks, way) for way in (False, True))
-        found = [
-            ids
-            for ids in (way.mended() for way in ways)
-            if holds_together(self.guest, self.relations, ids, self.aim.locked)
-        ]
+        self.automatic = marks.automatic
+        ways = [Rounds(self.guest, self.relations, marks, way) for way in (False, True)]
+        ends = [(way.mended(), way.automatic) for way in ways]
         # In which order apt visits packages of one weight is not known: what leaves less behind
         # is taken where that decides.
-        return max(found, key=self._worth, default=None)
+        for ids, automatic in sorted(ends, key=lambda end: self._worth(end[0]), reverse=True):
+            if holds_together(self.guest, self.relations, ids, self.aim.locked):
+                self.automatic = automatic
+                return ids
+        return None
 
     def _worth(self, ids: frozenset[int]) -> tuple[int, int]:
         """How many installed packages stay, and how many are brought to their candidate."""

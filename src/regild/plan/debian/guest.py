@@ -10,7 +10,7 @@ from typing import Any
 from regild.errors import Malformed
 from regild.model.digest import sha256_of
 from regild.model.release import IndexFile
-from regild.plan.debian.loading import ABSENT, Fields, add_packages, read_stanzas
+from regild.plan.debian.loading import ABSENT, Facts, Fields, add_packages, read_stanzas
 from regild.plan.debian.pins import (
     INSTALLED_FORM,
     Offered,
@@ -254,7 +254,8 @@ def _settle(
         places = versions[text].places if text in versions else ()
         offered = [one for one in offered if one.version != text]
         offered.append(Offered(text, (*places, len(shelf.indexes)), True))
-        installed.now = installed.now._replace(places=places)
+        facts = _as_listed(installed.now.facts, versions[text].facts if text in versions else None)
+        installed.now = installed.now._replace(places=places, facts=facts)
     if pins:
         offered = [_with_pin(one, pins, indexes, versions) for one in offered]
     chosen = candidate(offered, guest.priorities)
@@ -272,6 +273,14 @@ def _settle(
     if installed is not None:
         installed.candidate, installed.is_unwanted = keep, chosen is None
     guest.unwanted.update(_left_out(title, keep.facts.version if keep else ""))
+
+
+def _as_listed(facts: Facts, listed: Facts | None) -> Facts:
+    """What is said of an installed version: its section and priority are those of the repository
+    that still offers it, which may have its own mind about them."""
+    if listed is None or (facts.section, facts.priority) == (listed.section, listed.priority):
+        return facts
+    return facts._replace(section=listed.section, priority=listed.priority)
 
 
 def _with_pin(

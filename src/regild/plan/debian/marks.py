@@ -13,6 +13,7 @@ import heapq
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from regild.plan.debian.automatic import Automatic
 from regild.plan.debian.bringing import looked_at
 from regild.plan.debian.choice import CONFLICTS, Relations
 from regild.plan.debian.copies import is_behind
@@ -34,10 +35,11 @@ class Marks(Walk):
         wishes: Iterable[Installed],
         locked: frozenset[int],
         counts: Counts,
+        automatic: Automatic,
         lacking: Iterable[Any] = (),
     ) -> None:
         super().__init__(guest, relations, wishes, locked)
-        self.counts = counts
+        self.counts, self.automatic = counts, automatic.again()
         self.ordered = Ordered(relations, guest.shelf)
         self.goal = {nameid: one.now.id for nameid, one in guest.packages.items()}
         """The version that each installed package should have, as far as is known."""
@@ -63,6 +65,7 @@ class Marks(Walk):
         """The same wishes, to be mended in another way."""
         found = copy.copy(self)
         found.ids, found.aside, found.goal = set(self.ids), set(self.aside), dict(self.goal)
+        found.automatic = self.automatic.again()
         found.fresh, found.taking = list(self.fresh), set(self.taking)
         return found
 
@@ -94,39 +97,57 @@ class Marks(Walk):
         if self._stands_against(one):
             self.ids.discard(one.id)
             return False
-        if not self._send_away(one):
+        hands_on = self.automatic.hands_on(one, self.ids)
+        gone = self._send_away(one)
+        brought = None if gone is None else self._bring_all(one, unmet, weak, depth)
+        if brought is None:
             self._choose(one, False)
             return False
-        with self._while_taking(one):
-            for relation in unmet:
-                if not is_met(relation, self.ids) and not self._bring(relation, depth):
-                    self._choose(one, False)
-                    return False
-            for relation in weak:
-                if not is_met(relation, self.ids):
-                    self._bring(relation, depth)
+        for identity in self.ids.intersection(gone or ()):
+            self.automatic.went(identity)
+            self.ids.discard(identity)
+        if hands_on:
+            self.automatic.handed_on(one, brought)
         return True
 
-    def _send_away(self, one: Any) -> bool:
-        """Take out what a version excludes; whether all of that may go."""
+    def _bring_all(
+        self, one: Any, unmet: Iterable[int], weak: Iterable[int], depth: int
+    ) -> list[Any] | None:
+        """Bring what a version needs and recommends: the new packages chosen for that; None where
+        something that it needs cannot be had."""
+        brought, is_met = [], self.relations.is_met
+        with self._while_taking(one):
+            for relation in unmet:
+                if not is_met(relation, self.ids):
+                    if (choice := self._bring(relation, depth)) is None:
+                        return None
+                    brought.append(choice)
+            for relation in weak:
+                if not is_met(relation, self.ids):
+                    brought.append(self._bring(relation, depth))
+        packages = self.guest.packages
+        return [choice for choice in brought if choice and choice.nameid not in packages]
+
+    def _send_away(self, one: Any) -> list[int] | None:
+        """Take back what a version excludes to what is installed, and give what of that has to go
+        too; None where not all of it may."""
         for other in self._excluded(one):
             before = self.guest.packages.get(other.nameid)
             bound = other.nameid in self.locked or self.relations.is_essential(other)
             if before is not None and bound and self._excludes(one, before.now.id):
                 self.ids.discard(other.id)
                 self.ids.add(before.now.id)
-                return False
+                return None
         for other in self._excluded(one):
             before = self.guest.packages.get(other.nameid)
             if before is None or other.id != before.now.id:
                 self.ids.discard(other.id)
             if before is not None:
                 self.ids.add(before.now.id)
-        for other in self._excluded(one):
-            if other.nameid in self.locked or self.relations.is_essential(other):
-                return False
-            self.ids.discard(other.id)
-        return True
+        gone = self._excluded(one)
+        if any(one.nameid in self.locked or self.relations.is_essential(one) for one in gone):
+            return None
+        return [one.id for one in gone]
 
     def _excludes(self, one: Any, identity: int) -> bool:
         relations = self.relations.of(one, CONFLICTS)
@@ -152,12 +173,13 @@ class Marks(Walk):
             return bool(one.id == (before.candidate or before.now).id)
         return bool(one.id == self.goal[one.nameid])
 
-    def _bring(self, relation: int, depth: int) -> bool:
-        """Choose what apt would for a relation."""
+    def _bring(self, relation: int, depth: int) -> Any:
+        """Choose what apt would for a relation, and give it, or None."""
         packages, providers = self.guest.packages, self.relations.providers(relation)
         back = [one for one in providers if one.nameid in packages and self._is_open(one)]
-        if any(one.nameid not in self.locked and self._come_back(one, depth) for one in back):
-            return True
+        for one in back:
+            if one.nameid not in self.locked and self._come_back(one, depth):
+                return one
         for choice in self.relations.choices(relation):
             if choice.nameid in self.locked or not self._is_open(choice) or depth >= DEPTH_LIMIT:
                 continue
@@ -165,8 +187,8 @@ class Marks(Walk):
                 continue
             self._choose(choice, True)
             if self.take(choice, depth + 1):
-                return True
-        return False
+                return choice
+        return None
 
     def _come_back(self, one: Any, depth: int) -> bool:
         """Bring an installed package back that was sent away; whether it is there, and a version
@@ -185,6 +207,8 @@ class Marks(Walk):
 
     def _choose(self, one: Any, wanted: bool) -> None:
         super()._choose(one, wanted)
+        if wanted and one.nameid not in self.guest.packages:
+            self.automatic.came(one.nameid)
         if not wanted and (before := self.guest.packages.get(one.nameid)):
             self.goal[one.nameid] = before.now.id
 

@@ -94,7 +94,12 @@ class Plain(Decision):
         super().__init__(guest, aim, SeenRelations(guest, now))
 
     def _mended(self) -> None:
-        """Nothing has to be mended in the plain case."""
+        """Nothing has to be mended in the plain case.
+
+        Raises: NotPlain where it decides about marks what is visited first.
+        """
+        if self.automatic.may_hand_on(self.aim.wishes):
+            raise NotPlain
 
     def _unopposed(self, wishes: Iterable[Installed]) -> list[Installed]:
         """The wishes.

@@ -45,6 +45,7 @@ class Rounds:
     ) -> None:
         self.guest, self.relations, self.locked = guest, relations, marks.locked
         self.marks = marks.again()
+        self.automatic = self.marks.automatic
         self.now = {nameid: one.now.id for nameid, one in guest.packages.items()}
         self.old = frozenset(self.now.values())
         self.ids = self.marks.ids
@@ -54,6 +55,7 @@ class Rounds:
         self.at |= {relations.version(one).nameid: one for one in self.ids}
         """Which version each package would have."""
         self.weight = weights(guest, relations, goal_of(guest, relations, self.at), self.locked)
+        self._first = frozenset(nameid for nameid, one in self.at.items() if one)
         self.untried = {
             nameid for nameid, one in self.at.items() if one and self.now.get(nameid, one) != one
         }
@@ -67,6 +69,10 @@ class Rounds:
         for self.count in range(ROUNDS):
             if not self._round():
                 break
+        for nameid, one in self.at.items():
+            # What came only here is for others, whatever brought it.
+            if one and nameid not in self.now and nameid not in self._first:
+                self.automatic.came(nameid)
         return frozenset(self.ids)
 
     def _round(self) -> bool:
@@ -103,8 +109,12 @@ class Rounds:
             self._set(nameid, self.now.get(nameid, GONE))
 
     def _remove(self, nameid: int) -> None:
-        if nameid not in self.locked:
-            self._set(nameid, GONE)
+        identity, is_new = self.at.get(nameid, GONE), nameid not in self.now
+        if nameid in self.locked or (is_new and identity and not self.automatic.is_auto(nameid)):
+            return
+        if identity:
+            self.automatic.went(identity)
+        self._set(nameid, GONE)
 
     def _relations(self, identity: int) -> tuple[list[int], list[int]]:
         found = self._groups.get(identity)
@@ -275,7 +285,7 @@ class Rounds:
         for one in (*(ids - self.ids), *(now := self.ids - ids)):
             self._note(self.relations.version(one).nameid, one if one in now else GONE)
         if self._is_broken(nameid) or self._broken() > before:
-            self._set(nameid, GONE)
+            self._remove(nameid)
 
     def _give_way(self, nameid: int, turn: Turn) -> bool:
         """What is lighter than a package gives way to it."""

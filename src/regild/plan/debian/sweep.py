@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from itertools import filterfalse
 from typing import Any
 
 from regild.model.versions import debian_key
+from regild.plan.debian.automatic import Automatic
 from regild.plan.debian.choice import PROVIDES, RECOMMENDS, REQUIRES, SUGGESTS, Relations
 from regild.plan.debian.guest import Guest
 from regild.plan.debian.kernels import Kernels, pattern
@@ -20,39 +22,75 @@ from regild.plan.debian.kernels import Kernels, pattern
 REQUIRED = 1
 
 
-def unneeded(
-    guest: Guest,
-    relations: Relations,
-    ids: frozenset[int],
-    auto: Iterable[str],
-    locked: AbstractSet[int] = frozenset(),
-) -> set[int]:
-    """Of some versions those that can go; `auto` is `name:arch` of what came for others, `locked`
-    the titles of what stays as it is."""
-    return set(ids) - Needs(guest, relations, ids, auto, locked).found()
+class Sweep:
+    """What goes of a set of versions because nobody needs it."""
 
+    def __init__(
+        self,
+        guest: Guest,
+        relations: Relations,
+        automatic: Automatic,
+        locked: AbstractSet[int] = frozenset(),
+    ) -> None:
+        """`locked` are the titles of what stays as it is."""
+        self.guest, self.relations = guest, relations
+        self.automatic, self.locked = automatic, locked
 
-def brought_for_nothing(
-    guest: Guest,
-    relations: Relations,
-    ids: frozenset[int],
-    auto: Iterable[str],
-    locked: AbstractSet[int],
-    sweeping: bool,
-) -> set[int]:
-    """New packages that nobody needs in the end, which are not installed then.
+    def gone(self, ids: frozenset[int], sweeping: bool) -> frozenset[int]:
+        """New packages that nobody needs in the end, which are not installed then, and with
+        `sweeping` all others.
 
-    apt takes them back; but where anything then lacks what it needs or recommends, and nothing is
-    to be swept away besides, it installs those again that any package speaks of, whether or not
-    this one was what it lacks.
-    """
-    fresh = [one for one in ids if relations.version(one).nameid not in guest.packages]
-    if not fresh:
-        return set()
-    loose = unneeded(guest, relations, ids, auto, locked).intersection(fresh)
-    if loose and not sweeping:
-        _spare(relations, ids, loose)
-    return loose
+        apt takes new ones back; but where anything then lacks what it needs or recommends, and
+        nothing is to be swept away besides, it installs those again that any package speaks of,
+        whether or not this one was what it lacks.
+        """
+        if not sweeping and all(map(self._is_old, ids)):
+            return frozenset()
+        gone = self._gone(ids, sweeping)
+        if gone and not sweeping:
+            _spare(self.relations, ids, gone)
+        return frozenset(gone)
+
+    def _gone(self, ids: frozenset[int], sweeping: bool) -> set[int]:
+        """What goes, one after another by name: what a package that goes asks for may be wished for
+        from then on, and stays with all that it needs if it is not gone before."""
+        loose = self._unneeded(ids)
+        if not sweeping:
+            loose = set(filterfalse(self._is_old, loose))
+        if not any(map(self.automatic.is_kept_for, loose)):
+            return loose
+        gone: set[int] = set()
+        for identity in sorted(loose, key=self._name):
+            if identity in loose:
+                gone.add(identity)
+                going = self._is_old(identity) or not sweeping
+                if going and self.automatic.went(identity):
+                    loose &= self._unneeded(ids - gone)
+        return gone - self._led_to(ids - gone, ids)
+
+    def _unneeded(self, ids: frozenset[int]) -> set[int]:
+        found = Needs(self.guest, self.relations, ids, self.automatic, self.locked).found()
+        return set(ids) - found
+
+    def _led_to(self, rest: Iterable[int], ids: frozenset[int]) -> set[int]:
+        """Everything that some versions need of a set; apt ends with an error where it has removed
+        any of that."""
+        waiting, found = list(rest), set(rest)
+        while waiting:
+            one = self.relations.version(waiting.pop())
+            for relation in self.relations.of(one, REQUIRES):
+                if not self.relations.is_met(relation, found):
+                    fresh = self.relations.ids(relation) & ids
+                    found |= fresh
+                    waiting += fresh
+        return found
+
+    def _is_old(self, identity: int) -> bool:
+        return self.relations.version(identity).nameid in self.guest.packages
+
+    def _name(self, identity: int) -> tuple[str, str]:
+        title = str(self.relations.version(identity).name)
+        return title.partition(":")[0], title
 
 
 def _spare(relations: Relations, ids: frozenset[int], loose: set[int]) -> None:
@@ -85,11 +123,11 @@ class Needs:
         guest: Guest,
         relations: Relations,
         ids: frozenset[int],
-        auto: Iterable[str],
+        automatic: Automatic,
         locked: AbstractSet[int],
     ) -> None:
         self.guest, self.relations, self.ids, self.locked = guest, relations, ids, locked
-        self.auto = frozenset(auto)
+        self.automatic = automatic
         self.kernels = Kernels(guest, relations, ids)
         settings = guest.options.get("APT::NeverAutoRemove", [])
         self.kept = [*filter(None, map(pattern, settings)), *self.kernels.patterns]
@@ -134,10 +172,8 @@ class Needs:
 
     def _is_root(self, one: Any) -> bool:
         """Whether a version stays by itself."""
-        name, _, arch = one.name.partition(":")
-        before = self.guest.packages.get(one.nameid)
-        is_auto = f"{name}:{arch or self.guest.shelf.words.native}" in self.auto or before is None
-        if not is_auto or one.nameid in self.locked:
+        before, name = self.guest.packages.get(one.nameid), one.name.partition(":")[0]
+        if one.nameid in self.locked or not self.automatic.is_auto(one.nameid):
             return True
         if self.relations.is_essential(one):
             return True

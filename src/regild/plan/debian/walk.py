@@ -134,19 +134,20 @@ class Walk:
         """Whether a version excludes one that it is just being brought for."""
         return any(other.nameid in self.taking for other in self._excluded(one))
 
-    def _bring(self, relation: int, depth: int) -> bool:
-        """Choose what apt would for a relation; what was installed and had to go comes back."""
+    def _bring(self, relation: int, depth: int) -> Any:
+        """Choose what apt would for a relation, and give it, or None; what was installed and had to
+        go comes back."""
         for nameid in {one.nameid for one in self.relations.providers(relation)}:
             now = self.guest.packages.get(nameid)
             if now and now.candidate is None and now.now.id in self.relations.ids(relation):
                 self.ids.add(now.now.id)
-                return True
+                return now.now.solvable
         for choice in self.relations.choices(relation):
             if choice.nameid not in self.locked and depth < DEPTH_LIMIT:
                 self._choose(choice, True)
                 if self.take(choice, depth + 1):
-                    return True
-        return False
+                    return choice
+        return None
 
     def _excluded(self, one: Any) -> list[Any]:
         """The chosen versions that a version excludes."""
