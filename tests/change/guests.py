@@ -43,6 +43,10 @@ class Deb:
     path: Path
     control: str
 
+    @property
+    def version(self) -> str:
+        return self.control.partition("\nVersion: ")[2].partition("\n")[0]
+
     @cached_property
     def archive(self) -> Archive:
         content = self.path.read_bytes()
@@ -87,9 +91,12 @@ def build_deb(
     return Deb(name, made, control)
 
 
-def plan_of(*debs: Deb) -> Plan:
+def plan_of(*debs: Deb, was: str = "") -> Plan:
     """A plan that upgrades packages; enough of one for the change room."""
-    steps = tuple(Step("upgrade", deb.name, "all", archive=deb.archive) for deb in debs)
+    steps = tuple(
+        Step("upgrade", deb.name, "all", was, deb.version if was else "", archive=deb.archive)
+        for deb in debs
+    )
     size = sum(deb.archive.bytes for deb in debs)
     return Plan(NOTHING, NOTHING, "disk", "full", steps, download_bytes=size)
 
@@ -109,9 +116,10 @@ class Guest:
         booted: bool = False,
         seal: tuple[Seal, ...] = (),
         carrier: Carrier = "record",
+        was: str = "",
     ) -> Changed:
         """Upgrade packages of the guest (zip, unzip, xz-utils) into an overlay."""
-        plan = replace(plan_of(*debs), carrier="boot" if booted else carrier, seal=seal)
+        plan = replace(plan_of(*debs, was=was), carrier="boot" if booted else carrier, seal=seal)
         folder = make_repository(scratch.folder("repository"), plan, debs)
         return apply_plan(
             self.disk,

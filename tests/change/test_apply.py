@@ -39,6 +39,14 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_what_a_pin_takes_back_to_an_older_version_goes_back(
+    guest: Guest, job: Scratch, tmp_path: Path
+) -> None:
+    older = build_deb(tmp_path, "zip", "0.1", {"/usr/bin/zip": b"old"})
+    result = Result(guest, guest.apply(job, older, was="3.0-13"))
+    assert result.content("/usr/bin/zip") == b"old"
+
+
 def test_everything_a_package_can_hold_arrives_exactly(
     guest: Guest, job: Scratch, tmp_path: Path
 ) -> None:

@@ -82,6 +82,10 @@ CASES = (
     Case("UnknownKey", 6, "key", lambda folder: suite(folder, signers=("stranger",))),
     Case("Expired", 6, "valid", lambda folder: suite(folder, valid_until=YESTERDAY)),
     Case(
+        "NotYetValid", 6, "not valid yet",
+        lambda folder: suite(folder, date=YESTERDAY + timedelta(days=3)),
+    ),
+    Case(
         "DigestMismatch", 6, "was promised",
         altered(PACKAGES, lambda text: text.replace(b"Version: 1.1", b"Version: 1.2")),
     ),

@@ -165,6 +165,17 @@ def test_what_takes_the_booted_machine_is_asked_away() -> None:
     assert len(asked) == 2 and plan.steps == () and plan.skipped[0].name == "a"
 
 
+def test_what_pins_take_back_is_not_called_newer() -> None:
+    shelf = Shelf()
+    shelf.put("a", "1", suite="stable")
+    content = image(deb("a", "2"))
+    plan = planned(
+        content, shelf, lambda _: Transaction((Move("upgrade", "a", "amd64", "2", "1"),))
+    )
+    (step,) = plan.steps
+    assert step.why == "older: the image's settings prefer stable"
+
+
 def test_a_kernel_is_planned_with_the_reason_why_offline_is_safe() -> None:
     shelf = Shelf()
     shelf.put("linux-image-amd64", "2", needs=("linux-image-6",))

@@ -19,6 +19,7 @@ from regild.change.script import PLACE, STATE, GuestCommand
 from regild.model.content import Planning
 from regild.model.digest import Digest, hex_of
 from regild.model.plan import Archive, Plan, Step
+from regild.model.versions import is_newer
 
 DPKG_PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
 """What apt gives to dpkg (apt.conf(5), DPkg::Path)."""
@@ -28,7 +29,7 @@ Dir::Etc::main "/dev/null";
 Dir::Etc::parts "{STATE}/parts";
 Dir::Etc::sourcelist "{PLACE}/sources.list";
 Dir::Etc::sourceparts "{PLACE}/none";
-Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferences "{PLACE}/preferences";
 Dir::Etc::preferencesparts "{PLACE}/none";
 Dir::State::lists "{STATE}/lists";
 Dir::Cache "{STATE}/cache";
@@ -36,6 +37,7 @@ Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 Acquire::Languages "none";
 APT::Get::Assume-Yes "true";
+APT::Get::allow-downgrades "true";
 APT::Get::AutomaticRemove "false";
 APT::Get::Show-Versions "false";
 APT::Install-Recommends "true";
@@ -44,6 +46,15 @@ DPkg::Use-Pty "false";
 DPkg::Path "{FIRST}:{DPKG_PATH}";
 DPkg::Options {{ "--force-confdef"; "--force-confold"; "--force-unsafe-io"; }};
 """
+
+OLDER: Final = """\
+Package: *
+Pin: origin ""
+Pin-Priority: 1001
+"""
+"""Prefers the plan's packages, which lie in a folder, to newer ones that are installed
+(apt_preferences(5)). The image's own pins may ask for what is older; without this apt would leave
+that as it is."""
 
 SOURCES: Final = f"deb [trusted=yes] file:{PLACE} ./\n"
 """Trusted, because every file was checked against a signed index before it was put there."""
@@ -141,6 +152,12 @@ def write_index(
     ]
     (folder / "Packages").write_text("\n".join(index))
     (folder / "apt.conf").write_text(SETTINGS)
+    older = any(
+        is_newer("deb", step.was, step.becomes)
+        for step in plan.package_steps
+        if step.was and step.becomes
+    )
+    (folder / "preferences").write_text(OLDER if older else "")
     (folder / "sources.list").write_text(SOURCES)
     (folder / "none").mkdir()
 

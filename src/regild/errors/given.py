@@ -260,6 +260,13 @@ class WrongRelease(IntegrityError):
     hint = "the mirror may be mixed up, or someone shows another release's files in its place"
 
 
+class NotYetValid(IntegrityError):
+    """What was signed says that it will be made later than now."""
+
+    sentence = "{where} is not valid yet: {why}"
+    hint = "check this machine's clock and time zone; if they are right, ask who made it"
+
+
 class RolledBack(IntegrityError):
     """A signed statement is older than one that was seen before."""
 

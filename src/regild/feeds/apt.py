@@ -69,8 +69,8 @@ def refresh(
     `now` is aware of its time zone.
 
     Raises: PlanError when the image names no source, SourceRefused, RedirectRefused,
-    FeedUnreachable, AccessDenied, BadSignature, UnknownKey, Expired, RolledBack, WrongRelease,
-    DigestMismatch, Truncated, Malformed, TooLarge, Ambiguous, NotKnownThen.
+    FeedUnreachable, AccessDenied, BadSignature, UnknownKey, NotYetValid, Expired, RolledBack,
+    WrongRelease, DigestMismatch, Truncated, Malformed, TooLarge, Ambiguous, NotKnownThen.
     """
     sources = merged_sources(content.sources, content.planning.architectures)
     with translated(cache):

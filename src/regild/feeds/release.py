@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import msgspec
 
-from regild.errors import Expired, Malformed, WrongRelease
+from regild.errors import Expired, Malformed, NotYetValid, WrongRelease
 from regild.model.content import Source, Value
 from regild.model.digest import Digest
 
 RELEASE_LIMIT = 16 << 20
 FILES_LIMIT = 100_000
 NAME_LIMIT = 200
+AHEAD = timedelta(seconds=10)
+"""How far another clock may be ahead: apt's own default (Acquire::Max-FutureTime, apt.conf(5))."""
 
 SECURITY_LABELS = ("Debian-Security",)
 """The labels of repositories that hold nothing but security updates."""
@@ -96,13 +98,16 @@ def check_release(release: ReleaseFile, source: Source, now: datetime, where: st
     A release that gives itself no name at all cannot be told from another of the same key, and
     passes, as it does with apt; so does the folder of a flat repository.
 
-    Raises: WrongRelease, Expired.
+    Raises: WrongRelease, NotYetValid, Expired.
     """
     names = {name for name in (release.suite, release.codename) if name}
     asked = source.suite.strip("/")
     if names and not source.suite.endswith("/") and asked not in names:
         why = f"{asked} was asked for, it is {' or '.join(sorted(names))}"
         raise WrongRelease(where=where, why=why)
+    if release.date is not None and release.date > now + AHEAD:
+        why = f"it is of {release.date:%Y-%m-%d %H:%M} UTC, and here it is {now:%Y-%m-%d %H:%M} UTC"
+        raise NotYetValid(where=where, why=why)
     if release.valid_until is not None and release.valid_until < now:
         why = f"it was valid until {release.valid_until:%Y-%m-%d %H:%M} UTC"
         raise Expired(where=where, why=why)

@@ -236,15 +236,17 @@ def _step(
         source_version=release.source_version,
         method=method,
         method_why=method_why,
-        why=_why(move, release, releases),
+        why=_why(move, type, release, releases),
         security=release.security,
         archive=release.archive,
         restart=restart_why(move.name),
     )
 
 
-def _why(move: Move, release: Release, releases: dict[Move, Release | None]) -> str:
+def _why(move: Move, type: str, release: Release, releases: dict[Move, Release | None]) -> str:
     """One sentence: where the version comes from, or what pulled a new package in."""
+    if move.action == "upgrade" and is_newer(type, move.was, move.becomes):
+        return f"older: the image's settings prefer {release.suite}"
     if move.action == "upgrade":
         kind = "security update from" if release.security else "newer in"
         return f"{kind} {release.suite}"
