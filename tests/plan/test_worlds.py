@@ -21,7 +21,7 @@ from regild.model.plan import Mode, Plan
 from regild.model.progress import Silent
 from regild.plan.debian.answer import answer, open_shelf
 from regild.plan.solver import Request, Solver, Transaction
-from regild.plan.steps import make_plan
+from regild.plan.steps import make_plan, verdict
 from regild.plan.wishes import Policy, Wishes
 from tests.feeds.repositories import NOW, Deb, Suite, content_of, publish
 
@@ -379,6 +379,25 @@ def test_phased_updates_wait_where_the_policy_says_so(world: World) -> None:
     assert told(world.plan(*args)) == ["a 2"]
     assert told(world.plan(*args, policy=Policy(phased=False))) == []
     assert told(world.plan([Deb("a")], [], [phased], policy=Policy(phased=False))) == ["a 2"]
+
+
+def test_what_pins_and_shares_keep_back_is_told(world: World) -> None:
+    pinned = (
+        TextFile("/etc/apt/preferences.d/a", "Package: a*\nPin: version 1\nPin-Priority: 999\n"),
+    )
+    gradual = Deb("b", "2", fields={"Phased-Update-Percentage": "10"})
+    installed = (Deb("a", "1"), Deb("b", "1"), Deb("ab", "1"))
+    told = {"preferences": pinned, "policy": Policy(phased=False)}
+    plan = world.plan(installed, (Deb("a", "2"), gradual, Deb("ab", "1")), **told)
+    assert {one.name: (one.available, one.why.partition(": ")[2]) for one in plan.skipped} == {
+        "a": ("2", "a pin of the image stands against it"),
+        "b": ("2", "its repository gives it to 10 % of machines so far"),
+    }
+    assert plan.steps == () and verdict(plan, has_unknowns=False) == 11
+    held = world.plan(installed, (Deb("a", "2"),), hold=("a",), **told)
+    assert [one.why for one in held.skipped] == ["it was asked to be held"]
+    safe = world.plan(installed, (Deb("a", "2"),), mode="security", **told)
+    assert safe.skipped == ()
 
 
 def test_pins_of_every_kind_choose_as_apt_does(world: World) -> None:

@@ -134,7 +134,9 @@ def _decided(guest: Guest, request: Request, decide: type[Decision]) -> Transact
     for one in kept[:TOLD_LIMIT]:
         if why := decision.why_not(one):
             reasons[one.title.partition(":")[0]] = why
-    names = sorted({one.title.partition(":")[0] for one in kept})
+    left = {one.title.partition(":")[0]: one.left for one in _left(guest, request, locked, ids)}
+    reasons |= left
+    names = sorted({one.title.partition(":")[0] for one in kept} | left.keys())
     ids -= swept
     moves, marks = tuple(_moves(guest, ids)), decision.automatic.marks(ids)
     return Transaction(moves, tuple(names), reasons, marks=marks if moves else ())
@@ -159,6 +161,17 @@ def _wishes(guest: Guest, request: Request, locked: frozenset[int]) -> Iterator[
         if request.only is not None and one.title.partition(":")[0] not in request.only:
             continue
         if one.candidate and wanted and nameid not in locked:
+            yield one
+
+
+def _left(
+    guest: Guest, request: Request, locked: frozenset[int], ids: frozenset[int]
+) -> Iterator[Installed]:
+    """What stays as it is although something newer is on offer, without being a wish at all."""
+    for nameid, one in guest.packages.items():
+        name = one.title.partition(":")[0]
+        asked = request.only is None or name in request.only
+        if one.left and asked and nameid not in locked and one.now.id in ids:
             yield one
 
 

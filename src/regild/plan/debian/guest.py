@@ -30,6 +30,8 @@ OTHERS_LIMIT = 20
 """Sets of priorities for which it is known what is out."""
 EVERYONE = 100
 """The share, in percent, at which an update is for all (Phased-Update-Percentage)."""
+PHASED_WHY = "its repository gives it to {share} % of machines so far"
+PINNED_WHY = "a pin of the image stands against it"
 STATUS = "/var/lib/dpkg/status"
 NOW = IndexFile(
     path="", digest=sha256_of(b""), where=STATUS, form=INSTALLED_FORM, suite="now", component="now"
@@ -51,6 +53,9 @@ class Installed:
     """The candidate is a security update."""
     is_unwanted: bool = False
     """No version may be had by the guest's pins, not even the installed one."""
+    left: str = ""
+    """Why a newer version on offer is not its candidate, where a pin on the package or the share
+    of machines that it is for keeps it from that."""
 
 
 @dataclass(slots=True)
@@ -267,9 +272,13 @@ def _settle(
     keep = versions.get(chosen.version) if chosen is not None and not chosen.is_installed else None
     if keep is not None and installed is not None and not request.phased:
         gradual = not any(indexes[place].security for place in keep.places)
-        keep = None if gradual and keep.facts.phase < EVERYONE else keep
+        if gradual and keep.facts.phase < EVERYONE:
+            installed.left = PHASED_WHY.format(share=keep.facts.phase)
+            keep = None
     if request.forbidden and shelf.pool.id2str(nameid).partition(":")[0] in request.forbidden:
         keep = None
+    if installed is not None and pins and keep is None and not installed.left:
+        installed.left = _kept_by_pins(offered, guest.priorities, indexes, request)
     if installed is not None:
         installed.candidate, installed.is_unwanted = keep, chosen is None
     guest.unwanted.update(_left_out(title, keep.facts.version if keep else ""))
@@ -281,6 +290,26 @@ def _as_listed(facts: Facts, listed: Facts | None) -> Facts:
     if listed is None or (facts.section, facts.priority) == (listed.section, listed.priority):
         return facts
     return facts._replace(section=listed.section, priority=listed.priority)
+
+
+def _kept_by_pins(
+    offered: Sequence[Offered],
+    priorities: Sequence[int],
+    indexes: Sequence[IndexFile],
+    request: Request,
+) -> str:
+    """Why a package stays as it is that would be upgraded but for pins on it; nothing where it
+    would stay anyway."""
+    security = request.mode == "security"
+    free = candidate(
+        [one._replace(pin=None) for one in offered],
+        _behind_security(priorities, indexes) if security else priorities,
+    )
+    mine = next(one for one in offered if one.is_installed)
+    if free is None or free.key <= mine.key:
+        return ""
+    safe = any(indexes[place].security for place in free.places)
+    return PINNED_WHY if safe or not security else ""
 
 
 def _with_pin(
