@@ -133,3 +133,7 @@ def test_several_processes_share_the_images(regild: Regild, fleet: Path, tmp_pat
 def test_out_takes_one_plan(regild: Regild, fleet: Path, tmp_path: Path) -> None:
     said = regild("plan", fleet, *offline(tmp_path), "--out", tmp_path / "plan.json")
     assert said.code == 2
+    typed = ["--format", "csv", "--out", tmp_path / "plan.json"]
+    one = regild("plan", next(fleet.glob("*.raw")), *offline(tmp_path), *typed)
+    assert one.code == 10 and one.out.startswith("image,pending")
+    assert (tmp_path / "plan.json").exists()

@@ -30,6 +30,18 @@ ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, kept with it.")]
 
 
+IN_STORE = "store:"
+
+
+def name_in_store(image: Path, place: Path | None) -> str:
+    """The name of a generation, where an image is one of the store: it says so, or a store is
+    named beside it."""
+    text = str(image)
+    if text.startswith(IN_STORE):
+        return text.removeprefix(IN_STORE)
+    return text if place is not None else ""
+
+
 def read_moment(text: str, now: datetime) -> datetime:
     """A date (its begin, UTC) or a moment of RFC 3339; an empty text is now.
 

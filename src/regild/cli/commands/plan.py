@@ -36,6 +36,7 @@ from regild.cli.options import (
     wanted_site,
 )
 from regild.cli.outcome import CHANGES, DONE, LEFT_OUT, UNREAD, Outcome
+from regild.cli.store_options import StorePlace, name_in_store
 from regild.errors import RegildError, UsageError
 
 if TYPE_CHECKING:
@@ -70,12 +71,14 @@ def plan(
     form: TableForm = "table",
     key_file: KeyFile = None,
     follow: Follow = None,
+    place: StorePlace = None,
     json: Json = False,
     debug: Debug = False,
 ) -> Outcome:
     """Say what needs updating, from the image's own repositories. Nothing is changed.
 
-    Several images, or a folder or pattern of them, stand in one table.
+    Several images, or a folder or pattern of them, stand in one table. With --store, or as
+    store:NAME, an IMAGE is a generation, or 'store:*' the newest of each image.
 
     Ends with 10 when there is something to do, 0 when not, 11 when only skipped or held changes
     remain, or when the plan is from an unsigned claim alone.
@@ -90,21 +93,42 @@ def plan(
         exclude=exclude, autoremove=autoremove, as_of=as_of, method=method, carrier=carrier,
         recipes=recipe,
     )  # fmt: skip
+    names = [name for one in images if (name := name_in_store(one, place))]
+    paths = spread(one for one in images if not name_in_store(one, place))
+    _check_out(output, force, paths, names)
     keys = read_keys(key_file or ())
-    paths = spread(images)
-    if output is not None and len(paths) != 1:
-        raise UsageError(what=f"--out takes the plan of one image, not of {len(paths)}")
-    if output is not None:
-        from regild.agent.planning.plan_file import check_plan_place, write_plan
-
-        check_plan_place(paths[0], output, force)
     with open_progress(live=not debug) as progress:
-        if len(paths) == 1 and form == "table":
-            answer = _planned(paths[0], site, progress, basis, keys)
-            if output is not None:
-                write_plan(answer, output, key)
-            return _whole(answer)
-        return _table(paths, site, progress, basis, keys, form)
+        if names:
+            _check_kept(basis)
+            return _kept(names, paths, place, config, site, progress, keys, form)
+        if len(paths) > 1 or (form != "table" and output is None):
+            return _table(paths, site, progress, basis, keys, form)
+        return _written(_planned(paths[0], site, progress, basis, keys), output, key, form)
+
+
+def _written(answer: PlanAnswer, output: Path | None, key: Path | None, form: str) -> Outcome:
+    """The plan of one image, written where that is asked for."""
+    if output is not None:
+        from regild.agent.planning.plan_file import write_plan
+
+        write_plan(answer, output, key)
+    return _whole(answer) if form == "table" else table_of([(Path(answer.image), answer)], form)
+
+
+def _check_out(output: Path | None, force: bool, paths: tuple[Path, ...], names: list[str]) -> None:
+    """Refuse to write what is not the plan of one image in a file, or over something.
+
+    Raises: UsageError, TargetExists.
+    """
+    if output is None:
+        return
+    if names:
+        raise UsageError(what="--out is for an image in a file: update plans a generation anew")
+    if len(paths) != 1:
+        raise UsageError(what=f"--out takes the plan of one image, not of {len(paths)}")
+    from regild.agent.planning.plan_file import check_plan_place
+
+    check_plan_place(paths[0], output, force)
 
 
 def _check_use(basis: str, form: str, is_written: bool) -> None:
@@ -120,6 +144,41 @@ def _check_use(basis: str, form: str, is_written: bool) -> None:
         raise UsageError(what=f"--format is {', '.join(FORMS)}, not {form}")
     if not is_written:
         raise UsageError(what="--key signs what is written: say where with --out FILE")
+
+
+def _check_kept(basis: str) -> None:
+    """Refuse what means nothing for a generation of the store.
+
+    Raises: UsageError.
+    """
+    if basis != "auto":
+        raise UsageError(what="--basis is for images in files: the store knows what it holds")
+
+
+def _kept(
+    names: list[str],
+    paths: tuple[Path, ...],
+    place: Path | None,
+    config: Path | None,
+    site: Site,
+    progress: Progress,
+    keys: Keys,
+    form: str,
+) -> Outcome:
+    """The plans of generations, and of images in files beside them."""
+    from regild.agent.keeping.storing import open_store
+    from regild.agent.minding.planned import plan_generations
+    from regild.agent.planning.fleet import plan_many
+
+    with open_store(place, config) as store:
+        rows = [(Path(name), one) for name, one in plan_generations(store, names, site, progress)]
+    rows += zip(paths, plan_many(paths, site, progress, "auto", keys), strict=True)
+    if len(rows) > 1 or form != "table":
+        return table_of(rows, form)
+    ((_, alone),) = rows
+    if isinstance(alone, RegildError):
+        raise alone
+    return _whole(alone)
 
 
 def _planned(image: Path, site: Site, progress: Progress, basis: str, keys: Keys) -> PlanAnswer:

@@ -43,7 +43,7 @@ from regild.cli.options import (
     wanted_site,
 )
 from regild.cli.outcome import ASKED, DONE, LEFT_OUT, UNREAD, Outcome
-from regild.cli.store_options import StorePlace
+from regild.cli.store_options import StorePlace, name_in_store
 from regild.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from regild.model.plan import Plan
     from regild.model.progress import Progress
 
-IN_STORE = "store:"
 FileOut = Annotated[
     Path | None,
     typer.Option(
@@ -120,7 +119,7 @@ def update(
 
     wishes = mode, method, carrier, hold, only, exclude, autoremove, as_of
     _check_use(form, plan, trust, any(wishes), media)
-    _check_goal(kept := _kept_name(image, place), output, channel, form, plan or media)
+    _check_goal(kept := name_in_store(image, place), output, channel, form, plan or media)
     site = wanted_site(
         config, mode, mirror, offline, allow, hold, cache, advisories, accept_older, only=only,
         exclude=exclude, autoremove=autoremove, as_of=as_of, method=method, carrier=carrier,
@@ -177,14 +176,6 @@ def _renewed(
         answer = renew(store, reference, site, progress, manner, channel=channel)
     code = ended(answer.update)
     return Outcome(answer=answer, text=lambda width: renew_text(answer, width), code=code)
-
-
-def _kept_name(image: Path, place: Path | None) -> str:
-    """The name of a generation, where the image is one of the store."""
-    text = str(image)
-    if text.startswith(IN_STORE):
-        return text.removeprefix(IN_STORE)
-    return text if place is not None else ""
 
 
 def _check_goal(
