@@ -120,6 +120,17 @@ class Guest:
     ) -> Changed:
         """Upgrade packages of the guest (zip, unzip, xz-utils) into an overlay."""
         plan = replace(plan_of(*debs, was=was), carrier="boot" if booted else carrier, seal=seal)
+        return self.make(scratch, plan, debs, timeout_seconds, booted)
+
+    def make(
+        self,
+        scratch: Scratch,
+        plan: Plan,
+        debs: Sequence[Deb],
+        timeout_seconds: float = 120,
+        booted: bool = False,
+    ) -> Changed:
+        """Make a plan in an overlay."""
         folder = make_repository(scratch.folder("repository"), plan, debs)
         return apply_plan(
             self.disk,

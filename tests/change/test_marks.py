@@ -6,15 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from regild.change.apt import ENVIRONMENT, FOLDERS, SETTINGS, compile_plan, write_index
 from regild.change.repository import link_archives
 from regild.change.script import PLACE, STATE
 from regild.host.run import run
 from regild.model.content import Content, Planning, TextFile
-from regild.model.plan import Mode, Plan
+from regild.model.plan import Mark, Mode, Plan, Step
 from regild.plan.libsolv import open_libsolv
 from regild.plan.wishes import Wishes
+from tests.change.guests import Result, build_deb, guest_of, plan_of
 from tests.feeds.repositories import Deb, content_of
 from tests.plan.marks_asked import read_marks, written_marks
 from tests.plan.test_worlds import MAIN, SECURITY, World, needs, oracle
@@ -91,9 +93,32 @@ def test_the_marks_are_apts_own(tmp_path: Path, mode: Mode, sweeping: bool) -> N
     verb += ["--auto-remove"] if sweeping else []
     oracle(world.folder / "oracle", world.mirror, content, verb)
     wanted = written_marks(world.folder / "oracle", verb)
-    assert read_marks(tmp_path / "made/extended_states") == wanted
+    assert read_marks((tmp_path / "made/extended_states").read_text()) == wanted
     assert wanted == {f"{one.name}:{one.arch}" for one in plan.expected if one.auto}
     status = (tmp_path / "made/root/var/lib/dpkg/status").read_text()
     there = re.findall(r"^Package: (\S+)\nStatus: install ok installed\n", status, re.M)
     assert sorted(there) == sorted(one.name for one in plan.expected)
     assert ("loose" not in there) == ("g++" not in there) == sweeping
+
+
+def test_a_real_guest_ends_with_the_marks_of_its_plan(small_ova: Path, tmp_path: Path) -> None:
+    guest = guest_of(small_ova)
+    new = [build_deb(tmp_path, "new", "1"), build_deb(tmp_path, "wanted", "1")]
+    debs = [build_deb(tmp_path, "unzip", "99"), *new]
+    base = plan_of(debs[0])
+    steps = (
+        *base.steps,
+        *(Step("install", deb.name, "all", becomes="1", archive=deb.archive) for deb in new),
+        Step("remove", "zip", "amd64"),
+    )
+    marks = (Mark("unzip", "amd64", True), Mark("wanted", "amd64", False))
+    plan = replace(base, mode="upgrade", steps=steps, marks=marks)
+    tmp_path.parent.chmod(0o755)
+    with guest.job(tmp_path) as scratch:
+        made = Result(guest, guest.make(scratch, plan, debs))
+        states = made.content("/var/lib/apt/extended_states").decode()
+        status = made.content("/var/lib/dpkg/status").decode()
+        made.close()
+    assert read_marks(states) >= {"new:amd64", "unzip:amd64"} and "Package: wanted" not in states
+    assert "Package: wanted\nStatus: install ok installed" in status
+    assert "Package: zip\nStatus: install" not in status

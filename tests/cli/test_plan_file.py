@@ -114,7 +114,7 @@ def test_a_plan_with_another_file_of_a_package_is_refused(
     from msgspec.structs import replace as changed
 
     from regild.model.json import from_json, to_json
-    from regild.model.plan import Plan
+    from regild.model.plan import Mark, Plan, Step
     from regild.plan.steps import identity_of
 
     path = made(regild, guest, tmp_path)
@@ -122,12 +122,16 @@ def test_a_plan_with_another_file_of_a_package_is_refused(
     (step,) = plan.steps
     assert step.archive is not None
     elsewhere = changed(step.archive, uri="http://x.example/a.deb")
-    for steps, expected in (
-        ((changed(step, archive=elsewhere),), plan.expected),
-        ((step,), ()),
-        ((), plan.expected),
+    gone, strange = Step("remove", "-oA=b", "all", "1"), (Mark("-oA=b", "amd64", True),)
+    for steps, marks, expected in (
+        ((changed(step, archive=elsewhere),), (), plan.expected),
+        ((step,), (), ()),
+        ((), (), plan.expected),
+        ((step, gone), (), plan.expected),
+        ((step,), strange, plan.expected),
+        ((step,), (Mark(step.name, step.arch, True),), plan.expected),
     ):
-        forged = changed(plan, steps=steps, expected=expected)
+        forged = changed(plan, steps=steps, marks=marks, expected=expected)
         path.write_text(to_json(changed(forged, id=identity_of(forged))))
         refused(regild, 4, "Malformed", *update(tmp_path, guest, path))
 

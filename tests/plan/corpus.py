@@ -23,6 +23,11 @@ SITE = "mirror.example"
 VENDOR = "vendor.example"
 RELATIONS = ("Pre-Depends", "Depends", "Recommends", "Suggests", "Breaks", "Conflicts", "Provides")
 AGED = "~aged1"
+SECTIONS = (
+    'APT::Never-MarkAuto-Sections:: "metapackages";\nAPT::Never-MarkAuto-Sections:: "tasks";\n'
+    'APT::Move-Autobit-Sections:: "oldlibs";\n'
+)
+"""As in Debian's own /etc/apt/apt.conf.d/01autoremove."""
 FILE = {"Filename": "pool/x.deb", "Size": "1000", "SHA256": "0" * 64}
 
 Stanza = dict[str, str]
@@ -125,6 +130,8 @@ class Aging:
         self.wanted: frozenset[str] = frozenset()
         self.auto: tuple[str, ...] = ()
         """What came for others only, and needs marks of its own: `name:arch`."""
+        self.sections = ""
+        """Settings that move marks by the packages' sections."""
 
     def image(self) -> Image:
         """The image, with a file of third-party packages in the folder where there are some."""
@@ -132,6 +139,7 @@ class Aging:
         self._install()
         self._mark(random.Random(self.seed * 7 + 1))
         self._age()
+        self._file(random.Random(self.seed * 7 + 2))
         self._forget()
         mode: Mode = dice.choice(("upgrade", "full"))
         if dice.random() < 0.6:
@@ -158,6 +166,7 @@ class Aging:
             settings.append('APT::Install-Recommends "false";\n')
         if dice.random() < 0.08:
             settings.append(f'APT::Default-Release "{self.release.code}";\n')
+        settings.append(self.sections)
         pins = "\n".join(self._pins())
         return Planning(
             "deb",
@@ -165,7 +174,7 @@ class Aging:
             auto=tuple(one for one in self.auto if self._is_there(one)),
             architectures=self.architectures,
             preferences=(TextFile("/etc/apt/preferences", pins),) if pins else (),
-            settings=(TextFile("/etc/apt/apt.conf", "".join(settings)),) if settings else (),
+            settings=(TextFile("/etc/apt/apt.conf", "".join(settings)),) if any(settings) else (),
         )
 
     def _install(self) -> None:
@@ -258,6 +267,19 @@ class Aging:
                 one["Version"] += AGED
                 if dice.random() < 0.3:
                     one.pop("Recommends", None)
+
+    def _file(self, dice: random.Random) -> None:
+        """Most images have Debian's settings about sections; what is aged may not yet be of oldlibs,
+        and some of it is a metapackage."""
+        if dice.random() < 0.2:
+            return
+        self.sections = SECTIONS
+        for _, one in sorted(self.installed.items()):
+            if one["Version"].endswith(AGED):
+                if one.get("Section", "").endswith("oldlibs") and dice.random() < 0.8:
+                    one["Section"] = "libs"
+                elif dice.random() < 0.05:
+                    one["Section"] = "metapackages"
 
     def _needed_as_they_are(self, chosen: set[str]) -> Iterator[str]:
         """Sources that others would not work with in an older version."""

@@ -25,10 +25,10 @@ def written_marks(folder: Path, verb: Sequence[str]) -> set[str]:
     env = {"APT_CONFIG": str(folder / "conf"), "SOURCE_DATE_EPOCH": "1"}
     # It complains in the end that dpkg did less than it was asked for.
     run(["apt-get", "-y", *options, *verb], purpose="as the oracle", env=env, check=False)
-    return read_marks(folder / "extended_states")
+    return read_marks((folder / "extended_states").read_text())
 
 
-def read_marks(path: Path) -> set[str]:
+def read_marks(text: str) -> set[str]:
     """`name:arch` of what an extended_states file calls automatic."""
     pattern = r"^Package: (\S+)\nArchitecture: (\S+)\nAuto-Installed: 1$"
-    return {f"{name}:{arch}" for name, arch in re.findall(pattern, path.read_text(), re.M)}
+    return {f"{name}:{arch}" for name, arch in re.findall(pattern, text, re.M)}

@@ -166,7 +166,7 @@ def chance_world(seed: int) -> tuple[list[Deb], list[Deb], dict[str, object], bo
 
 
 @pytest.mark.parametrize("mode", ["upgrade", "full"])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 1, 2, 418, 475])
 def test_worlds_of_chance_are_marked_as_apt_marks_them(world: World, seed: int, mode: Mode) -> None:
     installed, offers, image, sweeping = chance_world(seed)
     marked_as_apt(world, installed, offers, mode, sweeping, **image)

@@ -64,6 +64,46 @@ def test_what_comes_back_does_so_with_all_that_it_needs(world: World) -> None:
         as_apt(world, installed, main, mode, False)  # type: ignore[arg-type]  # a mode
 
 
+def test_what_has_to_go_does_for_others_until_all_has_come(world: World) -> None:
+    installed = [Deb("p10"), Deb("p7", fields=VIRTUAL)]
+    main = [
+        Deb("p10", "2", fields={"Conflicts": "p7", "Recommends": "v1"}),
+        Deb("p7", "2"),
+        Deb("p11", fields=VIRTUAL),
+    ]
+    assert as_apt(world, installed, main, sweeping=False) == ["p10 2", "-p7"]
+
+
+def test_what_is_excluded_is_taken_back_before_what_is_on_hold_stands_against_it(
+    world: World,
+) -> None:
+    installed = [Deb("p5"), Deb("p6"), Deb("p8")]
+    main = [
+        Deb("p5", "2", fields={"Breaks": "p8 (<< 2)", "Conflicts": "p6"}),
+        *(Deb("p6", "2"), Deb("p8", "2")),
+    ]
+    assert as_apt(world, installed, main, "upgrade", False, holds=("p8",)) == []
+
+
+def test_what_is_excluded_moves_on_where_its_next_version_is_not(world: World) -> None:
+    """p4 sends p6 back to what is installed; p5 wants it newer than that."""
+    installed = [Deb("p4"), Deb("p5"), Deb("p6")]
+    main = [
+        Deb("p4", "2", fields={"Breaks": "p6 (= 2)"}),
+        Deb("p5", "2", fields={"Breaks": "p6 (<< 2)"}),
+        Deb("p6", "2"),
+    ]
+    for mode in ("upgrade", "full"):
+        as_apt(world, installed, main, mode, False)  # type: ignore[arg-type]  # a mode
+
+
+def test_what_provides_what_it_asks_for_weighs_more(world: World) -> None:
+    asking = {"Provides": "v1", "Recommends": "v1"}
+    installed = [Deb("p2"), Deb("p3", fields=asking)]
+    main = [Deb("p2", "2", fields={"Conflicts": "p3"}), Deb("p3", "2", fields=asking)]
+    assert as_apt(world, installed, main, sweeping=False) == ["p3 2"]
+
+
 def denser(dice: random.Random, debs: Sequence[Deb], is_new: bool) -> list[Deb]:
     """Packages with virtual names, more recommendations, and some that are Essential."""
     found = []

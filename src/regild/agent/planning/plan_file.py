@@ -102,8 +102,13 @@ def check_given(plan: Plan, content: Content, available: Offers, policy: Policy)
         if offered is None or offered.archive != step.archive:
             why = f"no repository offers the file of {step.name} {step.becomes}"
             raise Malformed(where="the plan", why=why)
-    if without_errands(plan, content).expected != expected_packages(content, plan.package_steps):
+    promised = expected_packages(content, plan.package_steps, plan.marks)
+    if without_errands(plan, content).expected != promised:
         raise Malformed(where="the plan", why="it expects other packages than its steps bring")
+    before, after = ({one.name for one in each} for each in (content.packages, promised))
+    gone = (step.name for step in plan.package_steps if step.action == "remove")
+    for name in (*(set(gone) - before), *({one.name for one in plan.marks} - after)):
+        raise Malformed(where="the plan", why=f"it speaks of {name[:60]!r}, which is not there")
     check_plan(plan, policy)
     check_room(plan.room)
 
@@ -131,7 +136,7 @@ def without_errands(plan: Plan, content: Content) -> Plan:
         steps=plan.package_steps,
         errands=(),
         applications=None,
-        expected=expected_packages(content, plan.package_steps),
+        expected=expected_packages(content, plan.package_steps, plan.marks),
         skipped=(),
         download_bytes=plan.download_bytes - sum(errands.values()),
     )

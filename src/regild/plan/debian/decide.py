@@ -96,7 +96,8 @@ class Decision:
         if not self.aim.may_remove:
             marked = UpgradeMarks(*args)
             self.automatic = marked.automatic
-            ids = Keeping(self.guest, self.relations, marked.ids, self._is_worse_off).kept()
+            keeping = *args[:2], marked.ids, self._is_worse_off, marked.refused
+            ids = Keeping(*keeping).kept()
             return ids if holds_together(self.guest, self.relations, ids, self.aim.locked) else None
         marks = Marks(*args, self._lacking)
         self.automatic = marks.automatic

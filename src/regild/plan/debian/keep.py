@@ -70,14 +70,19 @@ class Keeping:
     something is taken back, all are looked at anew."""
 
     def __init__(
-        self, guest: Guest, relations: Relations, ids: Iterable[int], loses: Loses
+        self,
+        guest: Guest,
+        relations: Relations,
+        ids: Iterable[int],
+        loses: Loses,
+        refused: AbstractSet[int] = frozenset(),
     ) -> None:
         self.guest, self.relations, self.loses = guest, relations, loses
         self.ids = set(ids)
         self.now = {nameid: one.now.id for nameid, one in guest.packages.items()}
         self.at = {relations.version(one).nameid: one for one in self.ids}
         goal = goal_of(guest, relations, self.at)
-        weight = weights(guest, relations, goal, frozenset())
+        weight = weights(guest, relations, goal, frozenset(), refused)
         self.order = sorted(self.at, key=lambda nameid: (-weight[nameid], self._turn(nameid)))
 
     def _turn(self, nameid: int) -> tuple[int, str, int]:

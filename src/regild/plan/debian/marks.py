@@ -44,6 +44,8 @@ class Marks(Walk):
         self.goal = {nameid: one.now.id for nameid, one in guest.packages.items()}
         """The version that each installed package should have, as far as is known."""
         self.goal |= {one.now.solvable.nameid: one.candidate.id for one in wishes if one.candidate}
+        self.refused: set[int] = set()
+        """The titles of installed packages whose candidates do not count any more."""
         self._go(lacking)
 
     def _go(self, lacking: Iterable[Any]) -> None:
@@ -65,6 +67,7 @@ class Marks(Walk):
         """The same wishes, to be mended in another way."""
         found = copy.copy(self)
         found.ids, found.aside, found.goal = set(self.ids), set(self.aside), dict(self.goal)
+        found.refused = set(self.refused)
         found.automatic = self.automatic.again()
         found.fresh, found.taking = list(self.fresh), set(self.taking)
         return found
@@ -98,7 +101,7 @@ class Marks(Walk):
             self.ids.discard(one.id)
             return False
         hands_on = self.automatic.hands_on(one, self.ids)
-        gone = self._send_away(one)
+        gone = self._send_away(one, depth)
         brought = None if gone is None else self._bring_all(one, unmet, weak, depth)
         if brought is None:
             self._choose(one, False)
@@ -128,13 +131,14 @@ class Marks(Walk):
         packages = self.guest.packages
         return [choice for choice in brought if choice and choice.nameid not in packages]
 
-    def _send_away(self, one: Any) -> list[int] | None:
+    def _send_away(self, one: Any, depth: int) -> list[int] | None:
         """Take back what a version excludes to what is installed, and give what of that has to go
         too; None where not all of it may."""
         for other in self._excluded(one):
             before = self.guest.packages.get(other.nameid)
             bound = other.nameid in self.locked or self.relations.is_essential(other)
-            if before is not None and bound and self._excludes(one, before.now.id):
+            is_in_the_way = before is not None and self._excludes(one, before.now.id)
+            if before and bound and is_in_the_way and not self._next(one, before):
                 self.ids.discard(other.id)
                 self.ids.add(before.now.id)
                 return None
@@ -145,9 +149,28 @@ class Marks(Walk):
             if before is not None:
                 self.ids.add(before.now.id)
         gone = self._excluded(one)
-        if any(one.nameid in self.locked or self.relations.is_essential(one) for one in gone):
+        with self._while_taking(one):
+            stay = [other for other in gone if not self._moves_on(one, other, depth)]
+        left = [other for other in stay if other.id in self.ids]
+        if any(one.nameid in self.locked or self.relations.is_essential(one) for one in left):
             return None
-        return [one.id for one in gone]
+        return [other.id for other in left]
+
+    def _next(self, one: Any, before: Installed) -> Any:
+        """An installed package's next version, where a version does not exclude that; or None."""
+        nameid, after = before.now.solvable.nameid, before.candidate
+        if after is None or nameid in self.refused or self._excludes(one, after.id):
+            return None
+        return after.solvable
+
+    def _moves_on(self, one: Any, other: Any, depth: int) -> bool:
+        """Bring the next version of what is installed and excluded; whether it came."""
+        before = self.guest.packages[other.nameid]
+        after = self._next(one, before)
+        if after is None or other.nameid in self.locked or after.id != self.goal[other.nameid]:
+            return False
+        self._return(before)
+        return after.id in self.ids and depth < DEPTH_LIMIT and self.take(after, depth + 1)
 
     def _excludes(self, one: Any, identity: int) -> bool:
         relations = self.relations.of(one, CONFLICTS)
@@ -196,11 +219,15 @@ class Marks(Walk):
         now = self.guest.packages[one.nameid].now.id
         unmet = [each for each in self.ordered.requirements(one) if not self._is_met(each)]
         if one.id != now and not all(map(self._can_come, unmet)):
-            self.goal[one.nameid] = now
+            self._refuse(one.nameid)
             return False
         self.ids.discard(now)
         self.ids.add(one.id)
         return one.id == now or depth >= DEPTH_LIMIT or self.take(one, depth + 1)
+
+    def _refuse(self, nameid: int) -> None:
+        self.goal[nameid] = self.guest.packages[nameid].now.id
+        self.refused.add(nameid)
 
     def _is_met(self, relation: int) -> bool:
         return self.relations.is_met(relation, self.ids)
@@ -209,8 +236,8 @@ class Marks(Walk):
         super()._choose(one, wanted)
         if wanted and one.nameid not in self.guest.packages:
             self.automatic.came(one.nameid)
-        if not wanted and (before := self.guest.packages.get(one.nameid)):
-            self.goal[one.nameid] = before.now.id
+        if not wanted and one.nameid in self.guest.packages:
+            self._refuse(one.nameid)
 
 
 class UpgradeMarks(Marks):

@@ -54,7 +54,8 @@ class Rounds:
         self.at = dict.fromkeys(self.now, GONE)
         self.at |= {relations.version(one).nameid: one for one in self.ids}
         """Which version each package would have."""
-        self.weight = weights(guest, relations, goal_of(guest, relations, self.at), self.locked)
+        goal = goal_of(guest, relations, self.at)
+        self.weight = weights(guest, relations, goal, self.locked, marks.refused)
         self._first = frozenset(nameid for nameid, one in self.at.items() if one)
         self.untried = {
             nameid for nameid, one in self.at.items() if one and self.now.get(nameid, one) != one

@@ -42,10 +42,18 @@ def goal_of(guest: Guest, relations: Relations, at: Mapping[int, int]) -> dict[i
 
 
 def weights(
-    guest: Guest, relations: Relations, goal: Mapping[int, Version], locked: AbstractSet[int]
+    guest: Guest,
+    relations: Relations,
+    goal: Mapping[int, Version],
+    locked: AbstractSet[int],
+    refused: AbstractSet[int] = frozenset(),
 ) -> dict[int, int]:
-    """The weight of each package of a goal, and of each that it speaks of, by title."""
-    base = {nameid: _own(guest, relations, nameid, one) for nameid, one in goal.items()}
+    """The weight of each package of a goal, and of each that it speaks of, by title; `refused` are
+    those whose next version was found not to do."""
+    base = {
+        nameid: _own(guest, relations, nameid, one, nameid in refused)
+        for nameid, one in goal.items()
+    }
     ids = {one.id: nameid for nameid, one in goal.items()}
     heirs: dict[int, int] = {}
     absent: dict[int, int] = {}
@@ -54,8 +62,9 @@ def weights(
         for kind, points in ((REQUIRES, 1), (RECOMMENDS, 1), (CONFLICTS, -1)):
             for relation in relations.of(one.solvable, kind):
                 for named, met, counts in _met_by(relations, relation, ids):
-                    for other in met - {nameid} if counts else ():
-                        base[other] += points
+                    for other in met if counts else ():
+                        if other != nameid or points > 0:  # it may provide what it asks for
+                            base[other] += points
                     if counts and named not in goal:
                         absent[named] = absent.get(named, 0) + points
                     if points > 0 and named in goal:
@@ -71,12 +80,12 @@ def weights(
     return whole
 
 
-def _own(guest: Guest, relations: Relations, nameid: int, one: Version) -> int:
+def _own(guest: Guest, relations: Relations, nameid: int, one: Version, is_refused: bool) -> int:
     offered = bool(one.places) or nameid not in guest.packages
     points = PRIORITIES[one.facts.priority] if offered else PRIORITIES[5]
     installed = guest.packages.get(nameid)
     stays = installed is not None and installed.now.places and not installed.is_unwanted
-    if installed is not None and (installed.candidate or stays):
+    if installed is not None and ((installed.candidate and not is_refused) or stays):
         points += ON_OFFER
     return points + ESSENTIAL * relations.is_essential(one.solvable)
 
