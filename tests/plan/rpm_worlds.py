@@ -20,7 +20,7 @@ from regild.model.content import Content
 from regild.model.plan import Mode
 from regild.model.progress import Silent
 from regild.plan.rpm.answer import answer, open_shelf
-from regild.plan.solver import Request
+from regild.plan.solver import Request, Transaction
 from tests.describe.guests import FolderTree, guest
 from tests.feeds.repositories import NOW
 from tests.feeds.rpm_repositories import Rpm, build, publish
@@ -118,8 +118,11 @@ def described(root: Path) -> Content:
     return describe_guest(guest(FolderTree(root)))
 
 
-def of_ours(root: Path, mode: Mode) -> Outcome:
-    """What our solver would do with what describing and the feeds say."""
+def solved(root: Path, mode: Mode) -> Transaction:
+    """What our solver answers with what describing and the feeds say.
+
+    Raises: Unsolvable.
+    """
     content = described(root)
     assert content.unknowns == ()
     policy = with_options(SitePolicy(), allow=(str(root.parent),))
@@ -130,10 +133,16 @@ def of_ours(root: Path, mode: Mode) -> Outcome:
         lambda asked: answer(open_shelf(asked), asked),
         lambda: with_filelists(available, *where).indexes,
     )
+    return solve(request)
+
+
+def of_ours(root: Path, mode: Mode) -> Outcome:
+    """What our solver would do."""
     try:
-        transaction = solve(request)
+        transaction = solved(root, mode)
     except Unsolvable:
         return "error"
+    content = described(root)
     come = [f"{one.name}-{one.becomes}.{one.arch}" for one in transaction.moves if one.becomes]
     gone = [
         f"{one.name}-{one.was}.{_arch_before(one.name, one.was, one.arch, content)}"

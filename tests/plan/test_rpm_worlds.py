@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from regild.model.plan import Mode
+from regild.plan.rpm.gone import LIMIT_WHY
 from tests.feeds.rpm_repositories import Rpm, advisory, needs_createrepo, updateinfo
-from tests.plan.rpm_worlds import Repo, World, make, needs_dnf, of_dnf, of_ours
+from tests.plan.rpm_worlds import Repo, World, make, needs_dnf, of_dnf, of_ours, solved
 
 pytestmark = [needs_dnf, needs_createrepo]
 
@@ -313,6 +314,21 @@ def test_the_transaction_is_that_of_dnf(name: str, tmp_path: Path) -> None:
 
 
 NAMES = "abcdefgh"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("obsoletes", {"a": "next takes its place"}),
+        ("a conflict in full, best", {"b": "a excludes it"}),
+        ("installonly over the limit", {"kernel": LIMIT_WHY}),
+    ],
+)
+def test_what_goes_says_why(name: str, expected: dict[str, str], tmp_path: Path) -> None:
+    world = WORLDS[name]
+    transaction = solved(make(tmp_path, world), world.mode)
+    gone = {move.name for move in transaction.moves if move.action == "remove"}
+    assert {name: transaction.reasons[name] for name in gone} == expected
 
 
 def random_world(chance: random.Random) -> World:

@@ -9,6 +9,7 @@ HELD_WHY = "it is on hold in the image"
 ASKED_WHY = "it was asked to be held"
 EXCLUDED_WHY = "it was asked to be left out"
 POLICY_WHY = "the policy holds it"
+PLACE_WHY = "{name} takes its place"
 KEPT_WHY = "the package manager keeps it back: it needs something removed or held"
 
 

@@ -17,7 +17,7 @@ from regild.plan.carrier import OFFLINE, carrier_after, carrier_before, writers_
 from regild.plan.expected import expected_packages
 from regild.plan.family import Family, family_of
 from regild.plan.permit import check_names, check_plan, check_room, expand, rooms
-from regild.plan.policy import ASKED_WHY, EXCLUDED_WHY, HELD_WHY, POLICY_WHY, why_kept
+from regild.plan.policy import ASKED_WHY, EXCLUDED_WHY, HELD_WHY, PLACE_WHY, POLICY_WHY, why_kept
 from regild.plan.restart import restart_why
 from regild.plan.sizes import growths
 from regild.plan.solver import Move, Request, Solver, Transaction
@@ -236,14 +236,20 @@ def _step(
         source_version=release.source_version,
         method=method,
         method_why=method_why,
-        why=_why(move, type, release, releases),
+        why=_why(move, type, release, releases, reasons),
         security=release.security,
         archive=release.archive,
         restart=restart_why(move.name),
     )
 
 
-def _why(move: Move, type: str, release: Release, releases: dict[Move, Release | None]) -> str:
+def _why(
+    move: Move,
+    type: str,
+    release: Release,
+    releases: dict[Move, Release | None],
+    reasons: dict[str, str],
+) -> str:
     """One sentence: where the version comes from, or what pulled a new package in."""
     if move.action == "upgrade" and is_newer(type, move.was, move.becomes):
         return f"older: the image's settings prefer {release.suite}"
@@ -256,7 +262,11 @@ def _why(move: Move, type: str, release: Release, releases: dict[Move, Release |
         for one, other in releases.items()
         if other is not None and one.name != move.name and provided & set(other.needs)
     )
-    return f"needed by {', '.join(wanting[:3])}" if wanting else f"new in {release.suite}"
+    if wanting:
+        return f"needed by {', '.join(wanting[:3])}"
+    mine = PLACE_WHY.format(name=move.name)
+    replaced = [one.name for one in releases if reasons.get(one.name) == mine]
+    return f"in place of {', '.join(replaced[:3])}" if replaced else f"new in {release.suite}"
 
 
 def _held_back(

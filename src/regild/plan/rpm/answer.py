@@ -13,10 +13,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from regild.errors import Unsolvable, UnsupportedError
+from regild.errors import Unsolvable, UnsupportedWish
 from regild.model.plan import Action
 from regild.model.versions import rpm_key
 from regild.plan.rpm.choice import Matcher, left_out
+from regild.plan.rpm.gone import why_gone
 from regild.plan.rpm.paths import unlisted
 from regild.plan.rpm.settings import Settings, read_settings
 from regild.plan.rpm.shelf import Shelf
@@ -94,11 +95,11 @@ class _Question:
     def transaction(self) -> Transaction:
         """Ask libsolv, and say what it answers.
 
-        Raises: Unsolvable, UnsupportedError.
+        Raises: Unsolvable, UnsupportedWish.
         """
         if self._autoremove:
             why = "to remove what is no longer needed is not planned for packages of rpm"
-            raise UnsupportedError(where="autoremove", why=why)
+            raise UnsupportedWish(where="--autoremove", why=why)
         targets = list(self._targets())
         if not targets:
             return Transaction((), *self._kept(frozenset(), targets))
@@ -111,7 +112,8 @@ class _Question:
         final = self._outcome(solver)
         self._check_protected(solver)
         moves = tuple(self._moves(final))
-        return Transaction(moves, *self._kept(final, targets))
+        kept, reasons = self._kept(final, targets)
+        return Transaction(moves, kept, {**reasons, **self._gone(moves, final)})
 
     def _targets(self) -> Iterator[Any]:
         """What may be updated to, and what is installed of the same names.
@@ -306,6 +308,17 @@ class _Question:
             yield Move(action, one.name, one.arch, was, one.evr, origin, paths)
         for one in gone:
             yield Move("remove", one.name, one.arch, one.evr)
+
+    def _gone(self, moves: Iterable[Move], final: frozenset[int]) -> dict[str, str]:
+        """Why packages go, by name."""
+        names = {move.name for move in moves if move.action == "remove"}
+        going = [one for one in self._installed if one.name in names and one.id not in final]
+        after = [self._pool.id2solvable(identity) for identity in sorted(final)] if going else []
+        found = {
+            one.name: why_gone(one, after, self._pool, is_several(one, self._settings))
+            for one in going
+        }
+        return {name: why for name, why in found.items() if why}
 
     def _providers(self, path: str) -> list[Any]:
         found: list[Any] = self._pool.whatprovides(self._pool.Dep(path))
