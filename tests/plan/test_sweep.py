@@ -169,3 +169,15 @@ def test_two_new_kernels_at_once_leave_the_one_that_the_image_had(world: World) 
     installed = [Deb("meta0"), Deb("meta1"), first, Deb("grub2-common")]
     steps = as_apt(world, installed, [*metas, *fresh], auto=(first.name,), settings=(KERNELS,))
     assert [one for one in steps if one.startswith("-")] == []
+
+
+@pytest.mark.parametrize(
+    "pattern", ["^Lo[[:lower:]]se$", "^lo{2}se$", "^(l+o*s?e?)+$", "loose|", "^loose"]
+)
+def test_what_a_pattern_names_stays(world: World, pattern: str) -> None:
+    """Any case, as regex(7) has it."""
+    kept = TextFile("/etc/apt/apt.conf", f'APT::NeverAutoRemove:: "{pattern}";\n')
+    installed = [Deb("loose"), Deb("other"), Deb("wished")]
+    args = (installed, [Deb("wished", "2")])
+    wanted = ["-other", "wished 2"] if pattern != "loose|" else ["wished 2"]
+    assert as_apt(world, *args, auto=("loose", "other"), settings=(kept,)) == wanted

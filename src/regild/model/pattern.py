@@ -34,10 +34,31 @@ def first_group(pattern: str, text: str, whole: bool = False) -> str:
 
 
 @lru_cache(maxsize=256)
+def posix_pattern(pattern: str) -> Any:
+    """An expression of regex(7), letters of either case, whose `search` tells whether it fits
+    anywhere in a text; None for one that is none, is too long, or refers back to a group."""
+    import re2
+
+    if len(pattern) > PATTERN_MAX:
+        return None
+    options = _options()
+    options.posix_syntax, options.case_sensitive, options.never_capture = True, False, True
+    try:
+        return re2.compile(pattern, options)
+    except re2.error:
+        return None
+
+
+@lru_cache(maxsize=256)
 def _compiled(pattern: str) -> Any:
     import re2
 
+    return re2.compile(pattern, _options())
+
+
+def _options() -> Any:
+    import re2
+
     options = re2.Options()
-    options.log_errors = False
-    options.max_mem = MEMORY_BYTES_MAX
-    return re2.compile(pattern, options)
+    options.log_errors, options.max_mem = False, MEMORY_BYTES_MAX
+    return options

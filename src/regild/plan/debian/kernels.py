@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from regild.model.pattern import posix_pattern
 from regild.model.versions import debian_key
 from regild.plan.debian.choice import Relations
 from regild.plan.debian.guest import Guest
@@ -20,7 +21,6 @@ KEPT = 2
 IMAGE = re.compile(r"(?:linux|kfreebsd|gnumach)-image-([0-9]+\..*)")
 """The package of a kernel; what follows is what the kernel says of itself (uname(1))."""
 NOT_IMAGES = ("-dbg", "-dbgsym")
-PATTERN_LIMIT = 200
 
 
 class Kernels:
@@ -32,7 +32,7 @@ class Kernels:
         names = set()
         if self._stems and guest.is_on("APT::Protect-Kernels", default=True):
             names = set(_staying(guest, relations, ids))
-        self.patterns = list(filter(None, map(pattern, self._named_after(names))))
+        self.patterns = list(filter(None, map(posix_pattern, self._named_after(names))))
         """What is named after a kernel that stays."""
 
     def _named_after(self, names: Iterable[str]) -> Iterator[str]:
@@ -46,7 +46,7 @@ class Kernels:
         if len(found) < 2 or not self.patterns:
             return found
         names = {one: self.relations.version(one).name.partition(":")[0] for one in found}
-        stems = list(filter(None, (pattern(f"^{stem}-.*$") for stem in self._stems)))
+        stems = list(filter(None, (posix_pattern(f"^{stem}-.*$") for stem in self._stems)))
         if not all(any(stem.search(name) for stem in stems) for name in names.values()):
             return found
         mine = [one for one in found if any(each.search(names[one]) for each in self.patterns)]
@@ -78,11 +78,3 @@ def _name(one: Any) -> str:
     name = one.name.partition(":")[0]
     match = None if name.endswith(NOT_IMAGES) else IMAGE.fullmatch(name)
     return match[1] if match else ""
-
-
-def pattern(text: str) -> re.Pattern[str] | None:
-    """A pattern of the guest's settings; one that is none, or long, is passed over."""
-    try:
-        return re.compile(text) if len(text) <= PATTERN_LIMIT else None
-    except re.error:
-        return None

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from regild.errors import Malformed, PlanError
 from regild.model.content import TextFile
 from regild.model.deb822 import read_paragraphs
+from regild.model.pattern import posix_pattern
 from regild.model.release import IndexFile
 from regild.model.versions import debian_key
 
@@ -176,10 +177,8 @@ def _fits_version(pattern: str, version: str) -> bool:
 def fits(pattern: str, text: str) -> bool:
     """Whether a name fits a pattern: a regular expression between slashes, or a shell's."""
     if len(pattern) > 1 and pattern[0] == pattern[-1] == "/":
-        try:
-            return re.search(pattern[1:-1], text, re.IGNORECASE) is not None
-        except re.error:
-            return False
+        found = posix_pattern(pattern[1:-1])
+        return bool(found and found.search(text))
     return fnmatch.fnmatchcase(text.lower(), pattern.lower())
 
 

@@ -13,11 +13,12 @@ from collections.abc import Set as AbstractSet
 from itertools import filterfalse
 from typing import Any
 
+from regild.model.pattern import posix_pattern
 from regild.model.versions import debian_key
 from regild.plan.debian.automatic import Automatic
 from regild.plan.debian.choice import PROVIDES, RECOMMENDS, REQUIRES, SUGGESTS, Relations
 from regild.plan.debian.guest import Guest
-from regild.plan.debian.kernels import Kernels, pattern
+from regild.plan.debian.kernels import Kernels
 
 REQUIRED = 1
 
@@ -130,7 +131,7 @@ class Needs:
         self.automatic = automatic
         self.kernels = Kernels(guest, relations, ids)
         settings = guest.options.get("APT::NeverAutoRemove", [])
-        self.kept = [*filter(None, map(pattern, settings)), *self.kernels.patterns]
+        self.kept = [*filter(None, map(posix_pattern, settings)), *self.kernels.patterns]
         self.kinds = [REQUIRES]
         if guest.is_on("APT::AutoRemove::RecommendsImportant", default=True):
             self.kinds.append(RECOMMENDS)
