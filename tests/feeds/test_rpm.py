@@ -317,7 +317,10 @@ def test_a_repository_that_is_away_may_be_left_out_only_where_the_image_says_so(
     with pytest.raises(NotOffered):
         read(mirror, content_of(source(), source("other", away)), policy)
     wish = source("other", away, skip_if_unavailable="1")
-    assert len(read(mirror, content_of(source(), wish), policy).feeds) == 1
+    found = read(mirror, content_of(source(), wish), policy)
+    assert len(found.feeds) == 1
+    (left,) = found.unread
+    assert left.name == "other" and "could not be read" in left.why and "repomd.xml" in left.why
     both = source(uri=away, alternatives=URI)
     assert len(read(mirror, content_of(both), policy).feeds) == 1
 

@@ -33,7 +33,7 @@ from regild.host.fetch import Fetcher
 from regild.model.apk_blocks import Block, read_blocks, read_relations
 from regild.model.content import Content, Keyring, Source
 from regild.model.digest import Digest, sha256_of
-from regild.model.plan import Archive, FeedState
+from regild.model.plan import Archive, FeedState, Skipped
 from regild.model.progress import Progress
 from regild.model.release import IndexFile, Notice, Release
 from regild.model.versions import apk_key
@@ -74,6 +74,11 @@ class ApkAvailable:
     def feeds(self) -> tuple[FeedState, ...]:
         """Each repository's address, date, digest and signing keys, in the image's order."""
         return tuple(repository.state for repository in self.repositories)
+
+    @property
+    def unread(self) -> tuple[Skipped, ...]:
+        """Nothing: what cannot be read is an error."""
+        return ()
 
     @property
     def indexes(self) -> tuple[IndexFile, ...]:

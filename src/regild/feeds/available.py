@@ -13,7 +13,7 @@ from regild.feeds.packages import Offer, PackageIndex
 from regild.feeds.release import ReleaseFile
 from regild.model.content import Source, Value
 from regild.model.digest import Digest
-from regild.model.plan import Archive, FeedState, Step
+from regild.model.plan import Archive, FeedState, Skipped, Step
 from regild.model.release import IndexFile, Notice, Release
 from regild.model.versions import debian_key
 
@@ -52,6 +52,11 @@ class Available(Value, frozen=True):
     def feeds(self) -> tuple[FeedState, ...]:
         """Each repository's address, date, digest and signing keys, in the image's order."""
         return tuple(repository.state for repository in self.repositories)
+
+    @property
+    def unread(self) -> tuple[Skipped, ...]:
+        """Nothing: apt's sources that cannot be read are errors."""
+        return ()
 
     @property
     def names(self) -> Iterator[str]:

@@ -17,7 +17,7 @@ from regild.feeds.kept import keep_made
 from regild.feeds.policy import SitePolicy
 from regild.model.content import Content, Source
 from regild.model.digest import Digest, algorithm_of
-from regild.model.plan import Archive, FeedState, Plan, Step
+from regild.model.plan import Archive, FeedState, Plan, Skipped, Step
 from regild.model.progress import Progress
 from regild.model.release import IndexFile, Notice, Release
 
@@ -35,6 +35,10 @@ class Offers(Protocol):
     @property
     def feeds(self) -> tuple[FeedState, ...]:
         """The repositories as they were believed."""
+
+    @property
+    def unread(self) -> tuple[Skipped, ...]:
+        """Repositories that could not be read and that the image goes on without."""
 
     @property
     def indexes(self) -> tuple[IndexFile, ...]:

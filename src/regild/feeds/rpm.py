@@ -44,12 +44,13 @@ from regild.feeds.updateinfo import NOTICES_SUFFIX, UPDATEINFO_SUFFIX, keep_noti
 from regild.host.fetch import Fetcher
 from regild.model.content import Content, Keyring, Source
 from regild.model.digest import Digest, sha256_of
-from regild.model.plan import FeedState
+from regild.model.plan import FeedState, Skipped
 from regild.model.progress import Progress
 from regild.model.release import Notice
 
 SIGNATURE_LIMIT = 1 << 20
 THREADS = 4
+UNREAD_WHY = "the repository could not be read, and the image goes on without (skip_if_unavailable)"
 OF_DATABASE = "gpg-pubkey-"
 """How the names of keys begin that rpm's own database holds."""
 
@@ -77,7 +78,10 @@ def refresh(
     ):
         desk = _Desk(bringer, content, now)
         found = tuple(threads.map(desk.repository, sources))
-    return RpmAvailable(tuple(one for one in found if one is not None))
+    return RpmAvailable(
+        tuple(one for one in found if isinstance(one, RpmRepository)),
+        tuple(one for one in found if isinstance(one, Skipped)),
+    )
 
 
 def with_filelists(
@@ -94,7 +98,8 @@ def with_filelists(
     TooLarge.
     """
     with open_bringer(policy, cache, progress, fetcher) as bringer:
-        return RpmAvailable(tuple(_with_filelists(one, bringer) for one in available.repositories))
+        found = tuple(_with_filelists(one, bringer) for one in available.repositories)
+        return RpmAvailable(found, available.unread)
 
 
 def _with_filelists(repository: RpmRepository, bringer: Bringer) -> RpmRepository:
@@ -115,8 +120,8 @@ class _Desk:
         self._keyrings = content.planning.keyrings
         self._now, self._progress = now, bringer.progress
 
-    def repository(self, source: Source) -> RpmRepository | None:
-        """Read one repository; None where it cannot be reached and the image says to go on."""
+    def repository(self, source: Source) -> RpmRepository | Skipped:
+        """Read one repository, or say that the image goes on without it."""
         where = f"{source.uri} [{source.suite}]"
         options = Options(source)
         try:
@@ -124,8 +129,7 @@ class _Desk:
         except (FeedUnreachable, NotOffered) as error:
             if not options.skip_if_unavailable:
                 raise
-            self._progress.note(f"{where} is left out, as the image wishes: {error}")
-            return None
+            return Skipped(source.suite, f"{UNREAD_WHY}: {error}")
 
     def _read(self, source: Source, options: Options, where: str) -> RpmRepository:
         addresses = folders_of(source, options, self._bringer.policy)

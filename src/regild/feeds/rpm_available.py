@@ -12,7 +12,7 @@ from regild.feeds.bring import Promise
 from regild.feeds.primary import PrimaryIndex, RpmOffer
 from regild.model.content import Source
 from regild.model.digest import Digest
-from regild.model.plan import Archive, FeedState, Step
+from regild.model.plan import Archive, FeedState, Skipped, Step
 from regild.model.release import IndexFile, Notice, Release
 from regild.model.versions import rpm_key
 
@@ -73,6 +73,8 @@ class RpmAvailable:
     """What can be had from an image's rpm repositories."""
 
     repositories: tuple[RpmRepository, ...]
+    unread: tuple[Skipped, ...] = ()
+    """What could not be read, where the image says to go on without it."""
 
     @property
     def feeds(self) -> tuple[FeedState, ...]:

@@ -133,7 +133,8 @@ class Planner:
             plan = with_evidence(plan, content, known, *where)
             _keep(place, plan)
         # When a feed was fetched is not among what a plan depends on.
-        plan = replace(plan, feeds=available.feeds, advisories=known.feeds)
+        skipped = (*plan.skipped, *available.unread)
+        plan = replace(plan, feeds=available.feeds, advisories=known.feeds, skipped=skipped)
         return Made(self.kitchen(recipes).added(plan, content, allowed), available)
 
     def _use_cache(self) -> None:
