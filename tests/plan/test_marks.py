@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import pytest
 
 from regild.model.content import TextFile
-from regild.model.plan import Mode
+from regild.model.plan import Mark, Mode
 from regild.plan.wishes import Wishes
 from tests.feeds.repositories import Deb
 from tests.plan.marks_asked import written_marks
 from tests.plan.test_rounds import denser
 from tests.plan.test_sweep import as_apt
-from tests.plan.test_worlds import World, needs, random_world
+from tests.plan.test_worlds import World, needs, random_world, told
 
 SECTIONS = TextFile(
     "/etc/apt/apt.conf",
@@ -170,3 +170,13 @@ def chance_world(seed: int) -> tuple[list[Deb], list[Deb], dict[str, object], bo
 def test_worlds_of_chance_are_marked_as_apt_marks_them(world: World, seed: int, mode: Mode) -> None:
     installed, offers, image, sweeping = chance_world(seed)
     marked_as_apt(world, installed, offers, mode, sweeping, **image)
+
+
+def test_a_security_update_may_hand_on_too(world: World) -> None:
+    installed = [Deb("old", fields=of("libs")), Deb("other")]
+    safe = [Deb("old", "2", fields=of("oldlibs", "new")), Deb("new")]
+    plan = world.plan(installed, [Deb("other", "2")], safe, "security", settings=(SECTIONS,))
+    assert told(plan) == ["+new 1.0", "old 2"]
+    assert plan.marks == (Mark("new", "amd64", False), Mark("old", "amd64", True))
+    again = world.plan(installed, [Deb("other", "2")], safe, "security")
+    assert again.marks == () and again.id != plan.id
