@@ -3,6 +3,8 @@ text and never faster, whatever text and expression are."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -34,19 +36,20 @@ def first_group(pattern: str, text: str, whole: bool = False) -> str:
 
 
 @lru_cache(maxsize=256)
-def posix_pattern(pattern: str) -> Any:
-    """An expression of regex(7), letters of either case, whose `search` tells whether it fits
-    anywhere in a text; None for one that is none, is too long, or refers back to a group."""
+def posix_patterns(*patterns: str) -> Callable[[str], bool]:
+    """Tells whether any of some expressions of regex(7) fits anywhere in a text, letters of either
+    case. What is none, is too long, or refers back to a group fits nowhere."""
     import re2
 
-    if len(pattern) > PATTERN_MAX:
-        return None
     options = _options()
     options.posix_syntax, options.case_sensitive, options.never_capture = True, False, True
-    try:
-        return re2.compile(pattern, options)
-    except re2.error:
-        return None
+    found = re2.Set.SearchSet(options)
+    for one in patterns:
+        if len(one) <= PATTERN_MAX:
+            with suppress(re2.error):
+                found.Add(one)
+    found.Compile()
+    return lambda text: bool(found.Match(text))
 
 
 @lru_cache(maxsize=256)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from regild.model.pattern import posix_pattern
+from regild.model.pattern import posix_patterns
 from regild.model.versions import debian_key
 from regild.plan.debian.choice import Relations
 from regild.plan.debian.guest import Guest
@@ -32,8 +32,8 @@ class Kernels:
         names = set()
         if self._stems and guest.is_on("APT::Protect-Kernels", default=True):
             names = set(_staying(guest, relations, ids))
-        self.patterns = list(filter(None, map(posix_pattern, self._named_after(names))))
-        """What is named after a kernel that stays."""
+        self.patterns = tuple(self._named_after(names))
+        """Expressions for what is named after a kernel that stays."""
 
     def _named_after(self, names: Iterable[str]) -> Iterator[str]:
         for name in sorted(names):
@@ -46,11 +46,11 @@ class Kernels:
         if len(found) < 2 or not self.patterns:
             return found
         names = {one: self.relations.version(one).name.partition(":")[0] for one in found}
-        stems = list(filter(None, (posix_pattern(f"^{stem}-.*$") for stem in self._stems)))
-        if not all(any(stem.search(name) for stem in stems) for name in names.values()):
+        is_named_so = posix_patterns(*(f"^{stem}-.*$" for stem in self._stems))
+        if not all(map(is_named_so, names.values())):
             return found
-        mine = [one for one in found if any(each.search(names[one]) for each in self.patterns)]
-        return mine or found
+        stays = posix_patterns(*self.patterns)
+        return [one for one in found if stays(names[one])] or found
 
 
 def _staying(guest: Guest, relations: Relations, ids: Iterable[int]) -> Iterator[str]:

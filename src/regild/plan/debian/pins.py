@@ -17,7 +17,7 @@ from typing import NamedTuple
 from regild.errors import Malformed, PlanError
 from regild.model.content import TextFile
 from regild.model.deb822 import read_paragraphs
-from regild.model.pattern import posix_pattern
+from regild.model.pattern import posix_patterns
 from regild.model.release import IndexFile
 from regild.model.versions import debian_key
 
@@ -177,8 +177,7 @@ def _fits_version(pattern: str, version: str) -> bool:
 def fits(pattern: str, text: str) -> bool:
     """Whether a name fits a pattern: a regular expression between slashes, or a shell's."""
     if len(pattern) > 1 and pattern[0] == pattern[-1] == "/":
-        found = posix_pattern(pattern[1:-1])
-        return bool(found and found.search(text))
+        return posix_patterns(pattern[1:-1])(text)
     return fnmatch.fnmatchcase(text.lower(), pattern.lower())
 
 

@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from itertools import filterfalse
 from typing import Any
 
-from regild.model.pattern import posix_pattern
+from regild.model.pattern import posix_patterns
 from regild.model.versions import debian_key
 from regild.plan.debian.automatic import Automatic
 from regild.plan.debian.choice import PROVIDES, RECOMMENDS, REQUIRES, SUGGESTS, Relations
@@ -131,7 +131,7 @@ class Needs:
         self.automatic = automatic
         self.kernels = Kernels(guest, relations, ids)
         settings = guest.options.get("APT::NeverAutoRemove", [])
-        self.kept = [*filter(None, map(posix_pattern, settings)), *self.kernels.patterns]
+        self.is_kept = posix_patterns(*settings, *self.kernels.patterns)
         self.kinds = [REQUIRES]
         if guest.is_on("APT::AutoRemove::RecommendsImportant", default=True):
             self.kinds.append(RECOMMENDS)
@@ -180,4 +180,4 @@ class Needs:
             return True
         if before is not None and (before.hold or before.now.facts.priority == REQUIRED):
             return True
-        return any(each.search(name) for each in self.kept)
+        return self.is_kept(name)
