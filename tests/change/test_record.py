@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from regild.change.record import canonical_acl, read_record
+from regild.change.record import STAYED, canonical_acl, mark_of, read_record
 from regild.errors import GuestFull, RecordRefused
 from regild.model.record import Entry, Record
 
@@ -174,21 +174,34 @@ def test_an_access_list_reads_the_same_from_kernel_and_library() -> None:
 
 
 def test_a_file_that_was_written_through_is_told_from_one_that_replaced_it(
-    layers: tuple[Path, Path],
+    layers: tuple[Path, Path], tmp_path: Path
 ) -> None:
     upper, lower = layers
-    for name in ("written", "replaced"):
+    merged = tmp_path / "merged"
+    merged.mkdir()
+    for name in ("written", "replaced", "moved", "forgotten"):
         put(lower / name, b"old")
         put(upper / name, b"new")
     put(upper / "made", b"new")
-    for name in ("written", "made"):  # one that was moved has the mark too
+    # The numbers as overlayfs tells them: of a copied file the lower one's, while it knows that.
+    for name, source in {"written": lower / "written", "moved": lower / "replaced"}.items():
+        (merged / name).hardlink_to(source)
+    for name in ("replaced", "forgotten", "made"):
+        (merged / name).hardlink_to(upper / name)
+    for name in ("written", "moved", "forgotten", "made"):
         os.setxattr(upper / name, "user.overlay.origin", b"")
+    record = read_record(*layers, io.BytesIO(), 1 << 30, merged=merged)
+    assert {entry.path for entry in record.entries if entry.in_place} == {"/written"}
+    assert not any(entry.becomes.attributes for entry in record.entries)
+
+
+def test_a_mark_of_a_booted_guest_counts_where_it_was_put(layers: tuple[Path, Path]) -> None:
+    upper, lower = layers
+    for name in ("written", "moved"):
+        put(lower / name, b"old")
+        os.setxattr(put(upper / name, b"new"), STAYED, mark_of("/written"))
     found = entries(layers)
-    assert {path: found[path].in_place for path in found} == {
-        "/made": False,
-        "/replaced": False,
-        "/written": True,
-    }
+    assert {path: found[path].in_place for path in found} == {"/moved": False, "/written": True}
     assert not any(found[path].becomes.attributes for path in found)
 
 

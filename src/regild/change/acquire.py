@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from regild.change.extract import Extraction, open_part
-from regild.change.record import ORIGIN
+from regild.change.record import STAYED, mark_of
 from regild.change.seal import is_trace
 from regild.change.tree import Part, below, within
 from regild.errors import RecordRefused
@@ -90,7 +90,7 @@ def _acquire(
     lost = Extraction(after, part, parts, upper, progress).run(frozenset(wanted))
     _refuse_lost(lost)
     for path in wanted & stayed:
-        os.setxattr(f"{place}{path}", ORIGIN, b"")
+        os.setxattr(f"{place}{path}", STAYED, mark_of(root + path))
     for path in gone:
         os.mknod(f"{place}{path}", stat.S_IFCHR | 0o600, os.makedev(0, 0))
     return len(wanted) + len(gone)

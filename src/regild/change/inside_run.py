@@ -105,7 +105,8 @@ def _lay_over(one: Lower, job: Path) -> Path:
     os.chown(changes / "changed", status.st_uid, status.st_gid)
     os.chmod(changes / "changed", status.st_mode & 0o7777)
     os.utime(changes / "changed", ns=(status.st_mtime_ns, status.st_mtime_ns))
-    layers = f"lowerdir={lower},upperdir={changes}/changed,workdir={changes}/work,userxattr"
+    layers = f"lowerdir={lower},upperdir={changes}/changed,workdir={changes}/work"
+    layers += ",userxattr,xino=off"
     mount_at("overlay", place, "overlay", read_only=False, options=layers)
     return changes / "changed"
 

@@ -46,8 +46,11 @@ KINDS: dict[int, Kind] = {
 
 OVERLAY_ATTRIBUTE = "user.overlay."
 ORIGIN = OVERLAY_ATTRIBUTE + "origin"
-"""What overlayfs leaves on a file that it copied up to be written to; one that was made anew under
-the same name has none."""
+"""What overlayfs leaves on a file that it copied up to be written to, or to be moved; one that was
+made anew has none."""
+STAYED = OVERLAY_ATTRIBUTE + "stayed"
+"""What is left on a file that was taken over from a booted guest and had kept its inode: the path
+that it had then (`mark_of`)."""
 OVERLAY_REFUSED = tuple(OVERLAY_ATTRIBUTE + name for name in ("overlay.", "redirect", "metacopy"))
 """What a script planted (overlayfs sets it apart so), and what hides content elsewhere."""
 ACCESS_LIST = "system.posix_acl_"
@@ -60,15 +63,17 @@ def read_record(
     content: IO[bytes],
     room_bytes: int,
     seal: Collection[Seal] = (),
+    merged: Path | None = None,
 ) -> Record:
     """Compare the upper directory with the tree below it; new contents are appended to `content`.
 
     Files may be `room_bytes` together: what is larger than the guest's filesystems is not read.
-    `seal` is what was cleared, and is on record where the image would keep it.
+    `seal` is what was cleared, and is on record where the image would keep it. `merged` is where
+    the overlay is still mounted; without it no file is known to have been written through.
 
     Raises: RecordRefused for what overlayfs should never leave, GuestFull, TooLarge.
     """
-    reading = _Reading(str(upper), str(lower), content, room_bytes, seal)
+    reading = _Reading(str(upper), str(lower), content, room_bytes, seal, merged and str(merged))
     reading.compare_folder("")
     entries = tuple(sorted(reading.finish(), key=lambda entry: entry.path))
     return Record(entries, reading.written, tuple(reading.kept))
@@ -84,8 +89,9 @@ class _Reading:
         content: IO[bytes],
         room_bytes: int,
         seal: Collection[Seal] = (),
+        merged: str | None = None,
     ) -> None:
-        self.seal = seal
+        self.seal, self.merged = seal, merged
         self.upper, self.lower, self.content = upper, lower, content
         self.room_bytes = room_bytes
         self.entries: list[Entry] = []
@@ -199,8 +205,23 @@ class _Reading:
         is_new = becomes.digest != was.digest or becomes.links > 1 or was.links > 1
         if becomes.kind == "file" and is_new and not link_to:
             place = self._keep_poured(str(becomes.digest))
-        in_place = was.kind == becomes.kind == "file" and _is_copied_up(self.upper + path)
+        in_place = was.kind == becomes.kind == "file" and self._was_written_through(path)
         self.entries.append(Entry(path, was, becomes, place, link_to, opaque, in_place, holes))
+
+    def _was_written_through(self, path: str) -> bool:
+        """Whether the file that now stands at a path is the one that stood there before.
+
+        A file that was moved over another was copied up too. overlayfs tells a copied file by the
+        number of the lower one for as long as it is mounted; one of which the kernel forgot that,
+        for want of memory, is taken for another.
+        """
+        marks = os.listxattr(self.upper + path, follow_symlinks=False)
+        if STAYED in marks:
+            mark = os.getxattr(self.upper + path, STAYED, follow_symlinks=False)
+            return mark == mark_of(path)
+        if ORIGIN not in marks or self.merged is None:
+            return False
+        return os.lstat(self.merged + path).st_ino == os.lstat(self.lower + path).st_ino
 
     def _pour(self, path: str, size: int) -> Digest:
         """Write a file's content behind what is on record, for as long as it takes to see whether
@@ -301,12 +322,9 @@ def _is_opaque(path: str) -> bool:
         return False
 
 
-def _is_copied_up(path: str) -> bool:
-    try:
-        os.getxattr(path, ORIGIN, follow_symlinks=False)
-    except OSError:
-        return False
-    return True
+def mark_of(path: str) -> bytes:
+    """What `STAYED` holds of a path, which may be longer than an attribute."""
+    return hashlib.sha256(os.fsencode(path)).digest()
 
 
 def _holes(path: str, status: os.stat_result) -> tuple[tuple[int, int], ...]:

@@ -173,7 +173,7 @@ def _recorded(
 
 def _read(job: Path, out: Path, upper: Path, room_bytes: int, seal: tuple[Seal, ...]) -> Record:
     with (out / "content").open("wb") as content:
-        return read_record(upper, job / "tree", content, room_bytes, seal)
+        return read_record(upper, job / "tree", content, room_bytes, seal, job / "merged")
 
 
 def _extract_in_memory(tree: Path, request: dict[str, Any], progress: Progress) -> None:
@@ -220,7 +220,8 @@ def mount_overlay(job: Path, shown: bool = False) -> None:
 
     Raises: HostError where this kernel does not allow that.
     """
-    lower = f"tree:{IMAGE},xino=off" if shown else "tree"
+    # The record tells files by the numbers that they have in their layers.
+    lower = f"tree:{IMAGE},xino=off" if shown else "tree,xino=off"
     _mount_layers(
         job, "merged", f"upperdir=upper/changed,workdir=upper/work,lowerdir=inject:{lower}"
     )
