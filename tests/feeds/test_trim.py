@@ -82,6 +82,26 @@ def test_nothing_else_ever_goes(tmp_path: Path, name: str) -> None:
     assert path.exists()
 
 
+@pytest.mark.parametrize("link", ["archives", "sha256", "sha256/a1", "plans", f"archives/{ONE}"])
+def test_nothing_behind_a_link_in_the_cache_ever_goes(tmp_path: Path, link: str) -> None:
+    kept = [
+        put(tmp_path / "elsewhere", name, 900)
+        for name in (f"{ONE}.deb", f"{ONE}.packages", f"a1/{ONE}.packages", f"a1/{ONE}.plan")
+    ]
+    place = tmp_path / "cache" / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to(kept[0] if ONE in link else tmp_path / "elsewhere")
+    remove(entries_in(tmp_path / "cache"))
+    assert all(path.exists() for path in kept)
+
+
+def test_a_cache_that_is_reached_by_a_link_is_trimmed_like_any(tmp_path: Path) -> None:
+    path = put(tmp_path / "elsewhere", f"archives/{ONE}.deb", 900)
+    (tmp_path / "cache").symlink_to(tmp_path / "elsewhere")
+    assert remove(entries_in(tmp_path / "cache"))
+    assert not path.exists()
+
+
 def test_what_lies_under_one_digest_was_used_when_any_of_it_was(tmp_path: Path) -> None:
     put(tmp_path, f"sha256/a1/{ONE}.packages", 50)
     put(tmp_path, f"sha256/a1/{ONE}.packages{MARK_SUFFIX}", 2)

@@ -61,7 +61,7 @@ class Bounds(NamedTuple):
 
 
 def entries_in(folder: Path) -> list[Entry]:
-    """Every file of a cache that may go, in no order."""
+    """Every file of a cache that may go, in no order; nothing behind a symlink in it."""
     found = list(_found(folder))
     used: dict[str, float] = {}
     for entry in found:
@@ -71,6 +71,8 @@ def entries_in(folder: Path) -> list[Entry]:
 
 def _found(folder: Path) -> Iterator[Entry]:
     for top in (archives.FOLDER, recipes.FOLDER, "sha256", PLANS):
+        if (folder / top).is_symlink():
+            continue  # os.walk follows the one that it begins with
         for place, _, names in os.walk(folder / top):
             for path in (Path(place, name) for name in names):
                 kind = _kind_of(path.relative_to(folder).as_posix().removesuffix(MARK_SUFFIX))
