@@ -48,3 +48,11 @@ def test_a_guest_whose_changes_cannot_be_taken_over_is_not_booted(kinds: tuple[s
     assert f"what it changes on {kinds[-1]} is not taken over" in str(refused.value)
     assert "it was asked for" in str(refused.value)
     assert "--method offline" in refused.value.hint
+
+
+@pytest.mark.parametrize("layer", ["LUKS", "LVM"])
+def test_a_guest_with_a_volume_behind_a_key_is_not_booted(layer: str) -> None:
+    guest = guest_on("ext4", "ext4")
+    hidden = replace(guest.mounts[1], filesystem=f"ext4 on {layer}")
+    with pytest.raises(CannotBoot, match=f"/v1 on ext4 on {layer}"):
+        check_writers(replace(guest, mounts=(guest.mounts[0], hidden)), plan_by("boot"))

@@ -1,4 +1,4 @@
-"""Which files a script wrote through, and which it moved over others: told by what overlayfs has."""
+"""Which files a script wrote through, and which it moved over others, as overlayfs tells them."""
 
 from __future__ import annotations
 

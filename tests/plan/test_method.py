@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from regild.plan.method import choose_method, writes_loader
+from regild.plan.method import choose_method, loader_is_written, writes_loader
 
 GRUB = ("grub2-common", "grub-pc", "grub-pc-bin", "linux-image-amd64", "initramfs-tools")
 
@@ -76,6 +76,24 @@ def test_the_order_of_what_is_installed_changes_nothing() -> None:
 @pytest.mark.parametrize("name", ["grub-pc", "shim-signed", "shim-x64", "grub2-efi-x64", "lilo"])
 def test_what_writes_outside_of_the_guests_filesystems(name: str) -> None:
     assert writes_loader(name)
+
+
+@pytest.mark.parametrize(
+    ("changed", "installed", "written"),
+    [
+        ("grub-pc", ("grub-pc",), True),
+        ("linux-image-6.1", ("grub-pc", "linux-image-6.1"), False),
+        ("linux-image-6.1", ("systemd-boot",), True),
+        ("kernel-core", ("systemd-boot-unsigned",), True),
+        ("linux-lts", ("syslinux",), True),
+        ("syslinux", ("syslinux",), True),
+        ("grub-bios", ("grub", "grub-bios"), True),
+    ],
+)
+def test_a_loader_is_written_by_its_own_package_or_with_each_kernel(
+    changed: str, installed: tuple[str, ...], written: bool
+) -> None:
+    assert loader_is_written([changed], installed) == written
 
 
 @pytest.mark.parametrize("name", ["grub2-common", "grub2-tools-minimal", "grub-pc-bin", "kernel"])

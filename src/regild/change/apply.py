@@ -35,6 +35,7 @@ from regild.change.gate import (
 )
 from regild.change.inside import Room
 from regild.change.left import WORTH_BYTES
+from regild.change.loader_places import Place
 from regild.change.owners import Owned, Owners
 from regild.change.script import GuestCommand
 from regild.change.start import Start
@@ -75,9 +76,8 @@ class Boot:
     """What it takes to have the guest itself run the commands."""
 
     start: Start
-    areas: tuple[tuple[int, int], ...] = ()
-    """(offset, bytes) of the disk outside of the record's filesystems that are taken over as the
-    guest left them, because a boot loader is changed."""
+    places: tuple[Place, ...] = ()
+    """Where outside of the record's filesystems it may have changed something that counts."""
 
 
 class Changed(Value, frozen=True):
@@ -142,8 +142,8 @@ def apply_plan(
             console = _keep_console(job, scratch)
         ran = _run(stages, plan, parts, place, request)
         explained = _judge(job, parts, plan)
-        areas = boot.areas if boot else ()
-        write = {**place, "job": str(job), "now_ns": now_ns, "areas": to_json(areas, indent=0)}
+        places = to_json(boot.places if boot else (), indent=0)
+        write = {**place, "job": str(job), "now_ns": now_ns, "places": places}
         written = stages.read_or_write("write", write)
     return Changed(
         overlay=str(job / "overlay"),

@@ -73,7 +73,9 @@ def read_record(
 
     Raises: RecordRefused for what overlayfs should never leave, GuestFull, TooLarge.
     """
-    reading = _Reading(str(upper), str(lower), content, room_bytes, seal, merged and str(merged))
+    reading = _Reading(
+        str(upper), str(lower), content, room_bytes, seal, str(merged) if merged else None
+    )
     reading.compare_folder("")
     entries = tuple(sorted(reading.finish(), key=lambda entry: entry.path))
     return Record(entries, reading.written, tuple(reading.kept))

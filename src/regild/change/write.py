@@ -17,7 +17,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from regild.change.extract import open_part
-from regild.change.loader import take_loader
+from regild.change.loader import check_loader, take_loader, taken_of
+from regild.change.loader_places import Place
 from regild.change.record import KINDS, canonical_acl
 from regild.change.tree import Part, part_of, within
 from regild.errors import IntegrityError
@@ -26,7 +27,7 @@ from regild.image.formats import disk_of
 from regild.image.grains import GRAIN_BYTES
 from regild.image.overlay import Overlay
 from regild.image.region import Region
-from regild.image.spans import Places, outside
+from regild.image.spans import outside
 from regild.image.window import Window
 from regild.image.writeback import Writeback
 from regild.model.json import from_json
@@ -39,7 +40,8 @@ PIECE_BYTES = 1 << 20
 def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """The stage: write the record in the job's folder into a new `overlay` of the disk there.
 
-    `now_ns` becomes the change time of every inode that is touched.
+    `now_ns` becomes the change time of every inode that is touched; `places` are those beside the
+    record where a booted guest may have changed something.
 
     Raises: ChangeError, IntegrityError when something reads back otherwise, DiskFull, Malformed.
     """
@@ -50,15 +52,17 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     content = os.open(job / "content", os.O_RDONLY)
     progress.step("Writing the change into the image", sum(e.becomes.bytes for e in record.entries))
     with Overlay.create(job / "overlay", base) as overlay:
-        if areas := from_json(Places, request.get("areas", "[]")):
+        places = from_json(tuple[Place, ...], request["places"])
+        if places:
             with Overlay.open(job / "booted", base) as left:
-                take_loader(overlay, base, left, areas, parts)
+                take_loader(overlay, base, left, places, parts)
         shares = {part: _share(record, parts, part) for part in parts}
         for part in parts:
             if part.by_library and shares[part]:
                 _write_part(overlay, part, shares[part], content, now_ns, progress)
                 _check_part(overlay, part, shares[part])
         _write_by_kernel(overlay, shares, job)
+        check_loader(overlay, base, taken_of(places))
         overlay.flush()
         return {"changed_grains": len(overlay.changed()), "bytes_read": base.bytes_read}
 

@@ -15,7 +15,7 @@ import msgspec
 
 from regild.errors import Malformed, TooLarge, Truncated
 from regild.image.disk import Disk
-from regild.image.spans import Places, Span, outside
+from regild.image.spans import Places, Span, joined, outside
 
 SECTOR_SIZES = (512, 4096)
 
@@ -93,8 +93,8 @@ def read_partitions_of_4096(disk: Disk, where: str = "the disk") -> tuple[Partit
 
 
 def read_gap(disk: Disk, first: int) -> Places:
-    """What of a disk lies before its first volume, at `first`, and is no partition table: where
-    boot loaders for a BIOS lie.
+    """What of a disk lies before its first partition, at `first`, and names none: where boot
+    loaders for a BIOS lie.
 
     Raises: whatever the disk raises.
     """
@@ -102,22 +102,51 @@ def read_gap(disk: Disk, first: int) -> Places:
     for _active, kind, start, _count in entries:
         if kind in _EXTENDED:
             first = min(first, start * 512)
+    return tuple(outside([(0, first)], read_tables(disk)))
+
+
+def read_tables(disk: Disk) -> Places:
+    """Where a disk names its partitions: the MBR from its signature on, extended boot records, and
+    both copies of a GPT, whole or not; ascending.
+
+    Raises: whatever the disk raises.
+    """
+    entries = _mbr_entries(disk.read(0, 512)) if disk.size >= 512 else []
     tables = [(CODE_BYTES, 512 - CODE_BYTES)]
     if any(kind == _PROTECTIVE for _active, kind, _start, _count in entries):
         tables.append((512, 33 * 512))
     for sector in SECTOR_SIZES:
         tables += _gpt_places(disk, sector)
-    return tuple(outside([(0, first)], sorted(tables)))
+        for _active, kind, start, _count in entries:
+            if kind in _EXTENDED:
+                tables += _record_places(disk, start, sector)
+    return tuple(joined(sorted(tables)))
 
 
 def _gpt_places(disk: Disk, sector: int) -> Iterator[Span]:
-    """Where the first copy of a GPT lies, whether it is whole or not."""
-    if disk.size < 2 * sector:
+    """Where the copies of a GPT lie, whether they are whole or not."""
+    if disk.size < 3 * sector:
         return
-    magic, *_, entries_at, count, each, _check = _GPT.unpack_from(disk.read(sector, _GPT.size))
-    if magic == _GPT_MAGIC:
-        yield sector, sector
-        yield entries_at * sector, min(count * each, MAX_GPT_ENTRIES_BYTES)
+    for at in (sector, disk.size // sector * sector - sector):
+        magic, *_, entries_at, count, each, _check = _GPT.unpack_from(disk.read(at, _GPT.size))
+        if magic == _GPT_MAGIC:
+            yield at, sector
+            yield entries_at * sector, min(count * each, MAX_GPT_ENTRIES_BYTES)
+
+
+def _record_places(disk: Disk, extended: int, sector: int) -> Iterator[Span]:
+    """Where the chain of extended boot records lies, as far as it leads."""
+    here, seen = extended, set[int]()
+    while here not in seen and len(seen) < RECORDS_MAX and here * sector + 512 <= disk.size:
+        boot = disk.read(here * sector, 512)
+        if boot[510:512] != _MBR_SIGNATURE:
+            return
+        yield here * sector + CODE_BYTES, 512 - CODE_BYTES
+        seen.add(here)
+        _active, _chs, kind, _end, start, count = _MBR_ENTRY.unpack_from(boot, 462)
+        if kind not in _EXTENDED or not count:
+            return
+        here = extended + start
 
 
 def _apart(partitions: tuple[Partition, ...], where: str) -> tuple[Partition, ...]:

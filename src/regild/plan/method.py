@@ -37,15 +37,17 @@ OWN_LOADER: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 )
 """Packages that need the machine themselves; a new kernel beside them does not."""
 
+_OTHER_LOADER: Final = re.compile(
+    r"systemd-boot|refind|lilo|extlinux|u-boot-menu|flash-kernel|s390-tools|raspi-firmware"
+)
+
 OTHER_MAKER: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     (
         re.compile(r"dracut|tiny-initramfs|booster|zfs-initramfs"),
         "it makes the initial RAM disk of what it finds on the running machine",
     ),
     (
-        re.compile(
-            r"systemd-boot|refind|lilo|extlinux|u-boot-menu|flash-kernel|s390-tools|raspi-firmware"
-        ),
+        _OTHER_LOADER,
         "it is a boot loader that is not known here well enough to be served unseen",
     ),
 )
@@ -133,11 +135,25 @@ def apk_method(name: str, installed: Iterable[str]) -> tuple[Method, str]:
     return "offline", SCRIPTS_WHY
 
 
+def loader_is_written(changed: Iterable[str], installed: Iterable[str]) -> bool:
+    """Whether the scripts of what is changed write a boot loader, or what it starts, outside of the
+    guest's filesystems: their own, or one that is told of every kernel."""
+    told = any(_TOLD_OF_KERNELS.fullmatch(one) or _OTHER_LOADER.fullmatch(one) for one in installed)
+    return told or any(map(writes_loader, changed))
+
+
 def writes_loader(name: str) -> bool:
     """Whether a package's script writes a boot loader outside of the guest's filesystems."""
-    if LOADERS_OF_RPM.fullmatch(name):
+    if any(one.fullmatch(name) for one in (LOADERS_OF_RPM, APK_LOADERS, _OTHER_LOADER)):
         return True
-    return bool(_why_booted(name, OWN_LOADER)) or name in ("systemd-boot", "lilo", "extlinux")
+    return bool(_why_booted(name, OWN_LOADER))
+
+
+_TOLD_OF_KERNELS: Final = re.compile(
+    r"systemd-boot-unsigned|syslinux|limine(-.*)?|efi-mkuki|secureboot-hook|kernel-hooks"
+    r"|gummiboot|stubbyboot"
+)
+"""Loaders of rpm and apk that kernels are put beside, wherever firmware finds them."""
 
 
 def _why_booted(name: str, rules: tuple[tuple[re.Pattern[str], str], ...]) -> str:

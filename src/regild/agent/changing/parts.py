@@ -17,6 +17,8 @@ from regild.model.content import VolumeSpace
 from regild.model.plan import Plan
 
 TOP_SUBVOLUME = 5
+HIDDEN = (" on LUKS", " on LVM")
+"""How a mount's filesystem is called whose bytes cannot be told on the disk."""
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._@-]{1,1000}")
 
 
@@ -53,7 +55,8 @@ def check_writers(guest: Guest, plan: Plan) -> None:
     if plan.carrier == "uml":
         require_kernel("to run the guest's programs in a kernel of their own")
     for part in parts_of(guest):
-        if part.by_kernel and plan.carrier == "boot":
+        hidden = not part.writable and part.filesystem.endswith(HIDDEN)
+        if (part.by_kernel or hidden) and plan.carrier == "boot":
             why = f"what it changes on {part.filesystem} is not taken over, and {plan.carrier_why}"
             raise CannotBoot(where=f"a guest with {part.mount} on {part.filesystem}", why=why)
         if part.by_kernel:

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from regild import __version__
 from regild.agent.changing.boot_test import test_change
+from regild.agent.changing.booting import boot_of
 from regild.agent.changing.journal import Journal, done_before, forget, new_journal, note
 from regild.agent.changing.packages import write_packages
 from regild.agent.changing.parts import check_writers, parts_of
@@ -33,13 +34,11 @@ from regild.agent.writing.deliver import Delivery, check_deliverable, deliver
 from regild.agent.writing.inscribe import check_target, output_of
 from regild.agent.writing.inscribe import created_of as image_created
 from regild.change.apk_owners import owned_in
-from regild.change.apply import BOOTED, Boot, Changed, DiskFile, apply_plan
+from regild.change.apply import BOOTED, Changed, DiskFile, apply_plan
 from regild.change.family import FAMILIES, check_carrier
 from regild.change.owners import Owned
 from regild.change.repository import write_errands
 from regild.change.rpm_owners import owned_of
-from regild.change.start import read_start
-from regild.describe.boot import read_boot
 from regild.describe.compare import compare as compare_contents
 from regild.describe.planned import require_planning
 from regild.describe.rpm import read_installed
@@ -53,7 +52,6 @@ from regild.errors import (
 from regild.host.namespace import find_id_map
 from regild.host.scratch import Scratch, default_folder, open_scratch
 from regild.image.overlay import Overlay
-from regild.image.partitions import read_gap
 from regild.model.answers import UpdateAnswer
 from regild.model.content import Content
 from regild.model.digest import hex_of
@@ -63,7 +61,6 @@ from regild.model.plan import Action, Plan, Step
 from regild.model.progress import Progress
 from regild.model.receipt import Receipt
 from regild.model.recipe import Recipe
-from regild.plan.method import writes_loader
 from regild.prove.receipt import make_receipt
 from regild.prove.vex import write_vex
 from regild.publish.assemble import Published
@@ -335,7 +332,7 @@ def _change(
         now_ns=time.time_ns(),
         timeout_seconds=timeout_seconds,
         progress=progress,
-        boot=_boot(inspected, planned.plan, job) if planned.plan.carrier == "boot" else None,
+        boot=boot_of(inspected, planned.plan, job) if planned.plan.carrier == "boot" else None,
         owned=_owned(inspected, planned.plan),
     )
 
@@ -345,22 +342,6 @@ def _owned(inspected: Inspected, plan: Plan) -> tuple[Owned, ...]:
     planned = frozenset(step.name for step in plan.package_steps)
     of_rpm = (owned_of(one, planned) for one in read_installed(inspected.guest))
     return (*of_rpm, *owned_in(inspected.guest.tree, planned))
-
-
-def _boot(inspected: Inspected, plan: Plan, job: Scratch) -> Boot:
-    """What it takes to boot the guest, its kernel read out of the image.
-
-    Where a boot loader is changed, what lies outside of the guest's filesystems is taken over: the
-    gap before the first partition, and the partitions that firmware starts from.
-    """
-    guest = inspected.guest
-    start = read_start(guest, read_boot(guest.tree).entries, job.folder("start"))
-    if not any(writes_loader(step.name) for step in plan.package_steps):
-        return Boot(start)
-    firmware = [one for one in guest.volumes if one.kind == "bios-boot" or one.filesystem == "vfat"]
-    gap = min((one.offset for one in guest.volumes if one.offset), default=0)
-    areas = read_gap(inspected.boot.disk, gap)
-    return Boot(start, (*areas, *((one.offset, one.bytes) for one in firmware if not one.layer)))
 
 
 def created_of(plan: Plan) -> str:
