@@ -23,7 +23,7 @@ from regild.change.boot_chain import (
     write_first,
     write_stand_ins,
 )
-from regild.change.bounds import RoomWatch, check_memory
+from regild.change.bounds import RoomWatch, check_copies, check_memory
 from regild.change.clear import clear
 from regild.change.ended import SAID_BYTES, check_ended
 from regild.change.extract import TAKEN, Taken
@@ -99,32 +99,45 @@ def _run_commands(
     try:
         said = [guest.run(command, progress) for command in commands]
     except GuestCommandFailed:
-        _check_memory(job / "upper", request["memory_bytes"])
+        _check_had_room(job, request, room, companion)
         raise
-    _check_memory(job / "upper", request["memory_bytes"])  # a script may not have minded
+    _check_had_room(job, request, room, companion)  # a script may not have minded
     return said
+
+
+def _check_had_room(
+    job: Path, request: dict[str, Any], room: RoomWatch, companion: Companion | None
+) -> None:
+    """Tell what went wrong for want of room from what went wrong by itself.
+
+    Raises: DiskFull, GuestFull.
+    """
+    _check_memory(job / "upper", request["memory_bytes"])
+    room.check()
+    if companion:
+        check_copies(job, _taken(job), room.least_free)
 
 
 def _memory_for_copies(job: Path, request: dict[str, Any]) -> int:
     """The memory for what changes; none where a copy of the largest file that was left would have
-    no room in it beside the rest.
-
-    overlayfs copies a file before its first change, and takes away what it has of the copy where
-    that fails. A script may not mind, and nobody would know of the change that was not made.
+    no room in it beside the rest (`check_copies` says why, and looks again afterwards).
 
     Raises: DiskFull where there is no room on the disk either.
     """
     memory_bytes: int = request["memory_bytes"]
     if not (job / LEFT).exists():
         return memory_bytes
-    taken = from_json(Taken, (job / TAKEN).read_bytes(), "what was taken out")
-    needed = taken.largest_left + request["changes_bytes"]
+    needed = _taken(job).largest_left + request["changes_bytes"]
     if needed <= memory_bytes:
         return memory_bytes
     if free_bytes(job) < needed:
         why = f"a script that changes the image's largest file of data needs {needed >> 20} MiB"
         raise DiskFull(where="the job's folder", why=why)
     return 0
+
+
+def _taken(job: Path) -> Taken:
+    return from_json(Taken, (job / TAKEN).read_bytes(), "what was taken out")
 
 
 def keep_record(

@@ -52,7 +52,7 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     content = os.open(job / "content", os.O_RDONLY)
     progress.step("Writing the change into the image", sum(e.becomes.bytes for e in record.entries))
     with Overlay.create(job / "overlay", base) as overlay:
-        places = from_json(tuple[Place, ...], request["places"])
+        places = from_json(tuple[Place, ...], request.get("places", "[]"))
         if places:
             with Overlay.open(job / "booted", base) as left:
                 take_loader(overlay, base, left, places, parts)
