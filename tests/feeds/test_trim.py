@@ -143,7 +143,8 @@ def test_what_is_gone_already_is_not_counted(tmp_path: Path) -> None:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have no file be too new to be marked as whole."""
-    monkeypatch.setattr(cache, "SETTLED_NS", 0)
+    for clock in ("COARSE_NS", "FINE_NS"):
+        monkeypatch.setattr(cache, clock, 0)
 
 
 @pytest.mark.usefixtures("settled")
