@@ -345,8 +345,9 @@ def test_only_some_packages_and_what_they_need(world: World) -> None:
 @pytest.mark.parametrize("option", ["hold", "only", "exclude"])
 def test_a_wish_about_an_unknown_package_is_an_error(world: World, option: str) -> None:
     wishes = replace(Wishes(), **{option: ("nginx*",)})
-    with pytest.raises(NotInstalled, match=rf"--{option}.*nginx"):
+    with pytest.raises(NotInstalled, match=rf"--{option}.*nginx") as caught:
         world.plan([Deb("a")], [Deb("a", "2")], wishes=wishes)
+    assert "holds under [policy]" in caught.value.advice
 
 
 def test_what_nobody_needs_goes_when_asked_and_two_kernels_stay(world: World) -> None:

@@ -76,7 +76,10 @@ class NotInstalled(PlanError):
 
     option: str = "hold"
     sentence = "--{option}: {where} cannot be planned so: {why}"
-    hint = "regild describe lists the packages; a pattern such as 'linux-*' stands for several"
+    hint = (
+        "regild describe lists the packages, and 'linux-*' stands for several; what many images "
+        "are to hold, each if it has it, stands in holds under [policy] of regild.toml"
+    )
 
 
 class RemovalRefused(PlanError):

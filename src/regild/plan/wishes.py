@@ -14,7 +14,7 @@ Limit = Annotated[int, msgspec.Meta(ge=0)]
 
 class Wishes(Value, frozen=True, forbid_unknown_fields=True):
     """What is wished: `[plan]` of regild.toml and the command line. Names may be patterns of a
-    shell (`linux-*`), but for `hold` they must fit what is installed."""
+    shell (`linux-*`); each must fit something that is installed."""
 
     mode: Mode = "upgrade"
     hold: tuple[str, ...] = ()
