@@ -16,7 +16,7 @@ from regild.model.answers import (
 from regild.model.appliance import DescriptorState
 from regild.model.content import Package, Platform, Source, Unknown
 from regild.model.digest import Digest
-from regild.model.plan import Difference, FeedState, Skipped, Step
+from regild.model.plan import Difference, FeedState, Mark, Skipped, Step
 from regild.model.receipt import Receipt
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
@@ -167,6 +167,14 @@ def test_a_plan_says_how_old_its_repositories_are_and_who_vouches_for_them() -> 
     assert "http://a.example stable, 2026-05-21T12:00:00Z, 11 days old http" in text
     assert "http://b.example, 2026-06-01T11:00:00Z, less than a day old http" in text
     assert "http://c.example c, of no date, signed by nobody" in text
+
+
+def test_a_plan_says_what_counts_otherwise_afterwards() -> None:
+    marks = (Mark("libold", "amd64", True), Mark("one", "amd64", False), Mark("two", "all", False))
+    text = plan_text(planned(steps=(STEP,), marks=marks), 100, NOW)
+    assert "Wished for      one, two: from then on" in text
+    assert "Automatic       libold: goes once nobody needs it" in text
+    assert "Wished for" not in plan_text(planned(steps=(STEP,)), 100, NOW)
 
 
 def test_a_plan_with_nothing_to_do_says_so() -> None:

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from regild.cli.errand_text import done_sentence, errand_pairs, many, restart_rows
 from regild.cli.feeds_text import feed_line
+from regild.cli.marks_text import mark_rows
 from regild.cli.progress import bytes_text
 from regild.cli.proof_text import boot_rows
 from regild.cli.table import pairs, table
@@ -91,6 +92,7 @@ def plan_text(answer: PlanAnswer, width: int, now: datetime) -> str:
         *([("Carrier", f"{answer.carrier}: {answer.carrier_why}")] if answer.steps else []),
         *(writer_rows(answer.writers) if answer.steps else ()),
         *errand_pairs(answer.errands),
+        *mark_rows(answer.marks),
         ("Feeds", [feed_line(one, now) for one in answer.feeds]),
         *(
             [("Advisories", list(map(_advisory_feed, answer.advisories)))]
