@@ -100,7 +100,7 @@ class MethodRefused(PlanError):
     """A plan would change the image in a way that is not allowed."""
 
     sentence = "the plan for {where} is not allowed: {why}"
-    hint = "hold these packages, or change methods under [policy] in regild.toml"
+    hint = "hold these packages, ask for the allowed way with --method, or change [policy] methods"
 
 
 class PlanTooLarge(PlanError):
