@@ -115,6 +115,7 @@ from regild.errors.work import (
     StillRunning,
     TargetExists,
     TargetFailed,
+    TooSlow,
     Unsolvable,
 )
 
@@ -192,6 +193,7 @@ __all__ = [
     "TargetExists",
     "TargetFailed",
     "TooLarge",
+    "TooSlow",
     "ToolMissing",
     "Truncated",
     "Unanswered",

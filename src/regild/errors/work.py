@@ -40,6 +40,14 @@ class FeedUnreachable(PlanError):
     hint = "check the network and the proxy, or use --mirror FROM=TO or --offline DIR"
 
 
+class TooSlow(FeedUnreachable):
+    """A package repository answers so slowly that it would hold us for ever."""
+
+    sentence = "the repository {where} is too slow: {why}"
+    hint = "use --mirror FROM=TO or --offline DIR, or allow it more with answer_seconds and \
+slowest_bytes under [feeds] in regild.toml"
+
+
 class NotOffered(FeedUnreachable):
     """A package repository answers, and does not have a file."""
 

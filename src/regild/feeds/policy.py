@@ -77,6 +77,10 @@ class SitePolicy(Value, frozen=True):
     """How old a fetched feed of advisories may be before it is fetched again."""
     as_of: str = ""
     """A moment (RFC 3339, UTC): what repositories offered then is wanted, not what they do now."""
+    answer_seconds: float = 60.0
+    """How long a server may take until the head of its answer is there, in all."""
+    slowest_bytes: int = 4096
+    """Bytes each second, below which a transfer is given up, after a minute's grace."""
     accept_older: bool = False
     """Take repositories that are older than they were before; said on the command line only."""
 
@@ -169,7 +173,8 @@ def reach_of(policy: SitePolicy) -> Reach:
     hosts = [_host_of(entry) for entry in entries]
     folders = [folder for entry in entries if (folder := _folder(entry))]
     names = frozenset(filter(None, hosts))
-    return Reach(names, tuple(networks), tuple(folders), policy.access, logins)
+    pace = policy.answer_seconds, policy.slowest_bytes
+    return Reach(names, tuple(networks), tuple(folders), policy.access, logins, *pace)
 
 
 def machine_sources() -> tuple[str, ...]:

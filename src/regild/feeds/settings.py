@@ -7,6 +7,8 @@
     logins = ["/etc/apt/auth.conf.d", "netrc"]
     advisories = ["/srv/advisories", "https://mirror.example/osv/Debian/all.zip"]
     advisory_hours = 6
+    answer_seconds = 60
+    slowest_bytes = 4096
     [feeds.mirrors]
     "http://deb.example/debian" = "https://mirror.example/debian"
     [feeds.keys]
@@ -25,6 +27,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -60,6 +63,8 @@ class FeedsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     logins: list[str] = []
     advisories: list[str] = []
     advisory_hours: float = 6
+    answer_seconds: Annotated[float, msgspec.Meta(gt=0)] = 60
+    slowest_bytes: Annotated[int, msgspec.Meta(gt=0)] = 4096
     keys: dict[str, list[str]] = {}
     access: dict[str, AccessTable] = {}
 
@@ -91,6 +96,8 @@ def read_policy(path: Path) -> SitePolicy:
         logins=tuple(_placed(one, here) for one in told.logins),
         advisories=tuple(_placed(one, here) for one in told.advisories),
         advisory_hours=told.advisory_hours,
+        answer_seconds=told.answer_seconds,
+        slowest_bytes=told.slowest_bytes,
         keys=tuple(_signed_by(begin, named, path) for begin, named in told.keys.items()),
         access=tuple(_access(begin, one, path, here) for begin, one in told.access.items()),
     )

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from regild.errors import SourceRefused
+from regild.host.deadline import SLOWEST_BYTES
 from regild.model.uri import without_credentials
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -47,6 +48,10 @@ class Reach(msgspec.Struct, frozen=True):
     """The longest match counts."""
     logins: tuple[Path, ...] = ()
     """Files of names and passwords (`regild.host.login`), or folders of such."""
+    answer_seconds: float = 60.0
+    """How long a server may take until there is a head to read, in all."""
+    slowest_bytes: int = SLOWEST_BYTES
+    """Bytes each second, below which a transfer is given up, after some grace."""
 
 
 class Host(NamedTuple):

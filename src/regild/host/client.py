@@ -41,17 +41,18 @@ def open_client(
 
     Raises: UsageError when a certificate, a key or a proxy of the site's cannot be used.
     """
-    from regild.host.web_library import httpx
+    from regild.host.web_library import httpx, keep_time
 
     trust = _context(access) if host.scheme == "https" else False
     try:
-        return httpx.Client(
+        client = httpx.Client(
             verify=trust,
             trust_env=False,
             proxy=_proxy(proxy, logins),
             timeout=httpx.Timeout(silence, connect=connect),
             follow_redirects=False,
         )
+        return keep_time(client)
     except ImportError as error:
         what = f"the proxy for {host.shown} is of a kind that is not used here; http and https are"
         raise UsageError(what=what) from error

@@ -34,6 +34,7 @@ from regild.errors import (
     RedirectRefused,
     SourceRefused,
     TooLarge,
+    TooSlow,
 )
 from regild.host.address import (
     SCHEMES,
@@ -47,6 +48,7 @@ from regild.host.address import (
     read_host,
 )
 from regild.host.client import open_client, proxy_of
+from regild.host.deadline import GRACE_SECONDS, Allowance, TooLate, within
 from regild.host.files import CHUNK_BYTES
 from regild.host.login import Login, find_login, read_logins
 from regild.model.digest import Digest
@@ -55,7 +57,6 @@ from regild.model.uri import without_credentials
 if TYPE_CHECKING:
     import httpx
 
-PIECE_BYTES = 1 << 16
 REDIRECTS = (301, 302, 303, 307, 308)
 ABSENT = (404, 410)
 REFUSED = {
@@ -76,8 +77,8 @@ class Patience(msgspec.Struct, frozen=True):
     first_pause: float = 0.5
     """Doubles with every attempt."""
     redirects: int = 5
-    slowest_bytes: int = 4096
-    """Bytes each second, below which a transfer is given up, after a minute's grace."""
+    grace: float = GRACE_SECONDS
+    """Before the rate of a transfer counts."""
 
 
 class Arrived(NamedTuple):
@@ -90,6 +91,14 @@ class Arrived(NamedTuple):
 class _Again(Exception):
     """The attempt failed in a way that may pass."""
 
+    final: type[FeedUnreachable] = FeedUnreachable
+
+
+class _Slow(_Again):
+    """The server answers, and would hold us for ever."""
+
+    final = TooSlow
+
 
 class Fetcher:
     """Reads addresses within a reach; safe to use from several threads; close it after use."""
@@ -101,6 +110,7 @@ class Fetcher:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._reach = reach
+        self._pace = reach.answer_seconds, reach.slowest_bytes
         self._patience = patience or Patience()
         self._pause = pause
         self._clients: dict[tuple[Host, str, Access], httpx.Client] = {}
@@ -150,10 +160,11 @@ class Fetcher:
         for attempt in range(1, self._patience.attempts + 1):
             sink = _Sink(file, limit, url, advance)
             try:
-                return self._follow(url, sink, approved)
+                with within(*self._pace) as sink.allowance:
+                    return self._follow(url, sink, approved)
             except _Again as error:
                 if attempt == self._patience.attempts:
-                    raise FeedUnreachable(where=url, why=str(error)) from error
+                    raise error.final(where=url, why=str(error)) from error
                 sink.rewind()
             self._pause(pause)
             pause *= 2
@@ -235,7 +246,9 @@ class Fetcher:
                     raise FeedUnreachable(where=url, why=_reason(error, host)) from error
                 if number == len(places):
                     raise _Again(_reason(error, host)) from error
-            except (httpx.TransportError, httpx.StreamError) as error:
+            except (httpx.TransportError, httpx.StreamError, TooLate) as error:
+                if sink.allowance.is_over:
+                    raise _Slow(f"{host.shown} sends too slowly") from error
                 raise _Again(_reason(error, host)) from error
             except (httpx.InvalidURL, UnicodeError) as error:
                 raise SourceRefused(where=url, why="its address is not valid") from error
@@ -256,13 +269,12 @@ class Fetcher:
             why = f"the server answers {answer.status_code} {answer.reason_phrase}".strip()
             raise FeedUnreachable(where=url, why=why)
         sink.announce(answer.headers.get("content-length", ""))
-        begun = time.monotonic()
+        sink.allowance.begin_body(self._patience.grace)
         # The raw bytes: nothing is asked to be encoded, and a digest speaks of the file itself.
-        for piece in answer.iter_raw(PIECE_BYTES):
+        # As they come, since who waits for larger pieces does not see how slowly they do.
+        for piece in answer.iter_raw():
             sink.take(piece)
-            spent = time.monotonic() - begun - 60
-            if spent > 0 and sink.bytes < spent * self._patience.slowest_bytes:
-                raise _Again("the transfer is too slow")
+            sink.allowance.came(len(piece))
         return sink.arrived()
 
     def _client(self, host: Host, proxy: str, access: Access) -> httpx.Client:
@@ -327,6 +339,7 @@ class _Sink:
         self._file, self._limit, self._where, self._advance = file, limit, where, advance
         self._digest = hashlib.sha256()
         self.bytes = 0
+        self.allowance = Allowance(0)
 
     def announce(self, length: str) -> None:
         """Refuse at once what says that it is too long."""

@@ -8,6 +8,7 @@ from email.message import EmailMessage
 from urllib.parse import urlsplit
 
 from regild.errors import Unreachable
+from regild.host.deadline import within
 
 SECONDS = 20.0
 """How long an answer is waited for."""
@@ -19,15 +20,17 @@ def post(address: str, content: bytes, headers: Mapping[str, str]) -> None:
 
     Raises: Unreachable; the address's path, which may be a secret, does not stand in it.
     """
-    from regild.host.web_library import httpx
+    from regild.host.web_library import httpx, keep_time
 
     parts = urlsplit(address)
     where = f"{parts.scheme}://{parts.hostname}"
     try:
         # Its head says it all; a body may be without end.
-        with httpx.stream(
-            "POST", address, content=content, headers=dict(headers), timeout=SECONDS
-        ) as answer:
+        with (
+            within(SECONDS),
+            keep_time(httpx.Client(timeout=SECONDS)) as client,
+            client.stream("POST", address, content=content, headers=dict(headers)) as answer,
+        ):
             status, fine = answer.status_code, answer.is_success
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unreachable(where=where, why=type(error).__name__) from error

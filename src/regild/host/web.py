@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import base64
 import http.client
+import io
 import ipaddress
 import re
-import time
-from typing import Final
+import socket
+from typing import Any, BinaryIO, Final, cast
 from urllib import request as environment
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
@@ -28,12 +29,12 @@ from regild.errors import (
     UnsupportedError,
 )
 from regild.host.address import Host, is_public, read_host
+from regild.host.deadline import GRACE_SECONDS, Allowance, TooLate, left, within
 from regild.host.patience import Again
 
 SILENCE_SECONDS: Final = 30.0
-SLOWEST_BYTES: Final = 4096
-"""Each second, below which a transfer is given up, after some grace."""
-GRACE_SECONDS: Final = 60.0
+ANSWER_SECONDS: Final = 60.0
+"""Until the head of an answer is there, in all."""
 REDIRECTS: Final = 5
 MOVED: Final = (301, 302, 303, 307, 308)
 AGAIN: Final = (408, 425, 429, 500, 502, 503, 504)
@@ -65,7 +66,8 @@ class WebFile:
         UnsupportedError for a server without ranges, Truncated, DigestMismatch when it changed.
         """
         try:
-            return self._follow(begin, end)
+            with within(ANSWER_SECONDS) as allowance:
+                return self._follow(begin, end, allowance)
         except (OSError, http.client.HTTPException) as error:
             self._drop()
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -75,7 +77,7 @@ class WebFile:
             self._drop()
             raise
 
-    def _follow(self, begin: int, end: int) -> bytes:
+    def _follow(self, begin: int, end: int, allowance: Allowance) -> bytes:
         for _ in range(REDIRECTS + 1):
             answer = self._ask(begin, end)
             if answer.status in MOVED:
@@ -88,7 +90,10 @@ class WebFile:
                 self._here = self._first
                 raise Again(f"the server answers {answer.status}")
             total = self._check(answer, begin)
-            return self._take(answer, begin, min(end, total), total)
+            allowance.begin_body(GRACE_SECONDS)
+            content = self._take(answer, min(end, total) - begin, allowance)
+            self.size = total
+            return content
         raise Unreachable(where=self.where, why=f"it is redirected more than {REDIRECTS} times")
 
     def _ask(self, begin: int, end: int) -> http.client.HTTPResponse:
@@ -156,21 +161,17 @@ class WebFile:
         self.modified = answer.headers.get("last-modified") or ""
         return total
 
-    def _take(self, answer: http.client.HTTPResponse, begin: int, end: int, total: int) -> bytes:
+    def _take(self, answer: http.client.HTTPResponse, length: int, allowance: Allowance) -> bytes:
         content = bytearray()
-        begun = time.monotonic()
         # What has come, not all that is wanted: a server may send a byte now and then, for days.
-        while piece := answer.read1(min(PIECE_BYTES, end - begin + 1 - len(content))):
+        while piece := answer.read1(min(PIECE_BYTES, length + 1 - len(content))):
             content += piece
-            spent = time.monotonic() - begun - GRACE_SECONDS
-            if spent > 0 and len(content) < spent * SLOWEST_BYTES:
-                raise Again("the transfer is too slow")
-        if len(content) > end - begin:
+            allowance.came(len(piece))
+        if len(content) > length:
             raise Truncated(where=self.where, why="the server sends too much")
         answer.read(0)  # only this, and not read1, lets the line be used again
-        if len(content) < end - begin:
-            raise Again(f"{len(content)} of {end - begin} bytes came")
-        self.size = total
+        if len(content) < length:
+            raise Again(f"{len(content)} of {length} bytes came")
         return bytes(content)
 
     def _drop(self) -> None:
@@ -221,11 +222,47 @@ class _Line:
             if self._proxy is not None:
                 login = _proxy_login(self._proxy)
                 connection.set_tunnel(self.host.name, self.host.port, login)
+        connection.response_class = _Response
         connection.connect()
         if self._proxy is None:
             there = str(connection.sock.getpeername()[0]).partition("%")[0]
             self.public = is_public(ipaddress.ip_address(there))
         return connection
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer that is read within the deadline of who asks, its head too."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(cast(socket.socket, _Timed(sock)), *args, **options)
+
+
+class _Timed:
+    """A socket, as far as an answer needs one."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def makefile(self, mode: str) -> BinaryIO:
+        """What comes over it."""
+        return cast(BinaryIO, io.BufferedReader(_Incoming(self._sock)))
+
+
+class _Incoming(io.RawIOBase):
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._file = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(left(SILENCE_SECONDS))
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _host_of(address: str) -> Host:
@@ -268,6 +305,6 @@ def _proxy_login(proxy: SplitResult) -> dict[str, str]:
 
 def _reason(error: Exception) -> str:
     """Why a request failed, in words."""
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) and not isinstance(error, TooLate):
         return "the server does not answer in time"
     return str(error) or "the connection broke"

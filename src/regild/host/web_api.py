@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from regild.errors import DigestMismatch, MissingFile, NotPermitted, PublishError, Truncated
+from regild.host.deadline import GRACE_SECONDS, Allowance, TooLate, within
 from regild.host.files import open_new
 from regild.host.patience import Again, patiently
 from regild.model.digest import Digest
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import httpx
 
 SILENCE_SECONDS = 60.0
+ANSWER_SECONDS = 120.0
+"""Until the head of an answer is there, in all; what is uploaded is worth more."""
 PIECE_BYTES = 1 << 20
 AGAIN = (408, 425, 429, 500, 502, 503, 504)
 REDIRECTS = 5
@@ -36,15 +39,17 @@ class WebApi:
     """A server's API at one address; close it after use."""
 
     def __init__(self, address: str, headers: Mapping[str, str] | None = None) -> None:
-        from regild.host.web_library import httpx
+        from regild.host.web_library import httpx, keep_time
 
         self.address = address.rstrip("/")
         # Nothing is kept open between requests: targets are not closed by those who use them.
-        self._client = httpx.Client(
-            timeout=SILENCE_SECONDS,
-            headers=dict(headers or {}),
-            follow_redirects=False,
-            limits=httpx.Limits(max_keepalive_connections=0),
+        self._client = keep_time(
+            httpx.Client(
+                timeout=SILENCE_SECONDS,
+                headers=dict(headers or {}),
+                follow_redirects=False,
+                limits=httpx.Limits(max_keepalive_connections=0),
+            )
         )
 
     def __enter__(self) -> WebApi:
@@ -74,7 +79,9 @@ class WebApi:
         """
 
         def send() -> httpx.Response:
-            return self._sent(method, path, content=content, json=json, headers=dict(headers or {}))
+            asked = {"content": content, "json": json, "headers": dict(headers or {})}
+            with within(ANSWER_SECONDS) as allowance:
+                return self._sent(allowance, method, path, **asked)
 
         return self._checked(patiently(self.address, send), expected, f"{method} {path}")
 
@@ -95,13 +102,10 @@ class WebApi:
         Raises: as `ask`.
         """
         told = {"Content-Length": str(length), **headers}
-        body = _parts(file, begin, length, advance)
-
-        def send() -> httpx.Response:
-            return self._sent(method, path, content=body, json=None, headers=told)
-
         try:
-            answer = send()
+            with within(ANSWER_SECONDS) as allowance:
+                body = _parts(file, begin, length, advance, allowance)
+                answer = self._sent(allowance, method, path, content=body, json=None, headers=told)
         except Again as error:
             why = f"{method} {path}: {error}"
             raise PublishError(where=self.address, why=f"the upload broke off: {why}") from error
@@ -119,9 +123,15 @@ class WebApi:
         algorithm, _, digits = digest.partition(":")
         state, count = hashlib.new(algorithm), 0
         try:
-            with open_new(target) as file, self._opened(path) as answer:
+            with (
+                open_new(target) as file,
+                within(ANSWER_SECONDS) as allowance,
+                self._opened(path) as answer,
+            ):
                 self._checked(answer, (200,), f"GET {path}", read=False)
-                for piece in answer.iter_raw(PIECE_BYTES):
+                allowance.begin_body(GRACE_SECONDS)
+                for piece in answer.iter_raw():
+                    allowance.came(len(piece))
                     count += len(piece)
                     if count > size:
                         raise Truncated(where=path, why="the server sends too much")
@@ -131,7 +141,7 @@ class WebApi:
                 if count != size or state.hexdigest() != digits:
                     why = f"{count} bytes came with another digest than {digest}"
                     raise DigestMismatch(where=f"{self.address}{path}", why=why)
-        except httpx.RequestError as error:
+        except (httpx.RequestError, TooLate) as error:
             raise PublishError(where=self.address, why=str(error)) from error
 
     @contextlib.contextmanager
@@ -160,16 +170,13 @@ class WebApi:
             url = there
         raise PublishError(where=self.address, why=f"over {REDIRECTS} redirects, one after another")
 
-    def _sent(
-        self, method: str, path: str, *, content: Any, json: Any, headers: dict[str, str]
-    ) -> httpx.Response:
+    def _sent(self, allowance: Allowance, method: str, path: str, **asked: Any) -> httpx.Response:
         from regild.host.web_library import httpx
 
-        asked = {"content": content, "json": json, "headers": headers}
         try:
             with self._client.stream(method, self._url(path), **asked) as streamed:
-                answer = _whole(streamed, self.address)
-        except httpx.RequestError as error:
+                answer = _whole(streamed, self.address, allowance)
+        except (httpx.RequestError, TooLate) as error:
             raise Again(str(error) or type(error).__name__) from error
         if answer.status_code in AGAIN:
             raise Again(f"the server answers {answer.status_code}")
@@ -192,7 +199,7 @@ class WebApi:
         raise PublishError(where=self.address, why=f"{what}: the server answers {code} {said}")
 
 
-def _whole(answer: httpx.Response, where: str) -> httpx.Response:
+def _whole(answer: httpx.Response, where: str, allowance: Allowance) -> httpx.Response:
     """An answer that came in pieces, as one, unless it is too long.
 
     Raises: PublishError.
@@ -200,7 +207,9 @@ def _whole(answer: httpx.Response, where: str) -> httpx.Response:
     from regild.host.web_library import httpx
 
     content = bytearray()
-    for piece in answer.iter_bytes(PIECE_BYTES):
+    allowance.begin_body(GRACE_SECONDS)
+    for piece in answer.iter_bytes():
+        allowance.came(len(piece))
         content += piece
         if len(content) > ANSWER_BYTES:
             raise PublishError(where=where, why=f"it answers with more than {ANSWER_BYTES} bytes")
@@ -221,10 +230,13 @@ def _joined(url: httpx.URL, location: str) -> httpx.URL | None:
         return None
 
 
-def _parts(file: Path, begin: int, length: int, advance: Callable[[int], None]) -> Iterator[bytes]:
+def _parts(
+    file: Path, begin: int, length: int, advance: Callable[[int], None], allowance: Allowance
+) -> Iterator[bytes]:
     with file.open("rb") as opened:
         opened.seek(begin)
         while length and (piece := opened.read(min(PIECE_BYTES, length))):
+            allowance.came(len(piece))
             yield piece
             length -= len(piece)
             advance(len(piece))
