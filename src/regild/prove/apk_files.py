@@ -19,7 +19,7 @@ from regild.model.apk_database import Installed
 from regild.model.plan import Difference
 from regild.prove.apk_database import ApkFiles
 from regild.prove.rpm_database import read_accounts
-from regild.prove.scene import UNREADABLE, Scene, digest_at, find_node, names_in
+from regild.prove.scene import UNREADABLE, Scene, digest_at, find_node, names_in, sum_at
 
 CONTENT_LIMIT = 4 << 30
 CONFIG_LIMIT = 64 << 20
@@ -152,10 +152,10 @@ def _sum_at(tree: Tree, path: str, algorithm: str) -> str:
     node = find_node(tree, path)
     if node is None:
         return "absent"
+    if node.kind == "symlink" and node.target:
+        target = node.target.encode(errors="surrogateescape")
+        return hashlib.new(algorithm, target, usedforsecurity=False).hexdigest()
     try:
-        link = node.kind == "symlink"
-        content = node.target.encode(errors="surrogateescape") if link else b""
-        content = content or tree.read(path, CONTENT_LIMIT)
+        return sum_at(tree, path, CONTENT_LIMIT, algorithm)
     except UNREADABLE as error:
         return str(error)
-    return hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()

@@ -7,14 +7,13 @@ good as that database. Source: dpkg(1); deb-conffiles(5); dpkg's handling of fol
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 from regild.feeds.shipped import Shipped, ShippedPackage
 from regild.image.tree import Node
 from regild.model.plan import Difference
 from regild.prove.dpkg_files import DpkgFiles
-from regild.prove.scene import UNREADABLE, Scene, digest_at, find_node, names_in
+from regild.prove.scene import UNREADABLE, Scene, digest_at, find_node, names_in, sum_at
 
 SUMMED_BYTES_MAX = 4 << 30
 """A file above is not read here, but reported."""
@@ -148,18 +147,16 @@ def _md5_before(scene: Scene, one: Shipped) -> str:
     if scene.before is None:
         return ""
     try:
-        content = scene.before.tree.read(one.path, SUMMED_BYTES_MAX)
+        return sum_at(scene.before.tree, one.path, SUMMED_BYTES_MAX, "md5")
     except UNREADABLE:
         return ""
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _md5_at(scene: Scene, place: str) -> str:
     try:
-        content = scene.tree.read(place, SUMMED_BYTES_MAX)
+        return sum_at(scene.tree, place, SUMMED_BYTES_MAX, "md5")
     except UNREADABLE as error:
         return str(error)
-    return f"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"
 
 
 def _access(node: Node, one: Shipped) -> str:

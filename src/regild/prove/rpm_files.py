@@ -8,7 +8,6 @@ files in rpm's documentation.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 
@@ -16,7 +15,7 @@ from regild.image.tree import Guest, Node
 from regild.model.plan import Difference
 from regild.model.rpm_files import RpmFile, RpmPackage
 from regild.prove.rpm_database import RpmFiles, key_of, read_accounts
-from regild.prove.scene import UNREADABLE, Scene, find_node, names_in
+from regild.prove.scene import UNREADABLE, Scene, find_node, names_in, sum_at
 
 CONTENT_BYTES_MAX = 4 << 30
 BYTES_OF_CONFIG = 64 << 20
@@ -132,10 +131,9 @@ def _digest(guest: Guest, one: RpmFile) -> str:
         return "an unknown kind of digest"
     limit = BYTES_OF_CONFIG if one.is_config else CONTENT_BYTES_MAX
     try:
-        content = guest.tree.read(one.path, limit)
+        return sum_at(guest.tree, one.path, limit, one.algorithm)
     except UNREADABLE as error:
         return str(error)
-    return hashlib.new(one.algorithm, content, usedforsecurity=False).hexdigest()
 
 
 def _told(one: RpmFile) -> tuple[object, ...]:

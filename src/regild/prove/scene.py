@@ -3,15 +3,16 @@ plan, the package files, and what changed."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from regild.errors import InputError, MissingFile, UnsupportedError
+from regild.errors import InputError, MissingFile, TooLarge, UnsupportedError
 from regild.feeds.shipped import ShippedPackage
 from regild.image.tree import Guest, Node, Tree
 from regild.model.content import Application, BootEntry, Content, Package
-from regild.model.digest import Digest, sha256_of
+from regild.model.digest import Digest
 from regild.model.plan import Difference
 from regild.prove.apk_database import ApkFiles, read_apk_files
 from regild.prove.dpkg_files import DpkgFiles, read_dpkg_files
@@ -19,6 +20,8 @@ from regild.prove.rpm_database import RpmFiles
 
 UNREADABLE = (InputError, UnsupportedError)
 """What a damaged image makes of a question; the answer is then that it cannot be read."""
+PIECE_BYTES = 64 << 20
+"""Of a file that is held in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +103,29 @@ def find_content(tree: Tree, path: str, limit: int) -> bytes | None:
 def digest_at(tree: Tree, path: str, limit: int) -> Digest | str:
     """The digest of a file's content, or why there is none."""
     try:
-        return sha256_of(tree.read(path, limit))
+        return Digest(f"sha256:{sum_at(tree, path, limit)}")
     except UNREADABLE as error:
         return str(error)
+
+
+def sum_at(tree: Tree, path: str, limit: int, algorithm: str = "sha256") -> str:
+    """The sum of a file's content in hexadecimal digits; a large file is held in parts.
+
+    Raises: as `Tree.read`.
+    """
+    found, done = hashlib.new(algorithm, usedforsecurity=False), 0
+    try:
+        found.update(tree.read(path, min(limit, PIECE_BYTES)))
+        return found.hexdigest()
+    except TooLarge:
+        if limit <= PIECE_BYTES:
+            raise
+    while piece := tree.part(path, done, PIECE_BYTES):
+        found.update(piece)
+        done += len(piece)
+        if done > limit:
+            raise TooLarge(where=path, why=f"it holds more than the {limit} bytes allowed")
+    return found.hexdigest()
 
 
 def names_in(tree: Tree, path: str) -> tuple[str, ...]:
