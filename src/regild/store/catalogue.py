@@ -21,6 +21,7 @@ from regild.errors import (
     Malformed,
     NewerCatalogue,
     NotPermitted,
+    RegildError,
     Unanswered,
     UsageError,
 )
@@ -129,9 +130,9 @@ def open_catalogue(place: str | Path) -> Catalogue:
 def translated(where: str) -> Iterator[None]:
     """Turn the database's errors into regild's.
 
-    Raises: Unanswered, NotPermitted, Malformed.
+    Raises: Unanswered, NotPermitted, Malformed; TooLarge for a value that its column does not take.
     """
-    from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+    from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, StatementError
 
     try:
         yield
@@ -146,6 +147,10 @@ def translated(where: str) -> Iterator[None]:
         if not error.connection_invalidated:
             raise
         raise Unanswered(where=f"the catalogue {where}", why=str(error.orig).strip()) from error
+    except StatementError as error:  # a value that a column's own type refused
+        if isinstance(error.orig, RegildError):
+            raise error.orig from error
+        raise
 
 
 def _engine(place: str) -> tuple[Engine, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Column, insert, select
+from sqlalchemy import insert, select
 
 from regild.model.content import Content, Package
 from regild.model.versions import sort_key
@@ -13,6 +13,7 @@ from regild.store.catalogue import Writing
 from regild.store.documents import keep_document
 from regild.store.lineage import in_parts
 from regild.store.schema import holdings, platforms, releases
+from regild.store.texts import fitting
 
 COLUMNS = tuple(
     releases.c[name] for name in ("type", "name", "version", "arch", "source", "source_version")
@@ -32,7 +33,7 @@ def keep_content(change: Writing, content: Content) -> int:
         return row
     platform = content.platform
     said = {"id": platform.id, "version": platform.version, "arch": platform.arch}
-    values = {name: _text(word, platforms.c[name]) for name, word in said.items()}
+    values = {name: fitting(word, platforms.c[name]) for name, word in said.items()}
     counts = {"packages": len(content.packages), "unknowns": len(content.unknowns)}
     change.connection.execute(insert(platforms).values(content_id=row, **values, **counts))
     wanted = {key_of(package) for package in content.packages}
@@ -48,18 +49,7 @@ def key_of(package: Package) -> Key:
     source_version = package.source_version or package.version
     known = package.type, package.name, package.version, package.arch
     words = *known, source, source_version
-    return tuple(map(_text, words, COLUMNS))  # type: ignore[return-value] # six
-
-
-def _text(said: str, column: Column[Any]) -> str:
-    """A guest's word without what databases refuse: NUL, halves of characters, more signs than the
-    column takes (SQLite does not count them, PostgreSQL does).
-
-    The content itself is kept with every byte.
-    """
-    plain = said.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
-    most: int = getattr(column.type, "length", 0)
-    return plain if len(plain) <= most else f"{plain[: most - 3]}..."
+    return tuple(map(fitting, words, COLUMNS))  # type: ignore[return-value] # six
 
 
 def _releases(change: Writing, wanted: set[Key]) -> Iterable[int]:

@@ -12,6 +12,7 @@ from regild.store.catalogue import Reading, Writing
 from regild.store.generations import id_of, names_of, resolve
 from regild.store.lineage import in_parts
 from regild.store.schema import feed_uses
+from regild.store.texts import fitting_key
 
 
 def keep_feeds(change: Writing, reference: Reference, feeds: Iterable[FeedState]) -> None:
@@ -21,7 +22,7 @@ def keep_feeds(change: Writing, reference: Reference, feeds: Iterable[FeedState]
     """
     found = id_of(change, resolve(change, reference))
     change.connection.execute(delete(feed_uses).where(feed_uses.c.generation_id == found))
-    rows = {(one.uri, one.suite): one.digest for one in feeds}
+    rows = {_key(one.uri, one.suite): one.digest for one in feeds}
     values = [
         {"generation_id": found, "uri": uri, "suite": suite, "digest": digest}
         for (uri, suite), digest in rows.items()
@@ -35,13 +36,10 @@ def outdated(view: Reading, feeds: Iterable[FeedState]) -> tuple[str, ...]:
 
     What uses none of the feeds that changed is not among them, and need not be planned again.
     """
+    keys = ((*_key(one.uri, one.suite), one.digest) for one in feeds)
     changed = [
-        and_(
-            feed_uses.c.uri == one.uri,
-            feed_uses.c.suite == one.suite,
-            feed_uses.c.digest != one.digest,
-        )
-        for one in feeds
+        and_(feed_uses.c.uri == uri, feed_uses.c.suite == suite, feed_uses.c.digest != digest)
+        for uri, suite, digest in keys
     ]
     found: set[int] = set()
     for part in in_parts(changed):
@@ -51,13 +49,22 @@ def outdated(view: Reading, feeds: Iterable[FeedState]) -> tuple[str, ...]:
 
 
 def feeds_of(view: Reading) -> dict[str, frozenset[tuple[str, str]]]:
-    """Address and suite of the feeds that each generation's newest plan was made from; what was
-    never planned is not there."""
+    """Address and suite, as they are kept, of the feeds that each generation's newest plan was made
+    from; what was never planned is not there, nor what an older version kept uncut (SQLite let it),
+    which nothing would find again."""
     rows = view.connection.execute(
         select(feed_uses.c.generation_id, feed_uses.c.uri, feed_uses.c.suite)
     )
     found: dict[int, set[tuple[str, str]]] = {}
+    uncut: set[int] = set()
     for row in rows:
         found.setdefault(row.generation_id, set()).add((row.uri, row.suite))
+        if _key(row.uri, row.suite) != (row.uri, row.suite):
+            uncut.add(row.generation_id)
     names = names_of(view, sorted(found))
-    return {names[key]: frozenset(value) for key, value in found.items()}
+    return {names[key]: frozenset(value) for key, value in found.items() if key not in uncut}
+
+
+def _key(uri: str, suite: str) -> tuple[str, str]:
+    """An address and a suite as they are kept: an image names them, as long as it likes."""
+    return fitting_key(uri, feed_uses.c.uri), fitting_key(suite, feed_uses.c.suite)

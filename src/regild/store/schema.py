@@ -27,6 +27,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from regild.errors import TooLarge
+
 MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -45,6 +47,29 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else datetime.strptime(value, MOMENT).replace(tzinfo=UTC)
 
 
+class Short(TypeDecorator[str]):
+    """Text of so many signs at most; longer text is refused on every database, for SQLite does not
+    count and PostgreSQL does. What is only compared with it may be of any length."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """As the database holds it.
+
+        Raises: TooLarge, which SQLAlchemy wraps and `regild.store.catalogue` unwraps.
+        """
+        most: int | None = getattr(self.impl_instance, "length", None)
+        if value is not None and most is not None and len(value) > most:
+            why = f"the catalogue keeps at most {most} signs of it"
+            raise TooLarge(where=f"{value[:40]!r}...", why=why)
+        return value
+
+    def coerce_compared_value(self, op: Any, value: Any) -> Any:
+        """The type of a value in a comparison."""
+        return String()
+
+
 tables = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -58,7 +83,7 @@ images = Table(
     "images",
     tables,
     Column("id", Integer, primary_key=True),
-    Column("name", String(63), nullable=False, unique=True),
+    Column("name", Short(63), nullable=False, unique=True),
     Column("about", Text, nullable=False),
     Column("created", Moment, nullable=False),
     Column("keep_newest", Integer, nullable=False),
@@ -69,8 +94,8 @@ documents = Table(
     "documents",
     tables,
     Column("id", Integer, primary_key=True),
-    Column("digest", String(80), nullable=False, unique=True),
-    Column("kind", String(20), nullable=False),
+    Column("digest", Short(80), nullable=False, unique=True),
+    Column("kind", Short(20), nullable=False),
     Column("packed", LargeBinary, nullable=False),
 )
 """JSON of contents, plans and receipts, zstd-packed, each once."""
@@ -81,10 +106,10 @@ generations = Table(
     Column("id", Integer, primary_key=True),
     Column("image_id", ForeignKey("images.id"), nullable=False),
     Column("number", Integer, nullable=False),
-    Column("digest", String(80), nullable=False, index=True),
-    Column("form", String(10), nullable=False),
+    Column("digest", Short(80), nullable=False, index=True),
+    Column("form", Short(10), nullable=False),
     Column("created", Moment, nullable=False),
-    Column("actor", String(200), nullable=False),
+    Column("actor", Short(200), nullable=False),
     Column("parent_id", ForeignKey("generations.id"), index=True),
     Column("content_id", ForeignKey("documents.id"), index=True),
     Column("plan_id", ForeignKey("documents.id")),
@@ -98,9 +123,9 @@ files = Table(
     "files",
     tables,
     Column("generation_id", ForeignKey("generations.id"), primary_key=True),
-    Column("name", String(255), primary_key=True),
+    Column("name", Short(255), primary_key=True),
     Column("place", Integer, nullable=False),
-    Column("digest", String(80), nullable=False, index=True),
+    Column("digest", Short(80), nullable=False, index=True),
     Column("bytes", BigInteger, nullable=False),
 )
 
@@ -110,7 +135,7 @@ revocations = Table(
     Column("generation_id", ForeignKey("generations.id"), primary_key=True),
     Column("at", Moment, nullable=False),
     Column("why", Text, nullable=False),
-    Column("actor", String(200), nullable=False),
+    Column("actor", Short(200), nullable=False),
     Column("made", Moment, nullable=False),
 )
 
@@ -119,11 +144,11 @@ channels = Table(
     tables,
     Column("id", Integer, primary_key=True),
     Column("image_id", ForeignKey("images.id"), nullable=False),
-    Column("name", String(63), nullable=False),
+    Column("name", Short(63), nullable=False),
     Column("place", Integer, nullable=False),
     Column("generation_id", ForeignKey("generations.id"), index=True),
     Column("since", Moment),
-    Column("actor", String(200), nullable=False),
+    Column("actor", Short(200), nullable=False),
     Column("pinned", Boolean, nullable=False),
     UniqueConstraint("image_id", "name"),
 )
@@ -135,8 +160,8 @@ moves = Table(
     Column("channel_id", ForeignKey("channels.id"), nullable=False, index=True),
     Column("generation_id", ForeignKey("generations.id"), nullable=False),
     Column("at", Moment, nullable=False),
-    Column("actor", String(200), nullable=False),
-    Column("kind", String(10), nullable=False),
+    Column("actor", Short(200), nullable=False),
+    Column("kind", Short(10), nullable=False),
     Column("why", Text, nullable=False),
 )
 
@@ -144,10 +169,10 @@ groups = Table(
     "groups",
     tables,
     Column("id", Integer, primary_key=True),
-    Column("name", String(63), nullable=False, unique=True),
+    Column("name", Short(63), nullable=False, unique=True),
     Column("version", Integer, nullable=False),
-    Column("image", String(63), nullable=False, index=True),
-    Column("channel", String(63), nullable=False),
+    Column("image", Short(63), nullable=False, index=True),
+    Column("channel", Short(63), nullable=False),
     Column("size", Integer),
     Column("rotation", JSON, nullable=False),
 )
@@ -159,7 +184,7 @@ group_versions = Table(
     Column("version", Integer, primary_key=True),
     Column("text", Text, nullable=False),
     Column("made", Moment, nullable=False),
-    Column("actor", String(200), nullable=False),
+    Column("actor", Short(200), nullable=False),
 )
 
 instances = Table(
@@ -167,12 +192,12 @@ instances = Table(
     tables,
     Column("id", Integer, primary_key=True),
     Column("group_id", ForeignKey("groups.id"), nullable=False),
-    Column("name", String(63), nullable=False),
-    Column("state", String(40), nullable=False),
+    Column("name", Short(63), nullable=False),
+    Column("state", Short(40), nullable=False),
     Column("current_id", ForeignKey("generations.id"), index=True),
     Column("staged_id", ForeignKey("generations.id"), index=True),
     Column("desired_id", ForeignKey("generations.id"), index=True),
-    Column("user", String(200), nullable=False),
+    Column("user", Short(200), nullable=False),
     Column("place", Text, nullable=False),
     Column("facts", JSON, nullable=False),
     Column("changed", Moment, nullable=False),
@@ -183,22 +208,22 @@ windows = Table(
     "windows",
     tables,
     Column("id", Integer, primary_key=True),
-    Column("name", String(63), nullable=False, unique=True),
-    Column("kind", String(10), nullable=False),
+    Column("name", Short(63), nullable=False, unique=True),
+    Column("kind", Short(10), nullable=False),
     Column("calendar", Text, nullable=False),
     Column("made", Moment, nullable=False),
-    Column("actor", String(200), nullable=False),
+    Column("actor", Short(200), nullable=False),
 )
 
 approvals = Table(
     "approvals",
     tables,
     Column("id", Integer, primary_key=True),
-    Column("subject", String(255), nullable=False, index=True),
+    Column("subject", Short(255), nullable=False, index=True),
     Column("asked", Moment, nullable=False),
-    Column("verdict", String(10), nullable=False),
+    Column("verdict", Short(10), nullable=False),
     Column("decided", Moment),
-    Column("actor", String(200), nullable=False),
+    Column("actor", Short(200), nullable=False),
     Column("why", Text, nullable=False),
 )
 
@@ -206,15 +231,15 @@ jobs = Table(
     "jobs",
     tables,
     Column("id", Integer, primary_key=True),
-    Column("key", String(100), nullable=False, unique=True),
-    Column("kind", String(40), nullable=False),
-    Column("subject", String(255), nullable=False, index=True),
-    Column("state", String(10), nullable=False),
+    Column("key", Short(100), nullable=False, unique=True),
+    Column("kind", Short(40), nullable=False),
+    Column("subject", Short(255), nullable=False, index=True),
+    Column("state", Short(10), nullable=False),
     Column("facts", JSON, nullable=False),
     Column("result", JSON, nullable=False),
     Column("why", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("owner", String(200), nullable=False),
+    Column("owner", Short(200), nullable=False),
     Column("until", Moment),
     Column("token", Integer, nullable=False),
     Column("not_before", Moment),
@@ -226,8 +251,8 @@ jobs = Table(
 leases = Table(
     "leases",
     tables,
-    Column("name", String(200), primary_key=True),
-    Column("owner", String(200), nullable=False),
+    Column("name", Short(200), primary_key=True),
+    Column("owner", Short(200), nullable=False),
     Column("until", Moment, nullable=False),
     Column("token", Integer, nullable=False),
 )
@@ -237,9 +262,9 @@ events = Table(
     tables,
     Column("id", Integer, primary_key=True),
     Column("at", Moment, nullable=False, index=True),
-    Column("actor", String(200), nullable=False),
-    Column("kind", String(40), nullable=False),
-    Column("subject", String(255), nullable=False, index=True),
+    Column("actor", Short(200), nullable=False),
+    Column("kind", Short(40), nullable=False),
+    Column("subject", Short(255), nullable=False, index=True),
     Column("facts", JSON, nullable=False),
 )
 """Append-only: triggers of the database refuse to change or delete a row."""
@@ -248,13 +273,13 @@ releases = Table(
     "releases",
     tables,
     Column("id", Integer, primary_key=True),
-    Column("type", String(20), nullable=False),
-    Column("name", String(255), nullable=False),
-    Column("version", String(255), nullable=False),
-    Column("arch", String(40), nullable=False),
+    Column("type", Short(20), nullable=False),
+    Column("name", Short(255), nullable=False),
+    Column("version", Short(255), nullable=False),
+    Column("arch", Short(40), nullable=False),
     Column("sort_key", LargeBinary),
-    Column("source", String(255), nullable=False),
-    Column("source_version", String(255), nullable=False),
+    Column("source", Short(255), nullable=False),
+    Column("source_version", Short(255), nullable=False),
     Column("source_key", LargeBinary),
     UniqueConstraint("type", "name", "version", "arch", "source", "source_version"),
     Index(None, "name", "sort_key"),
@@ -274,9 +299,9 @@ platforms = Table(
     "platforms",
     tables,
     Column("content_id", ForeignKey("documents.id"), primary_key=True),
-    Column("id", String(80), nullable=False, index=True),
-    Column("version", String(80), nullable=False),
-    Column("arch", String(40), nullable=False),
+    Column("id", Short(80), nullable=False, index=True),
+    Column("version", Short(80), nullable=False),
+    Column("arch", Short(40), nullable=False),
     Column("packages", Integer, nullable=False),
     Column("unknowns", Integer, nullable=False),
 )
@@ -285,9 +310,9 @@ feed_uses = Table(
     "feed_uses",
     tables,
     Column("generation_id", ForeignKey("generations.id"), primary_key=True),
-    Column("uri", String(500), primary_key=True),
-    Column("suite", String(200), primary_key=True),
-    Column("digest", String(80), nullable=False),
+    Column("uri", Short(500), primary_key=True),
+    Column("suite", Short(200), primary_key=True),
+    Column("digest", Short(80), nullable=False),
     Index(None, "uri", "suite"),
 )
 """The release files that each generation's newest plan was made from."""
@@ -296,10 +321,10 @@ packs = Table(
     "packs",
     tables,
     Column("id", Integer, primary_key=True),
-    Column("digest", String(80), nullable=False, unique=True),
+    Column("digest", Short(80), nullable=False, unique=True),
     Column("bytes", Integer, nullable=False),
-    Column("state", String(10), nullable=False),
-    Column("claim", String(200), nullable=False),
+    Column("state", Short(10), nullable=False),
+    Column("claim", Short(200), nullable=False),
     Column("made", Moment, nullable=False),
 )
 """Files of the store that hold many pieces each. A row stands here before its file does: `writing`
@@ -313,13 +338,13 @@ pieces = Table(
     Column("offset", Integer, nullable=False),
     Column("stored", Integer, nullable=False),
     Column("bytes", Integer, nullable=False),
-    Column("method", String(10), nullable=False),
+    Column("method", Short(10), nullable=False),
 )
 
 maps = Table(
     "maps",
     tables,
-    Column("digest", String(80), primary_key=True),
+    Column("digest", Short(80), primary_key=True),
     Column("bytes", BigInteger, nullable=False),
     Column("piece", LargeBinary(32), nullable=False),
     Column("made", Moment, nullable=False),
