@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,7 @@ from regild.change.inside import Room
 from regild.change.left import WORTH_BYTES
 from regild.change.loader_places import Place
 from regild.change.owners import Owned, Owners
+from regild.change.papers import read_left, read_paper
 from regild.change.script import GuestCommand
 from regild.change.start import Start
 from regild.change.tree import Part, check_parts
@@ -48,14 +48,13 @@ from regild.host.scratch import Scratch
 from regild.host.stage import run_stage, signal_of
 from regild.model.content import Value
 from regild.model.digest import Digest, sha256_of
-from regild.model.json import from_json, to_json
+from regild.model.json import to_json
 from regild.model.plan import Carrier, Plan
 from regild.model.progress import Progress
 from regild.model.record import Explained, Record
 
 MEMORY_SHARE = 3
 """Tree and changes together may take a third of the memory that is available."""
-RECORD_BYTES_MAX = 1 << 30
 RECORD_SECONDS = 600
 BOOTED = "booted.console.log"
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
@@ -164,7 +163,7 @@ def _device(scratch: Scratch, parts: tuple[Part, ...]) -> Path | None:
 
 def _keep_console(job: Path, scratch: Scratch) -> Digest:
     """Keep what the guest said on its console where no stage writes."""
-    content = _read(job / "console.log")
+    content = read_left(job / "console.log")
     (scratch.path / BOOTED).write_bytes(content)
     return sha256_of(content)
 
@@ -326,9 +325,9 @@ def _run_in_memory_first(
 
 def _judge(job: Path, parts: tuple[Part, ...], plan: Plan) -> tuple[Explained, ...]:
     """The gate, over what the run left."""
-    record = from_json(Record, _read(job / "record.json"), "the change record")
-    owners = from_json(Owners, _read(job / "owners.json"), "the package database's answer")
-    taken = from_json(Taken, _read(job / TAKEN), "what was learned of the guest's filesystems")
+    record = read_paper(Record, job / "record.json", "the change record")
+    owners = read_paper(Owners, job / "owners.json", "the package database's answer")
+    taken = read_paper(Taken, job / TAKEN, "what was learned of the guest's filesystems")
     parts = tuple(_with_room(part, taken.rooms.get(part.mount)) for part in parts)
     check_places(record, parts)
     check_fixed(record, frozenset(taken.fixed))
@@ -342,18 +341,6 @@ def _judge(job: Path, parts: tuple[Part, ...], plan: Plan) -> tuple[Explained, .
 def _with_room(part: Part, room: Room | None) -> Part:
     """A filesystem with the room that a kernel found in it; the library's is known before."""
     return replace(part, **structs.asdict(room)) if room is not None and part.by_kernel else part
-
-
-def _read(path: Path) -> bytes:
-    """A file that a stage left; the folder is the guest root's, so nothing else is followed."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise Malformed(where=path.name, why=error.strerror or "it cannot be read") from error
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise Malformed(where=path.name, why="it is not a file")
-        return file.read(RECORD_BYTES_MAX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from typing import Final
 
 from regild.change.extract import Taken
 from regild.change.left import LEFT, Left
+from regild.change.papers import read_paper
 from regild.errors import DiskFull, GuestCommandFailed, GuestFull
 from regild.host.memory import free_memory, own_memory
 from regild.host.scratch import free_bytes
 from regild.host.usage import used_below, used_unnamed
-from regild.model.json import from_json
 
 MEMORY_SHARE = 0.6
 """Of the memory that was free when the change began, what the programs together may hold; tree and
@@ -54,7 +54,7 @@ def check_copies(job: Path, taken: Taken, least_free: int) -> None:
     """
     if least_free >= taken.largest_left:
         return
-    left = from_json(tuple[Left, ...], (job / LEFT).read_bytes(), "what was left")
+    left = read_paper(tuple[Left, ...], job / LEFT, "what was left")
     for one in left:
         paths = [one.mount.rstrip("/") + name for name in one.names]
         if any(os.path.lexists(f"{job}/upper/changed{path}") for path in paths):

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from regild.change.papers import read_paper
 from regild.change.record import NOTHING, inode_at
 from regild.change.stream import send_tree
 from regild.errors import GuestFull, IntegrityError
@@ -73,7 +74,7 @@ def _perform(number: int, visit: Visit, folder: Path) -> Room:
             with (folder / f"{number}.tree").open("wb") as out:
                 send_tree(str(root), out, visit.hiding)
             return room_of(root)
-    entries = from_json(tuple[Entry, ...], Path(visit.entries).read_bytes(), visit.mount)
+    entries = read_paper(tuple[Entry, ...], Path(visit.entries), visit.mount)
     content = os.open(visit.content, os.O_RDONLY)
     with (
         mounted(

@@ -16,6 +16,7 @@ from regild.change.bounds import RoomWatch
 from regild.change.extract import check_mount_point
 from regild.change.family import family_named
 from regild.change.inside import Room, room_of
+from regild.change.papers import read_paper
 from regild.change.run import guest_over, keep_record, make_layers, mount_overlay
 from regild.change.script import GuestCommand
 from regild.change.stream import FIXED, read_flags
@@ -72,7 +73,7 @@ def main(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     for mount, changed in uppers.items():
         show_at(changed, Path(f"{upper}{mount}"))
     told = keep_record(job, folder, upper, request, steps)
-    record = from_json(Record, (folder / "record.json").read_bytes(), "the change record")
+    record = read_paper(Record, folder / "record.json", "the change record")
     _refuse_fixed(record, job / "tree")
     done = Done(told["entries"], told["content_bytes"], tuple(said), rooms)
     return {"done": to_json(done, indent=0)}

@@ -18,6 +18,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from regild.change.inside import Room, Visit
+from regild.change.papers import read_paper
 from regild.change.tree import Part, below, within
 from regild.errors import IntegrityError, Malformed
 from regild.host.run import run
@@ -97,8 +98,8 @@ def write_in(
     _run(visits, [str(one) for one in copies], folder)
     found = {}
     for number, part in enumerate(parts):
-        text = (folder / f"{number}.found").read_bytes()
-        found[part.mount] = list(from_json(tuple[Inode, ...], text, "the user-mode kernel"))
+        left = folder / f"{number}.found"
+        found[part.mount] = list(read_paper(tuple[Inode, ...], left, "the user-mode kernel"))
     kinds = {part.on_disk: part.filesystem for part in parts}
     for place, copy in zip(places, copies, strict=True):
         judge(kinds[place], copy)

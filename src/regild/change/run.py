@@ -30,6 +30,7 @@ from regild.change.extract import TAKEN, Taken
 from regild.change.family import Family, family_named
 from regild.change.left import LEFT
 from regild.change.owners import Owned, Ran
+from regild.change.papers import read_paper
 from regild.change.record import read_record
 from regild.change.sandbox import make_memory_folders, sandbox_line
 from regild.change.script import GuestCommand
@@ -137,7 +138,7 @@ def _memory_for_copies(job: Path, request: dict[str, Any]) -> int:
 
 
 def _taken(job: Path) -> Taken:
-    return from_json(Taken, (job / TAKEN).read_bytes(), "what was taken out")
+    return read_paper(Taken, job / TAKEN, "what was taken out")
 
 
 def keep_record(

@@ -21,6 +21,7 @@ from typing import Any
 
 from regild.change.extract import open_part
 from regild.change.left import Left
+from regild.change.papers import read_paper
 from regild.change.tree import Part
 from regild.errors import Malformed, RegildError
 from regild.host.fuse import ROOT, Server, Told
@@ -43,7 +44,7 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     Raises: whatever went wrong with reading what was asked for.
     """
     parts = from_json(tuple[Part, ...], request["parts"])
-    left = from_json(tuple[Left, ...], Path(request["left"]).read_bytes(), "what was left")
+    left = read_paper(tuple[Left, ...], Path(request["left"]), "what was left")
     disk = disk_of(Window(request["disk"], request["where"], request["offset"], request["bytes"]))
     shown = Shown(disk, parts, left)
     server = Server(request["device"], shown)

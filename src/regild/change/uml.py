@@ -17,6 +17,7 @@ from typing import Any, Final
 from regild.change.extract import TAKEN, Taken
 from regild.change.inside_run import STEPS, Done, Lower
 from regild.change.kernel import copy_volume, keep_copies, places_of
+from regild.change.papers import read_paper
 from regild.change.tree import Part
 from regild.errors import Malformed
 from regild.host.run import run
@@ -160,7 +161,7 @@ def _check(job: Path) -> None:
 
     Raises: Malformed.
     """
-    record = from_json(Record, (job / "record.json").read_bytes(), "the change record")
+    record = read_paper(Record, job / "record.json", "the change record")
     held = (job / "content").stat().st_size
     for entry in record.entries:
         names = entry.path.split("/")

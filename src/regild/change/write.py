@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from regild.change.extract import open_part
 from regild.change.loader import check_loader, take_loader, taken_of
 from regild.change.loader_places import Place
+from regild.change.papers import read_paper
 from regild.change.record import KINDS, canonical_acl
 from regild.change.tree import Part, part_of, within
 from regild.errors import IntegrityError
@@ -47,7 +48,7 @@ def main(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """
     job, now_ns = Path(request["job"]), int(request["now_ns"])
     parts = from_json(tuple[Part, ...], request["parts"])
-    record = from_json(Record, (job / "record.json").read_bytes(), "the change record")
+    record = read_paper(Record, job / "record.json", "the change record")
     base = disk_of(Window(request["disk"], request["where"], request["offset"], request["bytes"]))
     content = os.open(job / "content", os.O_RDONLY)
     progress.step("Writing the change into the image", sum(e.becomes.bytes for e in record.entries))
