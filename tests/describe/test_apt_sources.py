@@ -163,11 +163,12 @@ def test_a_stanza_that_multiplies_without_end_is_refused() -> None:
         "https://SECRET@m.example:8080/d",
         "https://user:a@SECRET@m.example:8080/d",
         "https://m.example:8080/d?token=SECRET",
+        "https:user:SECRET@m.example:8080/d",
     ],
 )
 def test_credentials_are_nowhere_in_the_content(address: str) -> None:
     lines = f"deb {address} s main"
-    more = {"/etc/apt/sources.list.d/a.sources": f"Types: deb\nURIs: {address}\nSuites: t\n"}
+    more = {"/etc/apt/sources.list.d/a.sources": f"Types: deb\nURIs: {address}\nSuites: t/\n"}
     content = described(lines, **more)
     assert len(content.sources) == 2
     assert {source.uri for source in content.sources} == {"https://m.example:8080/d"}
@@ -194,6 +195,54 @@ def test_no_address_keeps_what_stands_before_its_host(secret: str, rest: str) ->
 APT = pytest.mark.skipif(shutil.which("apt-get") is None, reason="apt is not installed here")
 
 
+DEB = "Types: deb\nURIs: http://h/d\n"
+
+
+@APT
+@pytest.mark.parametrize(
+    "text",
+    [
+        "deb [signed-by=/a#b.gpg] http://h/d s main",
+        "deb http://h/d s main#x",
+        "deb http://h/a#b s main",
+        'deb "http://h/d" "s" "main"  # "x"',
+        "deb [trusted] http://h/d s main",
+        "deb [a=] http://h/d s main",
+        "deb [=b] http://h/d s main",
+        "deb [foo=bar] http://h/d s main",
+        "deb [ARCH=i386] http://h/d s main",
+        "deb [arch=i386]http://h/d s main",
+        "deb [enabled=no] http://h/d s main",
+        "deb http://h/d s",
+        "deb http://h/d ./ main",
+        "deb http://h/d ./",
+        "deb http:h/d s main",
+        "deb http://h/$(ARCH) s-$(ARCH) main",
+        "deb http://h/d s-$(ARCH)/",
+        "deb http://h/d s main\r",
+        "DEB http://h/d s main",
+        "deb-src http://h/d s main",
+        f"{DEB}Suites: s\n",
+        f"{DEB}Suites: s\nEnabled: no\n",
+        f"{DEB}Suites: ./\nComponents: main\n",
+        f"{DEB}Suites: ./\n",
+        f"{DEB}Suites: s-$(ARCH)\nComponents: main\n",
+        f"{DEB}Suites: s\nComponents: main\nEnabled: junk\n",
+        f"{DEB}Suites: s\nComponents: main\nEnabled: off\n",
+        "Types: rpm\nURIs: http://h/d\nSuites: s\nComponents: main\n",
+        "Types: deb rpm\nURIs: http://h/d\nSuites: s\nComponents: main\n",
+        "types: deb\nURIS: http://h/d\nSuites: s\nCOMPONENTS: main\n",
+    ],
+)
+def test_what_apt_does_not_read_is_unknown_and_the_rest_the_same(tmp_path: Path, text: str) -> None:
+    name = "sources.list.d/a.sources" if ":" in text.split()[0] else "sources.list.d/a:b.list"
+    theirs = as_apt({name: f"{text}\n"}, tmp_path)
+    content = described("", **{f"/etc/apt/{name}": f"{text}\n"})
+    unknowns = [known for known in content.unknowns if "signed" not in known.why]
+    assert bool(unknowns) == (theirs is None)
+    assert {one for source in content.sources for one in indexes(source)} == (theirs or set())
+
+
 @APT
 def test_apt_itself_reads_the_same_sources(tmp_path: Path) -> None:
     texts = {
@@ -208,28 +257,7 @@ def test_apt_itself_reads_the_same_sources(tmp_path: Path) -> None:
         "sources.list.d/e~.list": "deb http://no.example/d s main\n",
         "sources.list.d/.f.list": "deb http://no.example/d s main\n",
     }
-    for name, text in texts.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    (tmp_path / "lists" / "partial").mkdir(parents=True)
-    options = {
-        "Dir::Etc::sourcelist": tmp_path / "sources.list",
-        "Dir::Etc::sourceparts": tmp_path / "sources.list.d",
-        "Dir::State": tmp_path,
-        "Dir::Cache": tmp_path,
-        "APT::Architecture": "amd64",
-        "APT::Architectures": "amd64,i386",
-    }
-    line = ["apt-get", "update", "--print-uris"]
-    for name, value in options.items():
-        line += ["-o", f"{name}={value}"]
-    said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
-    addresses = [row.split("'")[1] for row in said.splitlines()]
-    theirs = {
-        address.removesuffix(".xz")
-        for address in addresses
-        if address.endswith("/Packages.xz") and "binary-all" not in address
-    }
+    theirs = as_apt(texts, tmp_path)
     content = described("", **{f"/etc/apt/{name}": text for name, text in texts.items()})
     assert {one for source in content.sources for one in indexes(source)} == theirs
 
@@ -246,3 +274,32 @@ def indexes(source: Source) -> list[str]:
         for component in source.components
         for arch in source.architectures or ("amd64", "i386")
     ]
+
+
+def as_apt(texts: dict[str, str], folder: Path) -> set[str] | None:
+    """The addresses of the indexes that apt would read; None where it gives up."""
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "lists" / "partial").mkdir(parents=True)
+    options = {
+        "Dir::Etc::sourcelist": folder / "sources.list",
+        "Dir::Etc::sourceparts": folder / "sources.list.d",
+        "Dir::State": folder,
+        "Dir::Cache": folder,
+        "APT::Architecture": "amd64",
+        "APT::Architectures": "amd64,i386",
+    }
+    line = ["apt-get", "update", "--print-uris"]
+    for name, value in options.items():
+        line += ["-o", f"{name}={value}"]
+    asked = subprocess.run(line, capture_output=True, text=True)
+    if asked.returncode:
+        assert "could not be read" in asked.stderr
+        return None
+    addresses = [row.split("'")[1] for row in asked.stdout.splitlines()]
+    return {
+        address.removesuffix(".xz")
+        for address in addresses
+        if address.endswith("/Packages.xz") and "binary-all" not in address
+    }

@@ -15,7 +15,7 @@ PARTS_LIMIT = 500
 TOTAL_LIMIT = 4 << 20
 """No site keeps more in one folder of /etc/apt; the bounds are against hostile images."""
 
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_NAME = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9_.:-]*")
 
 TRUE_WORDS = ("yes", "true", "with", "on", "enable", "1")
 FALSE_WORDS = ("no", "false", "without", "off", "disable", "0")

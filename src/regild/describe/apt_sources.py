@@ -46,8 +46,13 @@ KEPT_OPTIONS = (
 
 _LINE_NAMES = {"arch": "architectures"}
 """Options whose name in the one-line format is another than in deb822."""
+_NOT_IN_LINES = ("enabled",)
+"""Fields of deb822 that are nothing to apt as an option of a line."""
+TYPES = ("deb", "deb-src")
 
 _WORD = re.compile(r'"[^"]*"|(?:\[[^\]]*\]?|[^\s\[])+')
+_STATED = re.compile(r'(?:[^#\["]|"[^"]*"?|\[[^\]]*\]?)*')
+"""A line as far as its comment, which does not begin within quotes or brackets."""
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):(.+)", re.DOTALL | re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._~%-]*)(:[0-9]{1,5})?")
 _ARMOUR = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
@@ -64,6 +69,7 @@ class _Entry:
     components: tuple[str, ...]
     options: Mapping[str, str] = field(default_factory=dict)
     """By lower-case deb822 name; `NAME-add` and `NAME-remove` change the default."""
+    is_stanza: bool = True
 
 
 def read_apt_sources(evidence: Evidence, known: Findings) -> Findings:
@@ -88,7 +94,8 @@ def read_apt_sources(evidence: Evidence, known: Findings) -> Findings:
 def _lines(path: str, content: bytes, unknowns: list[Unknown]) -> Iterator[_Entry]:
     """The entries of the one-line format; a line that is none is Unknown, the others count."""
     for number, line in enumerate(_text(content, path).split("\n"), 1):
-        stated = line.partition("#")[0].strip()
+        match = _STATED.match(line)
+        stated = match[0].strip() if match else ""
         if not stated:
             continue
         try:
@@ -102,21 +109,43 @@ def _line(stated: str, where: str) -> _Entry:
     options: dict[str, str] = {}
     if rest.startswith("["):
         inside, closing, rest = rest[1:].partition("]")
-        if not closing:
+        if not closing or not rest.startswith(" "):
             raise Malformed(where=where, why="its options do not end")
-        options = dict(_option(word) for word in inside.split())
+        options = dict(_option(word, where) for word in inside.split())
     words = [word.strip('"') for word in _WORD.findall(rest)]
-    if kind not in ("deb", "deb-src") or len(words) < 2:
+    if kind not in TYPES or len(words) < 2:
         raise Malformed(where=where, why="it is not a type, an address and a suite")
-    return _Entry(where, (kind,), (words[0],), (words[1],), tuple(words[2:]), options)
+    kept = {name: value for name, value in options.items() if name not in _NOT_IN_LINES}
+    entry = _Entry(where, (kind,), (words[0],), (words[1],), tuple(words[2:]), kept, False)
+    if why := _fault_of(entry):
+        raise Malformed(where=where, why=why)
+    return entry
 
 
-def _option(word: str) -> tuple[str, str]:
-    """Name and value of `name=value`, `name+=value` or `name-=value`."""
+def _option(word: str, where: str) -> tuple[str, str]:
+    """Name and value of `name=value`, `name+=value` or `name-=value`; a name in other letters is
+    none that apt knows.
+
+    Raises: Malformed.
+    """
     name, _, value = word.partition("=")
+    plain = name.rstrip("+-")
+    if not plain or not value:
+        raise Malformed(where=where, why="one of its options has no name or no value")
     sign = {"+": "-add", "-": "-remove"}.get(name[-1:], "")
-    plain = name.rstrip("+-").lower()
     return _LINE_NAMES.get(plain, plain) + sign, value
+
+
+def _fault_of(entry: _Entry) -> str:
+    """Why apt takes an entry for none; empty where it does not."""
+    if unknown_type := next((one for one in entry.types if one not in TYPES), ""):
+        return f"apt knows no sources of the type {unknown_type[:40]!r}"
+    for suite in entry.suites:
+        if suite.endswith("/") and entry.components:
+            return "a suite that ends with a slash has no components"
+        if not suite.endswith("/") and not entry.components:
+            return "it names no component"
+    return ""
 
 
 def _stanzas(path: str, content: bytes, unknowns: list[Unknown]) -> Iterator[_Entry]:
@@ -135,7 +164,12 @@ def _stanzas(path: str, content: bytes, unknowns: list[Unknown]) -> Iterator[_En
             unknowns.append(Unknown(where=where, why="its Types, URIs or Suites are missing"))
             continue
         options = {name: value for name, value in fields.items() if name not in names[:4]}
-        yield _Entry(where, types, addresses, suites, components, options)
+        entry = _Entry(where, types, addresses, suites, components, options)
+        why = _fault_of(entry) if _enabled(entry) else ""
+        if why:
+            unknowns.append(Unknown(where=where, why=why))
+        else:
+            yield entry
 
 
 def _text(content: bytes, path: str) -> str:
@@ -160,7 +194,9 @@ def _spread(
             unknowns.append(Unknown(where=entry.where, why=error.why))
             continue
         for suite in entry.suites:
-            yield _source(entry, address, suite.replace("$(ARCH)", native), removed, architectures)
+            # In a line apt puts the architecture into the path of a flat repository only.
+            put = native if entry.is_stanza or suite.endswith("/") else "$(ARCH)"
+            yield _source(entry, address, suite.replace("$(ARCH)", put), removed, architectures)
         scheme = address.partition(":")[0]
         if scheme not in READABLE_SCHEMES and _enabled(entry):
             why = f"sources of the kind {scheme}: cannot be followed from outside the guest"
@@ -236,6 +272,8 @@ def strip_credentials(address: str) -> tuple[str, bool]:
     if match is None or len(address) > ADDRESS_LIMIT or not address.isprintable():
         raise Malformed(where="", why="its address is not valid")
     scheme, rest = match[1].lower(), match[2]
+    if not rest.startswith(("/", "[")):
+        rest = f"//{rest}"  # as apt reads it
     if not rest.startswith("//"):
         return f"{scheme}:{rest}", False
     authority, slash, path = rest[2:].partition("/")
