@@ -33,7 +33,7 @@ SOLVERS = {
 what a request offers, its `answer` decides with it."""
 
 
-class Shelves:
+class Loaded:
     """The indexes that were loaded last, which the next question may be about too."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ def main() -> int:
     _bound_memory()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not be taken for an answer
-    shelves = Shelves()
+    shelves = Loaded()
     while (question := read_question(sys.stdin.buffer)) is not None:
         write_answer(answers, msgspec.msgpack.encode(_answered(shelves, question)))
     return 0
@@ -84,7 +84,7 @@ def _bound_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
-def _answered(shelves: Shelves, question: bytes) -> Answer:
+def _answered(shelves: Loaded, question: bytes) -> Answer:
     try:
         return Answer(shelves.solve(msgspec.msgpack.decode(question, type=Request)))
     except RegildError as error:
