@@ -11,7 +11,7 @@ import pytest
 
 from regild.agent.planning.cached import TRIMMED, using_cache
 from regild.agent.site import CacheBounds, Site
-from regild.errors import UsageError
+from regild.errors import SettingRefused, UsageError
 from regild.host.shared import using
 from tests.cli.conftest import Said
 from tests.cli.schemas import valid
@@ -117,7 +117,7 @@ def test_a_bound_that_is_none_is_refused(regild: Regild, tmp_path: Path, line: s
     file = tmp_path / "regild.toml"
     file.write_text(f"{line}\n")
     said = regild("cache", "show", "--config", file, "--json")
-    assert (said.code, said.json["error"]["kind"]) == (2, UsageError.__name__)
+    assert (said.code, said.json["error"]["kind"]) == (2, SettingRefused.__name__)
     assert line.partition(" ")[0] in said.json["error"]["sentence"]
 
 

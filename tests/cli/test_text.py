@@ -50,3 +50,8 @@ def test_json_has_no_raw_steering_signs() -> None:
     text = plain_json(json.dumps({"name": STEERING}, ensure_ascii=False))
     assert not steers(text)
     assert json.loads(text) == {"name": STEERING}
+
+
+def test_no_sign_that_steers_is_printable() -> None:
+    """Printable lines are not searched."""
+    assert [sign for sign in map(chr, range(0x110000)) if sign.isprintable() and steers(sign)] == []

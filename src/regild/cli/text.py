@@ -19,11 +19,13 @@ _STEERING = re.compile(
     "\U000e0000-\U000e007f"  # tags
     "]"
 )
+"""None of them is printable (str.isprintable), so most text need not be searched for them."""
 
 
 def plain(text: Any) -> str:
     """One line of text without anything that a terminal would obey; such signs become escapes."""
-    return _STEERING.sub(_escape, str(text))
+    line = str(text)
+    return line if line.isprintable() else _STEERING.sub(_escape, line)
 
 
 def plain_lines(text: Any) -> str:
@@ -37,7 +39,10 @@ def plain_json(text: str) -> str:
     A JSON writer escapes C0 alone. The others can only stand inside strings, and line feeds of the
     layout stay.
     """
-    return _STEERING.sub(_escape_json, text)
+    return "\n".join(
+        line if line.isprintable() else _STEERING.sub(_escape_json, line)
+        for line in text.split("\n")
+    )
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -48,10 +53,7 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def _escape_json(found: re.Match[str]) -> str:
-    sign = found[0]
-    if sign == "\n":
-        return sign
-    code = ord(sign)
+    code = ord(found[0])
     if code < 0x10000:
         return f"\\u{code:04x}"
     code -= 0x10000

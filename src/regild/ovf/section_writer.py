@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import string
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from urllib.parse import quote
@@ -110,10 +111,16 @@ def row_digest(rows: Iterable[dict[str, str]]) -> Digest:
     return Digest("sha256:" + hashlib.sha256(b"".join(lines)).hexdigest())
 
 
+PLAIN: Final = frozenset(f"{string.ascii_letters}{string.digits}_.-~:")
+"""Letters that stand in a package URL as they are."""
+
+
 def expand_purl(pattern: str, name: str, version: str, arch: str) -> str:
     """The package URL that a pattern with {name}, {version} and {arch} stands for."""
     for word, value in (("{name}", name), ("{version}", version), ("{arch}", arch)):
-        pattern = pattern.replace(word, quote(value, safe=":~"))
+        if not PLAIN.issuperset(value):
+            value = quote(value, safe=":~")
+        pattern = pattern.replace(word, value)
     return pattern
 
 
